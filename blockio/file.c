@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * file: see file.h.  Short transfers and EINTR are dealt with here, so that
+ * nobody else has to.
+ */
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+int file_open(const char *path, int flags)
+{
+	int fd = open(path, flags | O_CLOEXEC, 0600);
+
+	if (fd < 0 && errno == EINVAL && (flags & O_DIRECT))
+		fd = open(path, (flags & ~O_DIRECT) | O_CLOEXEC, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
+void file_close(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+int64_t file_size(int fd)
+{
+	struct stat status;
+
+	if (fstat(fd, &status) < 0)
+		return -errno;
+	return status.st_size;
+}
+
+int file_truncate(int fd, uint64_t size)
+{
+	return ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
+}
+
+int file_sync(int fd)
+{
+	return fsync(fd) < 0 ? -errno : 0;
+}
+
+int64_t file_read(int fd, void *buffer, size_t length, uint64_t offset)
+{
+	size_t progress = 0;
+
+	while (progress < length) {
+		ssize_t n = pread(fd, (char *)buffer + progress, length - progress,
+				  (off_t)(offset + progress));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		progress += (size_t)n;
+		/* O_DIRECT at an unaligned end of file: going on would be EINVAL. */
+		if (n % 512)
+			break;
+	}
+	return (int64_t)progress;
+}
+
+int file_write(int fd, const void *buffer, size_t length, uint64_t offset)
+{
+	size_t progress = 0;
+
+	while (progress < length) {
+		ssize_t n = pwrite(fd, (const char *)buffer + progress, length - progress,
+				   (off_t)(offset + progress));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -EIO;
+		progress += (size_t)n;
+	}
+	return 0;
+}
+
+int file_rename(const char *from, const char *to)
+{
+	return rename(from, to) < 0 ? -errno : 0;
+}
+
+int file_make_dir(const char *path)
+{
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	return 0;
+}
+
+int file_sync_dir(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int status;
+
+	if (fd < 0)
+		return -errno;
+	status = file_sync(fd);
+	close(fd);
+	return status;
+}
+
+int file_lock(int fd)
+{
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	return 0;
+}
+
+int file_room(const char *path, uint64_t *bytes)
+{
+	struct statvfs fs;
+
+	if (statvfs(path, &fs) < 0)
+		return -errno;
+	*bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	return 0;
+}
+
+int file_random(void *buffer, size_t length)
+{
+	ssize_t n = getrandom(buffer, length, 0);
+
+	if (n < 0)
+		return -errno;
+	return (size_t)n == length ? 0 : -EIO;
+}

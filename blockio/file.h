@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * file: the few blocking calls on files that the store makes at start-up and at
+ * turns of its life.  Together with ring.h this is all through which the store
+ * touches the world, so that tests can put a simulated disk in their place.
+ *
+ * Every call returns 0 (or what it says) or a negative errno; none prints.
+ */
+#ifndef BLOCKIO_FILE_H
+#define BLOCKIO_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define FILE_PATH_MAX 1280 /* a store's directory, and below it two names */
+
+/* open(2) with O_CLOEXEC, mode 0600.  O_DIRECT is dropped where the file system
+ * refuses it.  Returns the descriptor. */
+int file_open(const char *path, int flags);
+void file_close(int fd); /* -1 is allowed */
+
+int64_t file_size(int fd);
+int file_truncate(int fd, uint64_t size);
+int file_sync(int fd); /* data, size and, for a new file, the inode */
+
+/* Whole transfers.  file_read() returns the bytes that exist, at most LENGTH. */
+int64_t file_read(int fd, void *buffer, size_t length, uint64_t offset);
+int file_write(int fd, const void *buffer, size_t length, uint64_t offset);
+
+/* Names are durable only after file_sync_dir() of their directory. */
+int file_rename(const char *from, const char *to);
+int file_make_dir(const char *path); /* 0700; 0 when it is there already */
+int file_sync_dir(const char *path);
+
+int file_lock(int fd); /* -EBUSY when somebody else holds it; gone with the descriptor */
+int file_room(const char *path, uint64_t *bytes); /* free to us on that file system */
+int file_random(void *buffer, size_t length);
+
+#endif

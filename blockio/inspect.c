@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * inspect: what a store is and at which generation, from outside, while its
+ * sidecar may be writing to it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "member.h"
+#include "file.h"
+#include "journal.h"
+#include "store_private.h"
+
+/* Both areas are read one after the other; a generation committed in between can
+ * look like damage, so the verdict has to stand a few times. */
+#define INSPECT_TRIES 5
+
+struct inspect_reader {
+	struct journal_reader reader;
+	int fd;
+};
+
+static int64_t inspect_read(struct journal_reader *reader, void *buffer, uint32_t length,
+			    uint64_t offset)
+{
+	return file_read(member_of(reader, struct inspect_reader, reader)->fd, buffer, length,
+			 offset);
+}
+
+static int area_inspect(const char *dir, unsigned area, const struct record_shape *shape,
+			struct journal_found *found, struct errinfo *err)
+{
+	struct inspect_reader reader = {{inspect_read}, -1};
+	uint8_t page[RECORD_PAGE];
+	char path[FILE_PATH_MAX];
+	int status;
+
+	journal_path(dir, area, path, sizeof(path));
+	reader.fd = file_open(path, O_RDONLY);
+	status = reader.fd < 0 ? reader.fd
+			       : journal_scan(&reader.reader, shape, area, JOURNAL_PAGES, page,
+					      sizeof(page), found);
+	file_close(reader.fd);
+	if (status)
+		return err_set(err, status, "cannot read %s: %s", path, strerror(-status));
+	return 0;
+}
+
+static int journal_inspect(const char *dir, const struct store_json *json,
+			   struct store_info *info, struct errinfo *err)
+{
+	struct record_shape shape;
+	struct journal_found found[2];
+	struct journal_plan plan = {0};
+	int status = -EUCLEAN;
+
+	store_shape(json, &shape);
+	for (unsigned i = 0; i < INSPECT_TRIES && status == -EUCLEAN; i++) {
+		struct errinfo failure = {0};
+
+		status = area_inspect(dir, 0, &shape, &found[0], &failure);
+		if (!status)
+			status = area_inspect(dir, 1, &shape, &found[1], &failure);
+		if (!status)
+			status = journal_decide(found, json->state == STORE_READY, &plan, &failure);
+		if (status && (status != -EUCLEAN || i == INSPECT_TRIES - 1))
+			return err_set(err, status, "%s", failure.text);
+	}
+	if (plan.count)
+		info->state = STORE_READY;
+	info->generation = plan.generation;
+	info->generation_time_us = plan.time_us;
+	return 0;
+}
+
+int store_inspect(const char *dir, struct store_info *info, struct errinfo *err)
+{
+	struct store_json *json = malloc(sizeof(*json));
+	int status;
+
+	memset(info, 0, sizeof(*info));
+	if (!json)
+		return err_set(err, -ENOMEM, "no memory to look at %s", dir);
+	status = store_json_read(dir, json, err);
+	if (!status) {
+		info->spec = json->spec;
+		memcpy(info->uuid, json->uuid, sizeof(info->uuid));
+		info->state = json->state;
+		info->promoted = store_frozen(json, &info->generation, &info->generation_time_us);
+		if (!info->promoted && json->state >= STORE_FILLED)
+			status = journal_inspect(dir, json, info, err);
+	}
+	free(json);
+	return status;
+}

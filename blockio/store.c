@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store: see store.h.  This file moves generations: received, committed,
+ * applied.  At most two are alive: one being received while the one before it
+ * goes to the heads.  The rule that makes the recovery exact:
+ *
+ *   g+1 may begin  when g-1 is in the heads and flushed (its area is reused)
+ *		    and g is sealed (so that this is known on the next open)
+ */
+#include "store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "member.h"
+#include "store_private.h"
+
+int store_json_update(struct store *store, struct errinfo *err)
+{
+	int status = store_json_write(store->dir, &store->json, err);
+
+	store->json_unsure = status < 0;
+	return status;
+}
+
+/* --- receiving --- */
+
+bool store_can_begin(const struct store *store)
+{
+	const struct generation *current = &store->journal.generation[store->info.generation & 1];
+	const struct generation *next = &store->journal.generation[~store->info.generation & 1];
+
+	if (store->open || store->info.state < STORE_FILLED)
+		return false;
+	return next->state == GENERATION_FREE && current->state != GENERATION_COMMITTED;
+}
+
+int store_begin(struct store *store, struct errinfo *err)
+{
+	int status = 0;
+
+	if (store->info.promoted)
+		return err_set(err, -EROFS,
+			       "%s: a guest runs on an overlay above a head, nothing more can be "
+			       "received; protect into a new store",
+			       store->dir);
+	if (store->apply_failed)
+		store_apply_next(store);
+	if (!store_can_begin(store))
+		return err_set(err, -EBUSY,
+			       "%s: generation %llu cannot begin before the earlier ones are in the "
+			       "heads",
+			       store->dir, (unsigned long long)store->info.generation + 1);
+	if (store->json_unsure)
+		status = store_json_update(store, err);
+	if (!status)
+		status = journal_begin(&store->journal, store->info.generation + 1, err);
+	if (!status)
+		store->open = &store->journal.generation[~store->info.generation & 1];
+	return status;
+}
+
+static int sink_data(struct copy_sink *sink, unsigned disk, uint64_t offset, uint32_t length,
+		     struct buf *buf, struct errinfo *err)
+{
+	struct store *store = member_of(sink, struct store, sink);
+
+	assert(store->open);
+	return journal_data(store->open, disk, offset, length, buf, err);
+}
+
+static int sink_zero(struct copy_sink *sink, unsigned disk, uint64_t offset, uint64_t length,
+		     struct errinfo *err)
+{
+	struct store *store = member_of(sink, struct store, sink);
+
+	assert(store->open);
+	return journal_zero(store->open, disk, offset, length, err);
+}
+
+void store_sink_init(struct store *store)
+{
+	store->sink.data = sink_data;
+	store->sink.zero = sink_zero;
+}
+
+struct copy_sink *store_sink(struct store *store)
+{
+	return &store->sink;
+}
+
+/* --- committing --- */
+
+/* The first generation makes the store one that has a point in time.  Without
+ * "ready" in store.json a journal that lost everything would look like one that
+ * never had anything. */
+static int generation_first(struct store *store, struct errinfo *err)
+{
+	int status;
+
+	if (store->json.state == STORE_READY)
+		return 0;
+	store->json.state = STORE_READY;
+	status = store_json_update(store, err);
+	if (status)
+		store->json.state = STORE_FILLED;
+	store->info.state = store->json.state;
+	return status;
+}
+
+static void generation_committed(void *arg, int status, const struct errinfo *error)
+{
+	struct store *store = arg;
+	struct generation *generation = store->open;
+	struct errinfo failure = *error;
+
+	store->open = NULL;
+	if (!status) {
+		status = generation_first(store, &failure);
+		if (status)
+			journal_release(generation);
+	}
+	if (!status) {
+		store->info.generation = generation->number;
+		store->info.generation_time_us = generation->time_us;
+		store->stats.journal_bytes = generation->end + RECORD_PAGE;
+		store->stats.commit_ns = ring_now_ns() - store->commit_start_ns;
+		store_apply_next(store);
+	}
+	store->commit_done(store->commit_arg, status, &failure);
+}
+
+void store_commit(struct store *store, int64_t time_us, store_done *done, void *arg)
+{
+	assert(store->open);
+	store->commit_done = done;
+	store->commit_arg = arg;
+	store->commit_start_ns = ring_now_ns();
+	journal_commit(store->open, time_us, generation_committed, store);
+}
+
+static void generation_aborted(void *arg, int status, const struct errinfo *error)
+{
+	struct store *store = arg;
+
+	store->open = NULL;
+	store->abort_done(store->commit_arg);
+}
+
+void store_abort(struct store *store, void (*done)(void *arg), void *arg)
+{
+	assert(store->open);
+	store->abort_done = done;
+	store->commit_arg = arg;
+	journal_abort(store->open, generation_aborted, store);
+}
+
+/* --- applying --- */
+
+static bool generation_waits(const struct generation *generation)
+{
+	return generation->state == GENERATION_COMMITTED ||
+	       generation->state == GENERATION_SEALED;
+}
+
+bool store_apply_next(struct store *store)
+{
+	struct generation *a = &store->journal.generation[0];
+	struct generation *b = &store->journal.generation[1];
+	struct generation *oldest = generation_waits(a) ? a : b;
+
+	if (apply_busy(&store->apply))
+		return true;
+	if (generation_waits(a) && generation_waits(b) && b->number < a->number)
+		oldest = b;
+	if (!generation_waits(oldest))
+		return false;
+	store->apply_failed = false;
+	store->apply_start_ns = ring_now_ns();
+	apply_start(&store->apply, oldest);
+	return true;
+}
+
+static void settle_all(struct store *store, int status, const struct errinfo *error)
+{
+	struct settle_waiter waiters[SETTLE_WAITERS];
+	unsigned count = store->waiter_count;
+
+	memcpy(waiters, store->waiters, count * sizeof(waiters[0]));
+	store->waiter_count = 0;
+	for (unsigned i = 0; i < count; i++)
+		waiters[i].done(waiters[i].arg, status, error);
+}
+
+void store_applied(struct apply *apply, int status, const struct errinfo *error)
+{
+	struct store *store = member_of(apply, struct store, apply);
+
+	store->apply_failed = status < 0;
+	if (!status)
+		store->stats.apply_ns = ring_now_ns() - store->apply_start_ns;
+	if (status < 0 || !store_apply_next(store))
+		settle_all(store, status, error);
+}
+
+static void settled_already(struct ring_op *op, int result)
+{
+	struct store *store = member_of(op, struct store, settle_now);
+	const struct errinfo none = {0};
+
+	if (!store_apply_next(store))
+		settle_all(store, 0, &none);
+}
+
+void store_settle(struct store *store, store_done *done, void *arg)
+{
+	assert(store->waiter_count < SETTLE_WAITERS);
+	store->waiters[store->waiter_count++] = (struct settle_waiter){done, arg};
+	if (store_apply_next(store) || ring_op_pending(&store->settle_now))
+		return;
+	store->settle_now.done = settled_already;
+	ring_timer(store->ring, &store->settle_now, 0);
+}
+
+/* --- the end of the heads' life as a replica --- */
+
+int store_promote(struct store *store, unsigned disk, const char *image, struct errinfo *err)
+{
+	struct store_promotion *promotion = &store->json.promoted[disk];
+	struct store_promotion before = *promotion;
+	int status;
+
+	assert(disk < store->json.spec.disk_count);
+	if (store->info.state != STORE_READY)
+		return err_set(err, -EINVAL, "%s: there is no generation to promote", store->dir);
+	if (store->open || generation_waits(&store->journal.generation[0]) ||
+	    generation_waits(&store->journal.generation[1]))
+		return err_set(err, -EBUSY,
+			       "%s: generation %llu is not in the heads yet", store->dir,
+			       (unsigned long long)store->info.generation);
+	if (!image[0] || strlen(image) > STORE_IMAGE_MAX)
+		return err_set(err, -EINVAL, "path of the promoted image: 1 to %d bytes, not %zu",
+			       STORE_IMAGE_MAX, strlen(image));
+	snprintf(promotion->image, sizeof(promotion->image), "%s", image);
+	promotion->generation = store->info.generation;
+	promotion->time_us = store->info.generation_time_us;
+	status = store_json_update(store, err);
+	if (status)
+		*promotion = before;
+	else
+		store->info.promoted = true;
+	return status;
+}
+
+const struct store_info *store_info(const struct store *store)
+{
+	return &store->info;
+}
+
+const struct store_stats *store_stats(const struct store *store)
+{
+	return &store->stats;
+}
+
+const char *store_dir(const struct store *store)
+{
+	return store->dir;
+}

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Making, opening and closing a store.  A directory is a store from the moment
+ * store.json is in it, which is written last.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "member.h"
+#include "store_private.h"
+
+void store_shape(const struct store_json *json, struct record_shape *shape)
+{
+	memset(shape, 0, sizeof(*shape));
+	memcpy(shape->store, json->uuid_bytes, sizeof(shape->store));
+	shape->block_bytes = json->spec.block_bytes;
+	shape->disk_count = json->spec.disk_count;
+	for (unsigned i = 0; i < json->spec.disk_count; i++)
+		shape->disk_bytes[i] = json->spec.disks[i].size;
+}
+
+bool store_frozen(const struct store_json *json, uint64_t *generation, int64_t *time_us)
+{
+	for (unsigned i = 0; i < json->spec.disk_count; i++) {
+		if (!json->promoted[i].image[0])
+			continue;
+		*generation = json->promoted[i].generation;
+		*time_us = json->promoted[i].time_us;
+		return true;
+	}
+	return false;
+}
+
+void store_promoted_path(const char *dir, const char *disk, uint64_t generation, char *path,
+			 size_t size)
+{
+	snprintf(path, size, "%s/promoted/%s-%llu.qcow2", dir, disk,
+		 (unsigned long long)generation);
+}
+
+static int dir_check(const char *dir, struct errinfo *err)
+{
+	const size_t max = sizeof(((struct store *)NULL)->dir) - 1;
+
+	if (!dir[0] || strlen(dir) > max)
+		return err_set(err, -ENAMETOOLONG, "path of the store: 1 to %zu bytes, not %zu", max,
+			       strlen(dir));
+	return 0;
+}
+
+/* Returns the descriptor that holds the lock. */
+static int store_lock(const char *dir, struct errinfo *err)
+{
+	char path[FILE_PATH_MAX];
+	int fd, status;
+
+	snprintf(path, sizeof(path), "%s/lock", dir);
+	fd = file_open(path, O_RDWR | O_CREAT);
+	if (fd < 0)
+		return err_set(err, fd, "cannot open %s: %s", path, strerror(-fd));
+	status = file_lock(fd);
+	if (status == 0)
+		return fd;
+	file_close(fd);
+	if (status == -EBUSY)
+		return err_set(err, -EBUSY,
+			       "the store %s is in use: another qheal has it open; stop that one or "
+			       "give another --store",
+			       dir);
+	return err_set(err, status, "cannot lock %s: %s", path, strerror(-status));
+}
+
+/* --- making --- */
+
+static int room_check(const char *dir, uint64_t need, struct errinfo *err)
+{
+	uint64_t room;
+	int status = file_room(dir, &room);
+
+	if (status)
+		return err_set(err, status, "%s: cannot tell its free space: %s", dir,
+			       strerror(-status));
+	if (room < need)
+		return err_set(err, -ENOSPC,
+			       "%s has room for %llu bytes, the store needs %llu: %llu bytes are "
+			       "missing",
+			       dir, (unsigned long long)room, (unsigned long long)need,
+			       (unsigned long long)(need - room));
+	return 0;
+}
+
+static int sub_dirs(const char *dir, int (*call)(const char *path), const char *what,
+		    struct errinfo *err)
+{
+	static const char *const names[] = {"journal", "disks", "promoted"};
+	char path[FILE_PATH_MAX];
+	int status = 0;
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]) && !status; i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		status = call(path);
+	}
+	if (status)
+		return err_set(err, status, "%s: cannot %s it: %s", path, what, strerror(-status));
+	return 0;
+}
+
+/* The directory's own name: without it all that is below is lost with the power.
+ * A parent that may not be read cannot be flushed: left to its owner. */
+static int parent_sync(const char *dir, struct errinfo *err)
+{
+	char path[FILE_PATH_MAX];
+	char *slash;
+	int status;
+
+	snprintf(path, sizeof(path), "%s", dir);
+	slash = strrchr(path, '/');
+	if (slash)
+		*(slash == path ? slash + 1 : slash) = '\0';
+	status = file_sync_dir(slash ? path : ".");
+	if (status && status != -EACCES)
+		return err_set(err, status, "cannot flush the directory of %s: %s", dir,
+			       strerror(-status));
+	return 0;
+}
+
+static int store_make(const char *dir, const struct store_spec *spec, struct errinfo *err)
+{
+	struct store_json json = {.spec = *spec, .state = STORE_EMPTY};
+	int status = file_random(json.uuid_bytes, sizeof(json.uuid_bytes));
+
+	if (status)
+		return err_set(err, status, "no random number from the kernel: %s",
+			       strerror(-status));
+	json.uuid_bytes[6] = (json.uuid_bytes[6] & 0x0f) | 0x40; /* RFC 9562: version 4, */
+	json.uuid_bytes[8] = (json.uuid_bytes[8] & 0x3f) | 0x80; /* variant 1 */
+	uuid_format(json.uuid_bytes, json.uuid);
+	status = sub_dirs(dir, file_make_dir, "make", err);
+	for (unsigned i = 0; i < spec->disk_count && !status; i++)
+		status = head_create(dir, spec, i, err);
+	if (!status)
+		status = journal_create(dir, err);
+	if (!status)
+		status = sub_dirs(dir, file_sync_dir, "flush", err);
+	if (!status)
+		status = parent_sync(dir, err);
+	if (!status)
+		status = store_json_write(dir, &json, err);
+	return status;
+}
+
+int store_create(const char *dir, const struct store_spec *spec, uint64_t need_bytes,
+		 struct errinfo *err)
+{
+	char path[FILE_PATH_MAX];
+	int status = dir_check(dir, err);
+	int lock, fd;
+
+	if (!status)
+		status = store_spec_check(spec, err);
+	if (status)
+		return status;
+	status = file_make_dir(dir);
+	if (status)
+		return err_set(err, status, "%s: cannot make this directory: %s", dir,
+			       strerror(-status));
+	lock = store_lock(dir, err);
+	if (lock < 0)
+		return lock;
+	snprintf(path, sizeof(path), "%s/store.json", dir);
+	fd = file_open(path, O_RDONLY);
+	file_close(fd);
+	if (fd >= 0)
+		status = err_set(err, -EEXIST, "%s holds a store already", dir);
+	if (!status)
+		status = room_check(dir, need_bytes + 2 * (uint64_t)JOURNAL_AREA_BYTES, err);
+	if (!status)
+		status = store_make(dir, spec, err);
+	file_close(lock);
+	return status;
+}
+
+/* --- opening --- */
+
+struct area_reader {
+	struct journal_reader reader;
+	int fd;
+};
+
+static int64_t area_read(struct journal_reader *reader, void *buffer, uint32_t length,
+			 uint64_t offset)
+{
+	return file_read(member_of(reader, struct area_reader, reader)->fd, buffer, length,
+			 offset);
+}
+
+static int areas_scan(struct store *store, struct journal_found found[2], struct errinfo *err)
+{
+	uint32_t length = POOL_HEADER_BYTES + pool_buffer_bytes(store->pool);
+	struct buf *buf = pool_get(store->pool);
+	int status = buf ? 0 : -ENOBUFS;
+
+	if (!buf)
+		return err_set(err, status, "no buffer is free to read the journal");
+	for (unsigned area = 0; area < 2 && !status; area++) {
+		struct area_reader reader = {{area_read}, store->journal.fd[area]};
+
+		status = journal_scan(&reader.reader, &store->shape, area, JOURNAL_CONTENT,
+				      buf->header, length, &found[area]);
+		if (status)
+			err_set(err, status, "%s/journal/%c cannot be read: %s", store->dir,
+				area ? 'b' : 'a', strerror(-status));
+	}
+	pool_put(store->pool, buf);
+	return status;
+}
+
+struct settle_result {
+	bool done;
+	int status;
+	struct errinfo *err;
+};
+
+static void settle_result(void *arg, int status, const struct errinfo *error)
+{
+	struct settle_result *result = arg;
+
+	result->done = true;
+	result->status = status;
+	if (status)
+		err_set(result->err, status, "%s", error->text);
+}
+
+/* Apply what was adopted, and wait for it. */
+static int replay(struct store *store, struct errinfo *err)
+{
+	struct settle_result result = {.err = err};
+
+	store_settle(store, settle_result, &result);
+	while (!result.done) {
+		int status = ring_run(store->ring);
+
+		if (status < 0)
+			return err_set(err, status, "the ring failed during the replay: %s",
+				       strerror(-status));
+	}
+	return result.status;
+}
+
+static int journal_recover(struct store *store, struct errinfo *err)
+{
+	struct store_json *json = &store->json;
+	struct journal_found found[2];
+	struct journal_plan plan;
+	int status;
+
+	if (store_frozen(json, &store->info.generation, &store->info.generation_time_us)) {
+		store->info.promoted = true; /* a guest reads the heads: they are left alone */
+		return 0;
+	}
+	status = areas_scan(store, found, err);
+	if (!status)
+		status = journal_decide(found, json->state == STORE_READY, &plan, err);
+	if (status)
+		return status;
+	if (plan.count && json->state < STORE_FILLED)
+		return err_set(err, -EUCLEAN,
+			       "%s: the journal holds generation %llu but store.json knows of no "
+			       "first copy; was it edited?",
+			       store->dir, (unsigned long long)plan.generation);
+	store->info.generation = plan.generation;
+	store->info.generation_time_us = plan.time_us;
+	for (unsigned i = 0; i < plan.count; i++)
+		journal_adopt(&store->journal, plan.area[i], &found[plan.area[i]]);
+	status = replay(store, err);
+	/* The power went between the first commit and its mark. */
+	if (!status && plan.count && json->state == STORE_FILLED) {
+		json->state = STORE_READY;
+		status = store_json_update(store, err);
+	}
+	return status;
+}
+
+static int pool_check(const struct store *store, struct errinfo *err)
+{
+	const uint32_t block_bytes = store->json.spec.block_bytes;
+
+	if (pool_block_bytes(store->pool) != block_bytes ||
+	    pool_buffer_bytes(store->pool) / block_bytes > RECORD_SUMS_MAX)
+		return err_set(err, -EINVAL,
+			       "%s has blocks of %u bytes; buffers of %u bytes in blocks of %u "
+			       "cannot be stored there",
+			       store->dir, block_bytes, pool_buffer_bytes(store->pool),
+			       pool_block_bytes(store->pool));
+	return 0;
+}
+
+static void files_close(struct store *store)
+{
+	for (unsigned i = 0; i < 2; i++)
+		journal_forget(&store->journal.generation[i]);
+	journal_close(&store->journal);
+	heads_close(&store->heads);
+}
+
+/* What a first copy that never ended left behind goes, before anything may take
+ * it for content: first the journal, at last the word for it. */
+static int filling_drop(struct store *store, struct errinfo *err)
+{
+	int status = journal_erase(&store->journal, err);
+
+	if (!status)
+		status = heads_empty(&store->heads, err);
+	if (status)
+		return status;
+	store->json.state = STORE_EMPTY;
+	return store_json_update(store, err);
+}
+
+static int files_open(struct store *store, struct errinfo *err)
+{
+	struct store_json *json = &store->json;
+	bool filling = json->state == STORE_FILLING;
+	int status;
+
+	store_shape(json, &store->shape);
+	status = heads_open(&store->heads, store->ring, store->dir, &json->spec, &store->shape,
+			    filling, err);
+	if (status)
+		return status;
+	status = journal_open(&store->journal, store->ring, store->pool, store->dir,
+			      &store->shape, err);
+	if (status) {
+		heads_close(&store->heads);
+		return status;
+	}
+	if (filling)
+		status = filling_drop(store, err);
+	if (status)
+		files_close(store);
+	return status;
+}
+
+static int store_load(struct store *store, struct errinfo *err)
+{
+	int status = store_json_read(store->dir, &store->json, err);
+
+	if (!status)
+		status = pool_check(store, err);
+	if (!status)
+		status = files_open(store, err);
+	if (status)
+		return status;
+	store_sink_init(store);
+	store_fill_init(store);
+	apply_init(&store->apply, &store->journal, &store->heads, store_applied);
+	status = journal_recover(store, err);
+	if (status) {
+		files_close(store);
+		return status;
+	}
+	store->info.spec = store->json.spec;
+	memcpy(store->info.uuid, store->json.uuid, sizeof(store->info.uuid));
+	store->info.state = store->json.state;
+	return 0;
+}
+
+int store_open(struct store **out, struct ring *ring, struct pool *pool, const char *dir,
+	       struct errinfo *err)
+{
+	struct store *store;
+	int status = dir_check(dir, err);
+
+	*out = NULL;
+	if (status)
+		return status;
+	store = calloc(1, sizeof(*store));
+	if (!store)
+		return err_set(err, -ENOMEM, "no memory for the store");
+	store->ring = ring;
+	store->pool = pool;
+	snprintf(store->dir, sizeof(store->dir), "%s", dir);
+	store->lock_fd = store_lock(dir, err);
+	status = store->lock_fd < 0 ? store->lock_fd : store_load(store, err);
+	if (status) {
+		if (store->lock_fd >= 0)
+			file_close(store->lock_fd);
+		free(store);
+		return status;
+	}
+	*out = store;
+	return 0;
+}
+
+/* --- closing --- */
+
+static void nothing(void *arg)
+{
+}
+
+static bool store_quiet(const struct store *store)
+{
+	return !store->open && !apply_busy(&store->apply) && !store->fill.in_flight &&
+	       !store->fill.done && !ring_op_pending(&store->settle_now);
+}
+
+void store_close(struct store *store)
+{
+	if (!store)
+		return;
+	if (store->open && store->open->state == GENERATION_RECEIVING)
+		store_abort(store, nothing, NULL);
+	/* A ring that fails leaves nobody to tell; the journal has it all. */
+	while (!store_quiet(store) && ring_run(store->ring) >= 0)
+		;
+	files_close(store);
+	file_close(store->lock_fd);
+	free(store);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * bitmap_plan: what becomes of the bitmaps found on a guest's disks at a start.
+ * Pure: the disks as QEMU told them in, the actions of one `transaction` out.
+ *
+ * A sidecar, ended anywhere, leaves on every disk (`since` counts from the
+ * generation that the store has, `next` from the point after it):
+ *
+ *   since recording                  between two cycles
+ *   since still, next recording      in a cycle that did not become durable
+ *   next recording, older ones still in one that did: `next` is `since` then
+ *
+ * All else was somebody else's doing, or QEMU is another process: then nothing
+ * tells what changed.
+ */
+#ifndef ENGINE_BITMAP_PLAN_H
+#define ENGINE_BITMAP_PLAN_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "guest.h"
+
+/* Do the bitmaps of every disk know all changes since the generation of SINCE? */
+bool bitmap_plan_covers(const struct guest *guest, const char *since, const char *next);
+
+/* COVERED: SINCE records again, with what NEXT has, and is the only one of ours;
+ * otherwise none of ours stays.  A new reference, an empty array when all is in
+ * order; NULL: no memory. */
+json_t *bitmap_plan_actions(const struct guest *guest, const char *since, const char *next,
+			    bool covered);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * config: what the operator asked `protect` for.
+ */
+#ifndef ENGINE_CONFIG_H
+#define ENGINE_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bounds.h"
+
+enum on_loss { ON_LOSS_HOLD, ON_LOSS_ROLLBACK };
+
+struct config {
+	const char *qmp;   /* address of the monitor */
+	const char *store; /* directory */
+	const char *events; /* file, "-", or NULL */
+	const char *disks[BOUND_DISKS];
+	unsigned disk_count; /* 0: all */
+	int64_t interval_ms;
+	uint64_t scratch_bytes; /* what a frozen point may cost QEMU */
+	uint32_t block_bytes;	/* of a new store */
+	enum on_loss on_loss;
+	bool once; /* one consistent generation, then leave */
+};
+
+#endif

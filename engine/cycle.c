@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cycle: brings the replica from one generation to the next: freeze a point over
+ * all disks, read what the bitmap says, commit, thaw.  When anything fails the
+ * generation is dropped and the bitmaps are as if the cycle had not been tried.
+ * A fault of the guest's disk in the middle does not end it: what is still to be
+ * read would have to be read for the recovery anyway.
+ */
+#include "sidecar.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "jsontext.h"
+#include "outcome.h"
+
+/* A mirror, commit or stream of somebody else changes the nodes below the device,
+ * and hides its own filter there: ours must not come in between. */
+static int refuse_jobs(const json_t *jobs, struct errinfo *err)
+{
+	const json_t *job = json_array_get(jobs, 0);
+
+	if (!job)
+		return 0;
+	return err_set(err, -EAGAIN, "the job %s (%s) of somebody else works on the guest's disks; "
+		       "protection waits for its end", json_text(job, "device"),
+		       json_text(job, "type"));
+}
+
+static int refresh(struct sidecar *sidecar, uint64_t *dirty_bytes, struct errinfo *err)
+{
+	struct batch batch;
+	int rc;
+
+	batch_init(&batch, &sidecar->monitor);
+	batch_add(&batch, "query-block", NULL);
+	batch_add(&batch, "query-block-jobs", NULL);
+	rc = batch_run(&batch, err);
+	if (!rc)
+		rc = guest_refresh(&sidecar->guest, batch.entries[0].result, err);
+	if (!rc)
+		rc = refuse_jobs(batch.entries[1].result, err);
+	if (!rc)
+		rc = guest_dirty_bytes(&sidecar->guest, CHECKPOINT_ALL, sidecar->checkpoint.last,
+				       dirty_bytes, err);
+	batch_release(&batch);
+	return rc;
+}
+
+static int begin(struct sidecar *sidecar, struct errinfo *err)
+{
+	struct outcome settled = {0};
+	int rc = 0;
+
+	if (!store_can_begin(sidecar->store)) {
+		store_settle(sidecar->store, outcome_set, &settled);
+		rc = outcome_wait(&settled, &sidecar->loop, err);
+	}
+	return rc ? rc : store_begin(sidecar->store, err);
+}
+
+static void drop(struct sidecar *sidecar)
+{
+	struct outcome dropped = {0};
+
+	store_abort(sidecar->store, outcome_set_ok, &dropped);
+	outcome_wait(&dropped, &sidecar->loop, NULL);
+}
+
+static int read_point(struct sidecar *sidecar, struct copy_progress *sum, struct errinfo *err)
+{
+	struct transfer transfer = {.want = COPY_DIRTY, .sink = store_sink(sidecar->store),
+				    .members = CHECKPOINT_ALL};
+	char context[96];
+	int rc;
+
+	bitmap_name(sidecar, store_info(sidecar->store)->generation + 1, sidecar->checkpoint.next);
+	rc = checkpoint_freeze(&sidecar->checkpoint, &checkpoint_cbw, CHECKPOINT_ALL, err);
+	if (!rc) {
+		checkpoint_context(&sidecar->checkpoint, context);
+		transfer.context = context;
+		transfer.read_limit = sidecar->checkpoint.read_limit;
+		rc = transfer_run(sidecar, &transfer, err);
+	}
+	*sum = transfer.sum;
+	return rc;
+}
+
+/* A filter that does not come out (somebody put a snapshot above it meanwhile) is
+ * looked for as a leftover: there the node below it is asked for. */
+static void thaw(struct sidecar *sidecar)
+{
+	struct errinfo err = {0}, again = {0};
+
+	if (!checkpoint_thaw(&sidecar->checkpoint, &err) || sidecar->monitor.closed)
+		return;
+	log_warn("cycle: %s", err.text);
+	if (leftovers_clean(sidecar, &again))
+		log_warn("cycle: %s", again.text);
+}
+
+/* Commit while the filters are being taken out: neither needs the other. */
+static int commit_and_thaw(struct sidecar *sidecar, int64_t *durable_us, struct errinfo *err)
+{
+	struct outcome committed = {0};
+	struct errinfo keep_err = {0};
+	int rc;
+
+	store_commit(sidecar->store, sidecar->checkpoint.time_us, outcome_set, &committed);
+	thaw(sidecar);
+	rc = outcome_wait(&committed, &sidecar->loop, err);
+	*durable_us = committed.time_us;
+	if (rc) {
+		checkpoint_revert(&sidecar->checkpoint, NULL);
+		return rc;
+	}
+	/* A bitmap that stays is only a nuisance: the next start removes it. */
+	if (checkpoint_keep(&sidecar->checkpoint, &keep_err))
+		log_warn("cycle: %s", keep_err.text);
+	return 0;
+}
+
+static void report_generation(struct sidecar *sidecar, const struct copy_progress *sum,
+			      int64_t started_us, int64_t durable_us)
+{
+	uint64_t generation = store_info(sidecar->store)->generation;
+
+	sidecar->figures.cycles++;
+	sidecar->figures.bytes += sum->bytes;
+	sidecar->figures.last_bytes = sum->bytes;
+	sidecar->figures.lag_ms = (durable_us - sidecar->checkpoint.time_us) / 1000;
+	sidecar->figures.duration_ms = (durable_us - started_us) / 1000;
+	report_event(&sidecar->report, "generation",
+		     json_pack("{s:I,s:I,s:I,s:f,s:f}", "generation", (json_int_t)generation,
+			       "bytes", (json_int_t)sum->bytes, "extents",
+			       (json_int_t)sum->extents, "duration_ms",
+			       (double)(durable_us - started_us) / 1e3, "lag_ms",
+			       (double)(durable_us - sidecar->checkpoint.time_us) / 1e3));
+}
+
+static int capture(struct sidecar *sidecar, struct errinfo *err)
+{
+	int64_t started_us = loop_realtime_us(), durable_us;
+	struct copy_progress sum = {0};
+	int rc = begin(sidecar, err);
+
+	if (rc)
+		return rc;
+	rc = read_point(sidecar, &sum, err);
+	if (rc) {
+		struct errinfo ignored = {0};
+
+		drop(sidecar);
+		thaw(sidecar);
+		checkpoint_revert(&sidecar->checkpoint, &ignored);
+		if (err)
+			exports_revive(&sidecar->exports, &sidecar->monitor,
+				       store_dir(sidecar->store), err);
+		return rc;
+	}
+	rc = commit_and_thaw(sidecar, &durable_us, err);
+	if (!rc)
+		report_generation(sidecar, &sum, started_us, durable_us);
+	return rc;
+}
+
+int cycle_run(struct sidecar *sidecar, struct errinfo *err)
+{
+	uint64_t dirty_bytes = 0;
+	int rc = refresh(sidecar, &dirty_bytes, err);
+
+	if (rc)
+		return rc;
+	if (strstr(sidecar->guest.status, "migrate"))
+		return err_set(err, -EAGAIN, "the guest is being migrated (%s)",
+			       sidecar->guest.status);
+	/* A write is acknowledged to the guest only after its bit is set: no bit, no
+	 * change, and the replica is the guest's state of this moment. */
+	if (!dirty_bytes && store_info(sidecar->store)->generation) {
+		sidecar->figures.empty_cycles++;
+		return 0;
+	}
+	return capture(sidecar, err);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fault.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jsontext.h"
+
+const char *fault_name(enum fault_kind kind)
+{
+	switch (kind) {
+	case FAULT_DISK_WRITE:
+		return "disk-write-error";
+	case FAULT_DISK_READ:
+		return "disk-read-error";
+	case FAULT_DISK_FULL:
+		return "disk-full";
+	case FAULT_REPLICA:
+		return "replica-error";
+	case FAULT_QEMU_EXIT:
+		return "qemu-exit";
+	case FAULT_NONE:
+		break;
+	}
+	return "none";
+}
+
+static int disk_by_filter(const struct guest *guest, const char *node)
+{
+	static const char prefix[] = "qheal-cbw";
+	long index;
+	char *end;
+
+	if (strncmp(node, prefix, sizeof(prefix) - 1))
+		return -1;
+	index = strtol(node + sizeof(prefix) - 1, &end, 10);
+	return end != node + sizeof(prefix) - 1 && !*end && index >= 0 &&
+			       index < (long)guest->disk_count ? (int)index : -1;
+}
+
+static int disk_of_event(const struct guest *guest, const json_t *data)
+{
+	const char *path = json_text(data, "qom-path");
+	const char *node = json_text(data, "node-name");
+	const char *device = json_text(data, "device");
+
+	for (unsigned i = 0; i < guest->disk_count; i++) {
+		const struct guest_disk *disk = &guest->disks[i];
+
+		if (path[0] ? !strcmp(disk->qom, path)
+			    : (!strcmp(disk->node, node) ||
+			       (device[0] && !strcmp(disk->name, device))))
+			return (int)i;
+	}
+	return disk_by_filter(guest, node);
+}
+
+struct fault fault_of_block_error(const struct guest *guest, const json_t *data, int64_t time_us)
+{
+	const char *operation = json_text(data, "operation");
+	const char *action = json_text(data, "action");
+	struct fault fault = {.kind = FAULT_NONE, .disk = disk_of_event(guest, data),
+			      .time_us = time_us};
+
+	if (fault.disk < 0 || !strcmp(action, "ignore"))
+		return fault;
+	fault.stops_guest = !strcmp(action, "stop");
+	if (json_is_true(json_object_get(data, "nospace")))
+		fault.kind = FAULT_DISK_FULL;
+	else
+		fault.kind = strcmp(operation, "read") ? FAULT_DISK_WRITE : FAULT_DISK_READ;
+	snprintf(fault.detail, sizeof(fault.detail), "%s failed: %s (QEMU: action %s)", operation,
+		 json_text(data, "reason"), action);
+	return fault;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * fault: what an event of QEMU means.  Pure: facts in, verdict out.
+ */
+#ifndef ENGINE_FAULT_H
+#define ENGINE_FAULT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "guest.h"
+
+enum fault_kind {
+	FAULT_NONE,
+	FAULT_DISK_WRITE,
+	FAULT_DISK_READ,
+	FAULT_DISK_FULL,
+	FAULT_REPLICA,
+	FAULT_QEMU_EXIT,
+};
+
+struct fault {
+	enum fault_kind kind;
+	int disk;	  /* index in the guest, -1 when none */
+	int64_t time_us;  /* QEMU's stamp of the first event */
+	bool stops_guest; /* action=stop: QEMU pauses the guest */
+	char detail[160];
+};
+
+const char *fault_name(enum fault_kind kind); /* as in the contract */
+
+/* BLOCK_IO_ERROR.  Devices are told by qom-path (9.2), by device, or by the root
+ * node, which may be our own filter.  FAULT_NONE: not one of the guest's disks, or
+ * QEMU ignores the error. */
+struct fault fault_of_block_error(const struct guest *guest, const json_t *data, int64_t time_us);
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bounds.h"
+#include "member.h"
+
+static void loop_signal(struct ring_op *op, int result)
+{
+	struct loop *loop = member_of(op, struct loop, signal_op);
+	struct signalfd_siginfo info;
+
+	if (result < 0)
+		return;
+	while (read(loop->signal_fd, &info, sizeof(info)) == sizeof(info))
+		loop->quit = true;
+	ring_poll(loop->ring, &loop->signal_op, loop->signal_fd, POLLIN);
+}
+
+int loop_init(struct loop *loop, struct errinfo *err)
+{
+	sigset_t set;
+	int rc;
+
+	memset(loop, 0, sizeof(*loop));
+	loop->signal_fd = -1;
+	rc = ring_new(&loop->ring, BOUND_RING_ENTRIES, err);
+	if (rc)
+		return rc;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	loop->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (loop->signal_fd < 0) {
+		rc = -errno;
+		loop_release(loop);
+		return err_set(err, rc, "signalfd: %s", strerror(-rc));
+	}
+	loop->signal_op.done = loop_signal;
+	ring_poll(loop->ring, &loop->signal_op, loop->signal_fd, POLLIN);
+	return 0;
+}
+
+void loop_release(struct loop *loop)
+{
+	ring_free(loop->ring);
+	loop->ring = NULL;
+	if (loop->signal_fd >= 0)
+		close(loop->signal_fd);
+	loop->signal_fd = -1;
+}
+
+struct loop_alarm {
+	struct ring_op op;
+	bool rang;
+};
+
+static void loop_alarm_rang(struct ring_op *op, int result)
+{
+	member_of(op, struct loop_alarm, op)->rang = true;
+}
+
+static int loop_pump(struct loop *loop, struct loop_alarm *alarm, bool (*ready)(void *arg),
+		     void *arg)
+{
+	while (!ready(arg)) {
+		int rc;
+
+		if (alarm->rang)
+			return -ETIMEDOUT;
+		rc = ring_run(loop->ring);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+int loop_until(struct loop *loop, bool (*ready)(void *arg), void *arg, int64_t deadline_ns)
+{
+	struct loop_alarm alarm = {.op.done = loop_alarm_rang};
+	int rc;
+
+	assert(!loop->waiting);
+	loop->waiting = true;
+	if (deadline_ns != INT64_MAX)
+		ring_timer(loop->ring, &alarm.op, deadline_ns);
+	rc = loop_pump(loop, &alarm, ready, arg);
+	/* The alarm lives on this stack: it has to be over before we leave. */
+	if (ring_op_pending(&alarm.op))
+		ring_cancel(loop->ring, &alarm.op);
+	while (ring_op_pending(&alarm.op) && ring_run(loop->ring) >= 0)
+		;
+	loop->waiting = false;
+	return rc;
+}
+
+static bool loop_flag(void *arg)
+{
+	return *(const bool *)arg;
+}
+
+int loop_until_set(struct loop *loop, const bool *flag, int64_t deadline_ns)
+{
+	return loop_until(loop, loop_flag, (void *)flag, deadline_ns);
+}
+
+int64_t loop_realtime_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * loop: how the one flow of control waits.  The daemon's main story (attach,
+ * copy, cycle, recover) reads from top to bottom and waits here; meanwhile the
+ * ring dispatches everything else (events of QEMU, control socket, signals) to
+ * handlers.  Handlers note facts and never wait: loop_until() asserts it.
+ */
+#ifndef ENGINE_LOOP_H
+#define ENGINE_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "errinfo.h"
+#include "ring.h"
+
+#define NS_PER_MS INT64_C(1000000)
+
+struct loop {
+	struct ring *ring;
+	bool waiting; /* inside loop_until(): handlers are running */
+	bool quit;    /* SIGTERM or SIGINT: finish and leave */
+	struct ring_op signal_op;
+	int signal_fd;
+};
+
+int loop_init(struct loop *loop, struct errinfo *err);
+void loop_release(struct loop *loop);
+
+/* Dispatch until READY(ARG); -ETIMEDOUT at DEADLINE_NS (INT64_MAX: never). */
+int loop_until(struct loop *loop, bool (*ready)(void *arg), void *arg, int64_t deadline_ns);
+/* The same for a flag. */
+int loop_until_set(struct loop *loop, const bool *flag, int64_t deadline_ns);
+
+int64_t loop_realtime_us(void); /* CLOCK_REALTIME, the clock of QEMU's events */
+
+#endif

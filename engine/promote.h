@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * promote: a qcow2 overlay above a disk's head, and putting it under the device
+ * of the paused guest.  The head is never written: the generation the guest
+ * starts from stays as it is.
+ */
+#ifndef ENGINE_PROMOTE_H
+#define ENGINE_PROMOTE_H
+
+#include <limits.h>
+
+#include "overlay.h"
+#include "sidecar.h"
+
+struct promotion {
+	unsigned disk;
+	struct overlay *overlay; /* being filled */
+	char image[PATH_MAX];
+	char node[32];
+	bool added, swapped; /* QEMU has the node; it is the disk's root */
+};
+
+/* Make the overlay's file, empty and open for filling. */
+int promote_create(struct sidecar *sidecar, unsigned disk, struct promotion *promotion,
+		   struct errinfo *err);
+/* Complete all of them, on stable storage, and the heads below (waits). */
+int promote_finish(struct sidecar *sidecar, struct promotion *promotions, unsigned count,
+		   struct errinfo *err);
+/* Remove what was created. */
+void promote_abandon(struct sidecar *sidecar, struct promotion *promotions, unsigned count);
+
+/* Open the overlays in QEMU and swap them in; on failure the old roots are back
+ * and the nodes are gone.  The guest is stopped for it, should it run: -EAGAIN when
+ * it has written to one of the disks since the freeze (somebody let it go on). */
+int promote_swap(struct sidecar *sidecar, struct promotion *promotions, unsigned count,
+		 struct errinfo *err);
+/* What cannot be put back stays marked as swapped, and its image is kept. */
+void promote_unswap(struct sidecar *sidecar, struct promotion *promotions, unsigned count);
+
+/* A durable note that the guest on the new disks has to be reset before it may go
+ * on: its memory is newer than they are. */
+int promote_note_reset(const struct sidecar *sidecar, struct errinfo *err);
+void promote_drop_reset(const struct sidecar *sidecar);
+bool promote_needs_reset(const struct sidecar *sidecar);
+
+/* The disk runs on an overlay of this store (an earlier pivot). */
+bool promote_is_ours(const struct sidecar *sidecar, const struct guest_disk *disk);
+
+#endif

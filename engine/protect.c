@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * protect: the daemon's story from start to end.  Everything is tried in the
+ * order that leaves the guest alone when something fails: what cannot go on
+ * degrades the protection, never the guest.
+ */
+#include "sidecar.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "adopt.h"
+#include "control.h"
+#include "notify.h"
+#include "outcome.h"
+
+#define RETRY_FIRST_MS 1000 /* after a failed cycle: soon, then with back-off */
+#define RETRY_LAST_MS 30000
+
+static void become_protected(struct sidecar *sidecar, bool resumed, uint64_t bytes,
+			     int64_t started_ns)
+{
+	uint64_t generation = store_info(sidecar->store)->generation;
+	double seconds = (double)(ring_now_ns() - started_ns) / 1e9;
+
+	sidecar_set_state(sidecar, SIDECAR_PROTECTED);
+	sidecar->figures.protected_since_us = loop_realtime_us();
+	log_info("%s is protected at generation %llu (%s, %llu bytes, %.2f s)",
+		 sidecar->guest.name, (unsigned long long)generation,
+		 resumed ? "continued" : "first copy", (unsigned long long)bytes, seconds);
+	report_event(&sidecar->report, "protected",
+		     json_pack("{s:I,s:I,s:f,s:b}", "generation", (json_int_t)generation, "bytes",
+			       (json_int_t)bytes, "seconds", seconds, "resumed", resumed));
+	notify_ready();
+}
+
+/* Bring the replica to a consistent generation: by the bitmaps that are there,
+ * else by a first copy and the cycle after it. */
+static int synchronise(struct sidecar *sidecar, bool *resumed, struct errinfo *err)
+{
+	int rc = leftovers_bitmaps(sidecar, resumed, err);
+
+	if (rc)
+		return rc;
+	if (*resumed) {
+		bitmap_name(sidecar, store_info(sidecar->store)->generation,
+			    sidecar->checkpoint.last);
+	} else if (store_info(sidecar->store)->state == STORE_READY) {
+		return err_set(err, -EPERM, "%s holds generation %llu, but QEMU has no bitmap that "
+			       "goes back to it (was it restarted?): use an empty store",
+			       store_dir(sidecar->store),
+			       (unsigned long long)store_info(sidecar->store)->generation);
+	} else {
+		sidecar_set_state(sidecar, SIDECAR_COPYING);
+		rc = firstcopy_run(sidecar, err);
+	}
+	return rc ? rc : cycle_run(sidecar, err);
+}
+
+/* An operator let the held guest go on: so do we.  When it stood still again at
+ * once, that is a new fault, and there may be more to recover from now. */
+static void release(struct sidecar *sidecar)
+{
+	if (store_info(sidecar->store)->promoted)
+		sidecar_set_state(sidecar, SIDECAR_RECOVERED);
+	else
+		sidecar_degrade(sidecar, "the guest was held and goes on");
+}
+
+/* Look at what the event handler noted; recover when the guest stands still in
+ * an I/O error. */
+static int attend(struct sidecar *sidecar, struct errinfo *err)
+{
+	int rc = sidecar_look(sidecar, err);
+
+	if (!rc && sidecar->state == SIDECAR_HELD && sidecar->resumes != sidecar->held_resumes)
+		release(sidecar);
+	if (rc || sidecar->fault.kind == FAULT_NONE || !sidecar->stopped)
+		return rc;
+	if (sidecar->state == SIDECAR_HELD || store_info(sidecar->store)->state != STORE_READY)
+		return 0; /* an operator's turn, or there is nothing yet to recover from */
+	recover_run(sidecar, err);
+	return sidecar->monitor.closed ? -ENOTCONN : 0;
+}
+
+static int try_synchronise(struct sidecar *sidecar, struct errinfo *err)
+{
+	int64_t started_ns = ring_now_ns();
+	bool resumed = false;
+	int rc = synchronise(sidecar, &resumed, err);
+
+	malloc_trim(0); /* the schema and the block queries are gone: so is their memory */
+	if (rc)
+		return rc;
+	become_protected(sidecar, resumed,
+			 resumed ? sidecar->figures.bytes : sidecar->figures.done, started_ns);
+	return 0;
+}
+
+/* Errors after which trying again is no use. */
+static bool hopeless(const struct sidecar *sidecar, int rc)
+{
+	return sidecar->monitor.closed || sidecar->loop.quit || rc == -EINTR || rc == -EBUSY ||
+	       rc == -EPERM || rc == -ENOTSUP;
+}
+
+static bool woken(void *arg)
+{
+	const struct sidecar *sidecar = arg;
+
+	return sidecar->alert || sidecar->loop.quit || sidecar->monitor.closed;
+}
+
+/* Until DEADLINE_NS, or something is to be done. */
+static void rest(struct sidecar *sidecar, int64_t deadline_ns)
+{
+	loop_until(&sidecar->loop, woken, sidecar, deadline_ns);
+}
+
+static bool settled(const struct sidecar *sidecar)
+{
+	return sidecar->state == SIDECAR_RECOVERED || sidecar->state == SIDECAR_HELD;
+}
+
+/* Between two attempts.  True when there is no need of another. */
+static bool recovered_meanwhile(struct sidecar *sidecar, int64_t deadline_ns)
+{
+	while (!sidecar->loop.quit && !sidecar->monitor.closed && ring_now_ns() < deadline_ns) {
+		struct errinfo err = {0};
+
+		if (!sidecar->alert)
+			rest(sidecar, deadline_ns);
+		else if (attend(sidecar, &err))
+			break;
+		if (settled(sidecar))
+			return true;
+	}
+	return false;
+}
+
+/* Until protected.  A first attempt that fails for want of space or by a bad
+ * store's disk is repeated: there may be room later. */
+static int reach_protection(struct sidecar *sidecar, struct errinfo *err)
+{
+	int64_t wait_ms = RETRY_FIRST_MS;
+
+	for (;;) {
+		int rc = try_synchronise(sidecar, err);
+
+		if (!rc || hopeless(sidecar, rc))
+			return rc;
+		sidecar_degrade(sidecar, err->text);
+		if (recovered_meanwhile(sidecar, ring_now_ns() + wait_ms * NS_PER_MS))
+			return sidecar->config->once ? rc : 0;
+		if (sidecar->loop.quit || sidecar->monitor.closed)
+			return sidecar->loop.quit ? -EINTR : -ENOTCONN;
+		wait_ms = wait_ms * 2 > RETRY_LAST_MS ? RETRY_LAST_MS : wait_ms * 2;
+		err_clear(err);
+	}
+}
+
+/* One tick: 0 or the error that ends the story. */
+static int tick(struct sidecar *sidecar, int64_t *wait_ms)
+{
+	struct errinfo err = {0};
+	int rc = cycle_run(sidecar, &err);
+
+	if (sidecar->monitor.closed)
+		return -ENOTCONN;
+	if (!rc) {
+		if (sidecar->state == SIDECAR_DEGRADED)
+			become_protected(sidecar, true, sidecar->figures.last_bytes,
+					 ring_now_ns());
+		*wait_ms = sidecar->config->interval_ms;
+		return 0;
+	}
+	sidecar->figures.failed++;
+	if (!sidecar->alert || !sidecar->fault.kind)
+		sidecar_degrade(sidecar, err.text);
+	*wait_ms = *wait_ms < RETRY_FIRST_MS ? RETRY_FIRST_MS : *wait_ms * 2;
+	if (*wait_ms > RETRY_LAST_MS)
+		*wait_ms = RETRY_LAST_MS;
+	return 0;
+}
+
+/* A cycle that ends a little after the next is due is followed by that at once;
+ * only whole intervals that went by are skipped. */
+static void count_skipped(struct sidecar *sidecar, int64_t *due_ns, int64_t interval_ns)
+{
+	int64_t late_ns;
+
+	*due_ns += interval_ns;
+	late_ns = ring_now_ns() - *due_ns;
+	if (late_ns < interval_ns)
+		return;
+	sidecar->figures.skipped += (uint64_t)(late_ns / interval_ns);
+	*due_ns += late_ns / interval_ns * interval_ns;
+}
+
+static int steady(struct sidecar *sidecar, struct errinfo *err)
+{
+	int64_t wait_ms = sidecar->config->interval_ms, due_ns = ring_now_ns();
+	int rc = 0;
+
+	sidecar->alert = true; /* a fault that came before could not be attended to */
+	while (!sidecar->loop.quit && !sidecar->monitor.closed && !rc) {
+		bool cycling = sidecar->state == SIDECAR_PROTECTED ||
+			       sidecar->state == SIDECAR_DEGRADED;
+
+		if (sidecar->alert) {
+			err_clear(err);
+			rc = attend(sidecar, err);
+			continue;
+		}
+		if (cycling && ring_now_ns() >= due_ns) {
+			rc = tick(sidecar, &wait_ms);
+			count_skipped(sidecar, &due_ns, wait_ms * NS_PER_MS);
+			continue;
+		}
+		rest(sidecar, cycling ? due_ns : INT64_MAX);
+	}
+	return sidecar->loop.quit ? 0 : rc ? rc : -ENOTCONN;
+}
+
+static int run(struct sidecar *sidecar, struct errinfo *err)
+{
+	int rc = sidecar_attach(sidecar, err);
+
+	if (!rc)
+		rc = control_start(&sidecar->control, sidecar, err);
+	if (!rc)
+		rc = sidecar_look(sidecar, err);
+	if (!rc)
+		rc = adopt_needed(sidecar) ? adopt_run(sidecar, err)
+					   : reach_protection(sidecar, err);
+	if (!rc && !sidecar->config->once)
+		rc = steady(sidecar, err);
+	return rc;
+}
+
+/* QEMU is gone: on purpose, or not. */
+static int report_qemu_gone(struct sidecar *sidecar)
+{
+	if (sidecar->shutdown) {
+		log_info("%s was shut down; the store keeps its last generation",
+			 sidecar->guest.name);
+		report_event(&sidecar->report, "degraded",
+			     json_pack("{s:s}", "reason", "the guest was shut down"));
+		return 0;
+	}
+	log_error("QEMU of %s is gone: %s; the store keeps its last generation",
+		  sidecar->guest.name, sidecar->monitor.closed_why);
+	report_event(&sidecar->report, "fault",
+		     json_pack("{s:s,s:s,s:s}", "kind", "qemu-exit", "resource", "qemu", "detail",
+			       sidecar->monitor.closed_why));
+	return 1;
+}
+
+/* An orderly end leaves the heads at the last generation, for whoever looks at
+ * them; what cannot be applied now stays in the journal. */
+static void settle_heads(struct sidecar *sidecar)
+{
+	struct outcome settled = {0};
+	struct errinfo err = {0};
+
+	if (!sidecar->store)
+		return;
+	store_settle(sidecar->store, outcome_set, &settled);
+	if (outcome_wait(&settled, &sidecar->loop, &err))
+		log_warn("the last generation stays in the journal: %s", err.text);
+}
+
+/* QEMU keeps the bitmaps; exports and server go, so that nothing of ours runs. */
+static void leave(struct sidecar *sidecar)
+{
+	notify_stopping();
+	control_stop(sidecar->control);
+	if (!sidecar->monitor.closed && sidecar->exports.dir_fd > 0)
+		exports_stop(&sidecar->exports, &sidecar->monitor);
+	scratch_release(&sidecar->scratch, &sidecar->monitor);
+	settle_heads(sidecar);
+	store_close(sidecar->store);
+	pool_free(sidecar->pool);
+	monitor_close(&sidecar->monitor);
+	guard_stop(&sidecar->guard);
+	if (sidecar->instance_fd >= 0)
+		close(sidecar->instance_fd);
+	json_decref(sidecar->last_recovery);
+	json_decref(sidecar->last_fault);
+	loop_release(&sidecar->loop);
+	report_release(&sidecar->report);
+}
+
+int protect_run(const struct config *config)
+{
+	static struct sidecar sidecar; /* some 100 KiB, one a process */
+	struct errinfo err = {0};
+	int rc, status;
+
+	sidecar.config = config;
+	sidecar.instance_fd = -1;
+	rc = report_init(&sidecar.report, config->events, &err);
+	if (!rc)
+		rc = guard_start(&sidecar.guard, &err);
+	if (!rc)
+		rc = loop_init(&sidecar.loop, &err);
+	if (!rc)
+		rc = run(&sidecar, &err);
+	status = rc && rc != -EINTR;
+	if (sidecar.monitor.closed && sidecar.monitor.ready)
+		status = report_qemu_gone(&sidecar);
+	else if (status)
+		log_error("%s", err.text);
+	leave(&sidecar);
+	return status;
+}

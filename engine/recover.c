@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * recover: the guest stands still because a disk of it failed.
+ *
+ *   overlay    a qcow2 image above the disk's head (generation G) is made
+ *   catch up   what the bitmap says changed since G is read from the failing disk
+ *              straight into the overlay: one read, one write, one flush
+ *   swap       the overlay takes the disk's place under the device
+ *   resume     `cont`: QEMU sends the failed requests again, to the new disk
+ *
+ * The heads stay at G for all disks, so another disk can be pivoted later from
+ * its own bitmap.  When the failing disk does not give the newest blocks any more,
+ * data would be lost: --on-loss says whether to roll back to G and reset the
+ * guest, or to leave it paused and tell.  Killed between any two steps, the guest
+ * is still paused on the disk it had or on the overlay, both of which the next
+ * start finds and continues from.
+ */
+#include "sidecar.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "jsontext.h"
+#include "member.h"
+#include "promote.h"
+#include "timeline.h"
+
+#define PREDICT_FIXED_MS 12.0		/* round trips, flush, swap: bench/pivot.py */
+#define PREDICT_BYTES_PER_MS 800000.0	/* catch-up: bench/pivot.py */
+#define RESUME_TIMEOUT_MS 5000
+#define CATCH_UP_TRIES 2
+
+struct recovery {
+	struct sidecar *sidecar;
+	struct copy_sink sink; /* to the overlay of each disk */
+	struct timeline timeline;
+	struct promotion promotions[BOUND_DISKS];
+	unsigned count;
+	struct fault fault;
+	uint64_t members; /* bit set of the disks to pivot */
+	const char *strategy;
+	uint64_t dirty_bytes, lost_bytes, caught_up_bytes;
+	unsigned resumes; /* of the guest, before our `cont` */
+	int64_t swap_ns;
+	bool source_failed;
+};
+
+static struct copy_sink *overlay_of(struct copy_sink *sink, unsigned disk)
+{
+	struct recovery *recovery = member_of(sink, struct recovery, sink);
+
+	for (unsigned i = 0; i < recovery->count; i++) {
+		if (recovery->promotions[i].disk == disk)
+			return overlay_sink(recovery->promotions[i].overlay);
+	}
+	return NULL;
+}
+
+static int put_data(struct copy_sink *sink, unsigned disk, uint64_t offset, uint32_t length,
+		    struct buf *buf, struct errinfo *err)
+{
+	struct copy_sink *below = overlay_of(sink, disk);
+
+	return below->data(below, disk, offset, length, buf, err);
+}
+
+static int put_zero(struct copy_sink *sink, unsigned disk, uint64_t offset, uint64_t length,
+		    struct errinfo *err)
+{
+	struct copy_sink *below = overlay_of(sink, disk);
+
+	return below->zero(below, disk, offset, length, err);
+}
+
+/* QEMU sends STOP before its requests are drained; the answer comes after. */
+static int settle_and_measure(struct recovery *recovery, struct errinfo *err)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+	struct batch batch;
+	int rc;
+
+	batch_init(&batch, &sidecar->monitor);
+	batch_add(&batch, "query-status", NULL);
+	batch_add(&batch, "query-block", NULL);
+	rc = batch_run(&batch, err);
+	if (!rc && !strcmp(json_text(batch.entries[0].result, "status"), "running"))
+		rc = err_set(err, -EAGAIN, "somebody let the guest go on");
+	if (!rc)
+		rc = guest_refresh(&sidecar->guest, batch.entries[1].result, err);
+	batch_release(&batch);
+	/* Requests in flight were still failing while QEMU drained. */
+	recovery->members = sidecar->faulted;
+	for (unsigned i = 0; i < sidecar->guest.disk_count && !rc; i++) {
+		const struct guest_disk *disk = &sidecar->guest.disks[i];
+
+		if (recovery->members >> i & 1 && promote_is_ours(sidecar, disk))
+			rc = err_set(err, -EROFS, "disk %s runs on the promoted image %s, and "
+				     "there is no replica of that", disk->name, disk->file);
+	}
+	if (!rc)
+		rc = guest_dirty_bytes(&sidecar->guest, recovery->members,
+				       sidecar->checkpoint.last, &recovery->dirty_bytes, err);
+	timeline_mark(&recovery->timeline, "drain");
+	return rc;
+}
+
+static void announce(struct recovery *recovery, const char *strategy, uint64_t loss,
+		     const char *why)
+{
+	recovery->strategy = strategy;
+	log_info("recovery of %s: %s (%s)", recovery->sidecar->guest.name, strategy, why);
+	report_event(&recovery->sidecar->report, "recovery",
+		     json_pack("{s:s,s:s,s:f,s:I,s:s}", "strategy", strategy, "objective", "fast",
+			       "predicted_downtime_ms",
+			       PREDICT_FIXED_MS +
+				       (double)recovery->dirty_bytes / PREDICT_BYTES_PER_MS,
+			       "predicted_loss_bytes", (json_int_t)loss, "why", why));
+}
+
+static int make_overlays(struct recovery *recovery, struct errinfo *err)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+	int rc = 0;
+
+	recovery->count = 0;
+	for (unsigned i = 0; i < sidecar->guest.disk_count && !rc; i++) {
+		if (!(recovery->members >> i & 1))
+			continue;
+		rc = promote_create(sidecar, i, &recovery->promotions[recovery->count], err);
+		recovery->count += rc == 0;
+	}
+	timeline_mark(&recovery->timeline, "overlay");
+	return rc;
+}
+
+static int read_changes(struct recovery *recovery, struct errinfo *err)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+	struct transfer transfer = {.want = COPY_DIRTY, .sink = &recovery->sink,
+				    .members = recovery->members, .patient = true};
+	char context[96];
+	int rc;
+
+	bitmap_name(sidecar, store_info(sidecar->store)->generation + 1, sidecar->checkpoint.next);
+	rc = checkpoint_freeze(&sidecar->checkpoint, &checkpoint_paused, recovery->members, err);
+	timeline_mark(&recovery->timeline, "freeze");
+	if (rc)
+		return rc;
+	checkpoint_context(&sidecar->checkpoint, context);
+	transfer.context = context;
+	rc = transfer_run(sidecar, &transfer, err);
+	recovery->source_failed = rc && rc != -EINTR && !transfer.sink_failed &&
+				  !sidecar->monitor.closed;
+	recovery->caught_up_bytes = transfer.sum.bytes;
+	timeline_mark(&recovery->timeline, "catch-up");
+	return rc;
+}
+
+/* Exports and bitmaps as if nothing had been tried. */
+static void undo_freeze(struct recovery *recovery)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+	struct errinfo ignored = {0};
+
+	if (!sidecar->checkpoint.way)
+		return;
+	checkpoint_thaw(&sidecar->checkpoint, &ignored);
+	checkpoint_revert(&sidecar->checkpoint, &ignored);
+}
+
+/* A failing disk may give at the second try what it refused at the first; a
+ * server that somebody stopped is started again. */
+static int catch_up(struct recovery *recovery, struct errinfo *err)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+	int rc = 0;
+
+	for (int i = 0; i < CATCH_UP_TRIES; i++) {
+		err_clear(err);
+		recovery->source_failed = false;
+		rc = make_overlays(recovery, err);
+		if (!rc)
+			rc = read_changes(recovery, err);
+		if (!rc)
+			return 0;
+		undo_freeze(recovery);
+		promote_abandon(sidecar, recovery->promotions, recovery->count);
+		if (rc == -ETIMEDOUT || (!recovery->source_failed &&
+					 !exports_revive(&sidecar->exports, &sidecar->monitor,
+							 store_dir(sidecar->store), err)))
+			break;
+		log_warn("catch-up: %s", err->text);
+	}
+	return rc;
+}
+
+/* The overlays, and the store's note that its heads are now under a guest: on
+ * stable storage before the guest can write a byte above them. */
+static int pivot(struct recovery *recovery, struct errinfo *err)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+	int64_t start_ns;
+	int rc = promote_finish(sidecar, recovery->promotions, recovery->count, err);
+
+	timeline_mark(&recovery->timeline, "flush");
+	start_ns = ring_now_ns();
+	if (!rc)
+		rc = promote_swap(sidecar, recovery->promotions, recovery->count, err);
+	recovery->swap_ns = ring_now_ns() - start_ns;
+	timeline_mark(&recovery->timeline, "swap");
+	if (rc)
+		return rc;
+	for (unsigned i = 0; i < recovery->count && !rc; i++)
+		rc = store_promote(sidecar->store, recovery->promotions[i].disk,
+				   recovery->promotions[i].image, err);
+	timeline_mark(&recovery->timeline, "promote");
+	if (rc)
+		promote_unswap(sidecar, recovery->promotions, recovery->count);
+	return rc;
+}
+
+static bool running_or_gone(void *arg)
+{
+	const struct recovery *recovery = arg;
+
+	return recovery->sidecar->resumes != recovery->resumes ||
+	       recovery->sidecar->monitor.closed;
+}
+
+static int resume(struct recovery *recovery, bool reset, struct errinfo *err)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+	int64_t start_ns = ring_now_ns();
+	struct batch batch;
+	int rc;
+
+	/* From here on an error is a new one. */
+	sidecar->fault.kind = FAULT_NONE;
+	sidecar->faulted &= ~recovery->members;
+	recovery->resumes = sidecar->resumes;
+	batch_init(&batch, &sidecar->monitor);
+	if (reset)
+		batch_add(&batch, "system_reset", NULL);
+	batch_add(&batch, "cont", NULL);
+	rc = batch_run(&batch, err);
+	batch_release(&batch);
+	if (!rc && reset)
+		promote_drop_reset(sidecar);
+	if (!rc)
+		rc = loop_until(&sidecar->loop, running_or_gone, recovery,
+				ring_now_ns() + RESUME_TIMEOUT_MS * NS_PER_MS);
+	recovery->swap_ns += ring_now_ns() - start_ns;
+	timeline_mark(&recovery->timeline, "resume");
+	return rc ? err_set(err, rc, "the guest does not run again after cont") : 0;
+}
+
+static json_t *images_json(const struct recovery *recovery)
+{
+	json_t *images = json_array();
+
+	for (unsigned i = 0; i < recovery->count; i++) {
+		const struct promotion *promotion = &recovery->promotions[i];
+
+		json_array_append_new(
+			images, json_pack("{s:s,s:s,s:s}", "disk",
+					  recovery->sidecar->guest.disks[promotion->disk].name,
+					  "path", promotion->image, "format", "qcow2"));
+	}
+	return images;
+}
+
+static void report_recovered(struct recovery *recovery)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+	double downtime_ms = (double)(sidecar->resume_us - recovery->fault.time_us) / 1e3;
+	json_t *images = images_json(recovery), *fields;
+
+	fields = json_pack("{s:s,s:I,s:f,s:f,s:I,s:I,s:o,s:O,s:o}", "strategy", recovery->strategy,
+			   "generation", (json_int_t)store_info(sidecar->store)->generation,
+			   "downtime_ms", downtime_ms, "swap_ms", (double)recovery->swap_ns / 1e6,
+			   "lost_bytes", (json_int_t)recovery->lost_bytes, "catch_up_bytes",
+			   (json_int_t)recovery->caught_up_bytes, "steps",
+			   timeline_json(&recovery->timeline), "image", json_array_get(images, 0),
+			   "images", images);
+	json_decref(sidecar->last_recovery);
+	sidecar->last_recovery = json_incref(fields);
+	log_info("%s runs again after %.1f ms; disk %s now lives in %s", sidecar->guest.name,
+		 downtime_ms, sidecar->guest.disks[recovery->promotions[0].disk].name,
+		 recovery->promotions[0].image);
+	report_event(&sidecar->report, "recovered", fields);
+}
+
+static int give_up(struct recovery *recovery, const char *strategy, const struct errinfo *why)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+
+	log_error("recovery by %s failed: %s; the guest is left paused", strategy, why->text);
+	report_event(&sidecar->report, "recovery-failed",
+		     json_pack("{s:s,s:s,s:s}", "strategy", strategy, "reason", why->text, "next",
+			       "hold"));
+	sidecar_set_state(sidecar, SIDECAR_HELD);
+	return why->code;
+}
+
+/* What is left to do has time: the guest runs. */
+static void tidy_up(struct recovery *recovery)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+	struct errinfo err = {0};
+
+	sidecar->checkpoint.members = recovery->members;
+	if (sidecar->checkpoint.way)
+		checkpoint_thaw(&sidecar->checkpoint, &err);
+	checkpoint_forget(&sidecar->checkpoint, &err);
+	/* The node of a -drive disk goes away by itself when its device leaves it. */
+	if (err.code && !strstr(err.text, "not found"))
+		log_warn("after the recovery: %s", err.text);
+	for (unsigned i = 0; i < recovery->count; i++) {
+		struct guest_disk *disk = &sidecar->guest.disks[recovery->promotions[i].disk];
+
+		snprintf(disk->node, sizeof(disk->node), "%s", recovery->promotions[i].node);
+		snprintf(disk->file, sizeof(disk->file), "%s", recovery->promotions[i].image);
+	}
+}
+
+/* Somebody let the guest go on meanwhile: it is as it was, and the next error
+ * begins a new recovery. */
+static int call_off(struct recovery *recovery, const struct errinfo *why)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+
+	log_warn("%s: it goes on as it was", why->text);
+	sidecar->fault.kind = FAULT_NONE;
+	sidecar->faulted = 0;
+	sidecar->alert = true;
+	sidecar_set_state(sidecar, store_info(sidecar->store)->promoted ? SIDECAR_RECOVERED
+								      : SIDECAR_PROTECTED);
+	return why->code;
+}
+
+static int finish(struct recovery *recovery, bool reset, struct errinfo *err)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+	int rc = reset ? promote_note_reset(sidecar, err) : 0;
+
+	if (!rc)
+		rc = pivot(recovery, err);
+	if (rc == -ENOTCONN)
+		return rc;
+	if (rc) {
+		if (reset)
+			promote_drop_reset(sidecar);
+		undo_freeze(recovery);
+		promote_abandon(sidecar, recovery->promotions, recovery->count);
+		if (rc != -EAGAIN)
+			return give_up(recovery, recovery->strategy, err);
+		/* The swap stopped the guest that somebody had let go on. */
+		monitor_call(&sidecar->monitor, "cont", NULL, NULL, NULL);
+		return call_off(recovery, err);
+	}
+	rc = resume(recovery, reset, err);
+	if (!rc)
+		report_recovered(recovery);
+	tidy_up(recovery);
+	if (rc)
+		return give_up(recovery, recovery->strategy, err);
+	sidecar_set_state(sidecar, SIDECAR_RECOVERED);
+	return 0;
+}
+
+/* The newest blocks cannot be read: the policy decides, aloud. */
+static int without_catch_up(struct recovery *recovery, struct errinfo *why)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+	struct errinfo err = {0};
+	int rc;
+
+	if (sidecar->config->on_loss == ON_LOSS_HOLD) {
+		announce(recovery, "hold", 0, "the newest writes cannot be read from the failing "
+			 "disk and --on-loss is hold");
+		return give_up(recovery, "pivot", why);
+	}
+	report_event(&sidecar->report, "recovery-failed",
+		     json_pack("{s:s,s:s,s:s}", "strategy", "pivot", "reason", why->text, "next",
+			       "rollback"));
+	/* All disks go back: one of them alone would be a state that never was. */
+	recovery->members = (UINT64_C(1) << sidecar->guest.disk_count) - 1;
+	rc = guest_dirty_bytes(&sidecar->guest, recovery->members, sidecar->checkpoint.last,
+			       &recovery->dirty_bytes, &err);
+	if (rc)
+		return give_up(recovery, "rollback", &err);
+	recovery->lost_bytes = recovery->dirty_bytes;
+	recovery->caught_up_bytes = 0;
+	announce(recovery, "rollback", recovery->dirty_bytes, "the newest writes cannot be read "
+		 "from the failing disk and --on-loss is rollback");
+	rc = make_overlays(recovery, &err);
+	if (rc) {
+		promote_abandon(sidecar, recovery->promotions, recovery->count);
+		return give_up(recovery, "rollback", &err);
+	}
+	return finish(recovery, true, &err);
+}
+
+int recover_run(struct sidecar *sidecar, struct errinfo *err)
+{
+	struct recovery recovery = {.sidecar = sidecar, .strategy = "pivot",
+				    .fault = sidecar->fault, .sink = {.data = put_data, .zero = put_zero}};
+	int rc;
+
+	sidecar_set_state(sidecar, SIDECAR_RECOVERING);
+	timeline_start(&recovery.timeline, sidecar->fault_ns);
+	timeline_mark(&recovery.timeline, "detect");
+	rc = settle_and_measure(&recovery, err);
+	if (rc == -ENOTCONN)
+		return rc;
+	if (rc == -EAGAIN)
+		return call_off(&recovery, err);
+	if (rc)
+		return give_up(&recovery, "pivot", err);
+	announce(&recovery, "pivot", 0,
+		 "what changed since the last generation can be read from the failing disk");
+	rc = catch_up(&recovery, err);
+	if (rc == -ENOTCONN)
+		return rc;
+	if (rc && recovery.source_failed)
+		return without_catch_up(&recovery, err);
+	return rc ? give_up(&recovery, "pivot", err) : finish(&recovery, false, err);
+}

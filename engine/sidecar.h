@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * sidecar: everything that one `qheal protect` holds, and the states it goes
+ * through.  One file a chapter of the story:
+ *
+ *   attach.c     connect, look, refuse or warn, clean up what an earlier run left
+ *   firstcopy.c  fill the heads from the running guest, once
+ *   cycle.c      one generation: freeze, read, commit, thaw
+ *   transfer.c   the copies of all disks at a time
+ *   recover.c    a disk failed: catch up, pivot, go on
+ *   protect.c    the order of the above, and what to do when one fails
+ *
+ *   ATTACHING -> COPYING -> PROTECTED <-> DEGRADED
+ *                    \          |            |
+ *                     +---------+-> RECOVERING -> RECOVERED | HELD
+ *
+ *   COPYING     heads are no point in time yet
+ *   PROTECTED   generation >= 1 is durable and the next follow at the interval
+ *   DEGRADED    the guest runs, the replica stands still or is behind
+ *   RECOVERING  the guest is paused by a fault and we are at it
+ *   RECOVERED   the guest runs on a promoted disk; the heads are frozen
+ *   HELD        the guest is left paused, an operator has to decide
+ */
+#ifndef ENGINE_SIDECAR_H
+#define ENGINE_SIDECAR_H
+
+#include "checkpoint.h"
+#include "config.h"
+#include "copy.h"
+#include "exports.h"
+#include "fault.h"
+#include "guard.h"
+#include "guest.h"
+#include "loop.h"
+#include "monitor.h"
+#include "pool.h"
+#include "report.h"
+#include "store.h"
+
+enum sidecar_state {
+	SIDECAR_ATTACHING,
+	SIDECAR_COPYING,
+	SIDECAR_PROTECTED,
+	SIDECAR_DEGRADED,
+	SIDECAR_RECOVERING,
+	SIDECAR_RECOVERED,
+	SIDECAR_HELD,
+};
+
+struct control;
+
+struct sidecar {
+	const struct config *config;
+	struct loop loop;
+	struct report report;
+	struct monitor monitor;
+	struct guard guard;
+	struct guest guest;
+	struct exports exports;
+	struct scratch scratch;
+	struct checkpoint checkpoint;
+	struct pool *pool;
+	struct store *store;
+	struct control *control;
+	bool predecessor_killed; /* QEMU had scratch files of one */
+	int instance_fd; /* the abstract socket that stands for "this QEMU has a sidecar" */
+	enum sidecar_state state;
+	char degraded_why[ERRINFO_TEXT_MAX];
+
+	/* Facts noted by the event handler, used by the flow. */
+	bool alert;	     /* something below changed: look at it before sleeping on */
+	bool stopped;	     /* a STOP without RESUME after it */
+	unsigned resumes;    /* how often it went on: did it meanwhile? */
+	unsigned held_resumes; /* of these, before it was held */
+	unsigned changes;    /* of the guest's state, and errors, that QEMU told of */
+	bool shutdown;	     /* the guest or its owner ended it on purpose */
+	struct fault fault;  /* the first since the last recovery */
+	int64_t seen_error_ns; /* last error that the guest saw itself and we told of */
+	int64_t fault_ns;    /* when we heard of it, CLOCK_MONOTONIC */
+	unsigned fault_resumes; /* of `resumes`, before it */
+	int64_t resume_us;   /* stamp of the last RESUME */
+	uint64_t faulted;    /* bit set of disks that reported an error */
+
+	/* Figures for status. */
+	struct {
+		uint64_t cycles, empty_cycles, skipped, failed;
+		uint64_t bytes;
+		int64_t lag_ms, duration_ms;
+		uint64_t last_bytes;
+		int64_t protected_since_us;
+		uint64_t total, done; /* of the first copy */
+	} figures;
+	json_t *last_recovery; /* event `recovered`, for status */
+	json_t *last_fault;
+};
+
+/* sidecar.c */
+const char *sidecar_state_name(enum sidecar_state state);
+void sidecar_set_state(struct sidecar *sidecar, enum sidecar_state state);
+/* Protection stands still or is behind: say so, once for each reason. */
+void sidecar_degrade(struct sidecar *sidecar, const char *why);
+
+/* attach.c */
+int sidecar_attach(struct sidecar *sidecar, struct errinfo *err);
+int sidecar_track(struct sidecar *sidecar, struct errinfo *err); /* begin to record changes */
+json_t *sidecar_disks_json(const struct guest *guest);
+
+/* leftovers.c: remove what an earlier sidecar left in QEMU; never a disk's root. */
+int leftovers_clean(struct sidecar *sidecar, struct errinfo *err);
+/* Bring the bitmaps in order for GENERATION of the store UUID; true when they
+ * cover all changes since then. */
+int leftovers_bitmaps(struct sidecar *sidecar, bool *covered, struct errinfo *err);
+void bitmap_name(const struct sidecar *sidecar, uint64_t generation, char name[64]);
+
+/* watch.c: the event handler */
+void sidecar_event(void *arg, const char *name, json_t *data, int64_t time_us);
+/* Ask QEMU why the guest stands still; notes a fault when it is an I/O error, and
+ * forgets one when it is not (any more): `fault` is what has to be recovered. */
+int sidecar_look(struct sidecar *sidecar, struct errinfo *err);
+
+/* firstcopy.c */
+int firstcopy_run(struct sidecar *sidecar, struct errinfo *err);
+
+/* transfer.c: copy the members' exports to a sink, in parallel, waiting. */
+struct transfer {
+	enum copy_want want;
+	const char *context; /* NULL for none */
+	struct copy_sink *sink;
+	uint64_t members; /* bit set of disks, CHECKPOINT_ALL */
+	uint32_t read_limit; /* nbd_source_limit_reads(), 0 for none */
+	bool patient;	  /* SIGTERM waits for the end: a guest stands still for it */
+	void (*progress)(struct sidecar *sidecar, const struct copy_progress *sum);
+	struct copy_progress sum; /* result */
+	bool sink_failed;	  /* result: the store refused, not the source */
+};
+int transfer_run(struct sidecar *sidecar, struct transfer *transfer, struct errinfo *err);
+
+/* cycle.c: one generation.  0, also when nothing had changed. */
+int cycle_run(struct sidecar *sidecar, struct errinfo *err);
+/* recover.c: 0 when the guest runs again. */
+int recover_run(struct sidecar *sidecar, struct errinfo *err);
+
+/* protect.c */
+int protect_run(const struct config *config);
+
+#endif

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "status.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "jsontext.h"
+
+#define STATUS_ANSWER_MAX (256u << 10) /* 32 disks take some 10 KiB */
+#define STATUS_TIMEOUT_S 5
+
+static json_t *disks_json(const struct store_spec *spec)
+{
+	json_t *disks = json_array();
+
+	for (unsigned i = 0; i < spec->disk_count; i++)
+		json_array_append_new(disks, json_pack("{s:s,s:I}", "name", spec->disks[i].name,
+						       "size", (json_int_t)spec->disks[i].size));
+	return disks;
+}
+
+static json_t *store_json(const struct store_info *info, const char *state)
+{
+	char time[40] = "";
+
+	if (info->generation)
+		report_time(info->generation_time_us, time);
+	return json_pack("{s:s,s:s,s:s,s:s,s:I,s:s,s:i,s:b,s:o}", "vm", info->spec.vm, "vm_uuid",
+			 info->spec.vm_uuid, "store", info->uuid, "state", state, "generation",
+			 (json_int_t)info->generation, "point_time", time, "block_bytes",
+			 (int)info->spec.block_bytes, "promoted", info->promoted, "disks",
+			 disks_json(&info->spec));
+}
+
+json_t *status_of_store(const struct store_info *info)
+{
+	json_t *status = store_json(info, "unattended");
+
+	json_object_set_new(status, "sidecar", json_false());
+	json_object_set_new(status, "replica",
+			    json_string(info->state == STORE_READY ? "complete" : "incomplete"));
+	return status;
+}
+
+json_t *status_of_sidecar(const struct sidecar *sidecar)
+{
+	const struct store_info *info = store_info(sidecar->store);
+	json_t *status = store_json(info, sidecar_state_name(sidecar->state));
+	json_t *more = json_pack(
+		"{s:b,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "sidecar", 1,
+		"replica", info->state == STORE_READY ? "complete" : "incomplete", "guest",
+		sidecar->guest.status, "pid", (int)getpid(), "interval_ms",
+		(json_int_t)sidecar->config->interval_ms, "lag_ms",
+		(json_int_t)sidecar->figures.lag_ms, "cycle_ms",
+		(json_int_t)sidecar->figures.duration_ms, "cycles",
+		(json_int_t)sidecar->figures.cycles, "empty_cycles",
+		(json_int_t)sidecar->figures.empty_cycles, "skipped_cycles",
+		(json_int_t)sidecar->figures.skipped, "failed_cycles",
+		(json_int_t)sidecar->figures.failed, "bytes", (json_int_t)sidecar->figures.bytes,
+		"last_bytes", (json_int_t)sidecar->figures.last_bytes, "copied",
+		(json_int_t)sidecar->figures.done, "copy_total",
+		(json_int_t)sidecar->figures.total);
+
+	json_object_update(status, more);
+	json_decref(more);
+	if (sidecar->state == SIDECAR_DEGRADED)
+		json_object_set_new(status, "degraded", json_string(sidecar->degraded_why));
+	if (sidecar->last_fault)
+		json_object_set(status, "last_fault", sidecar->last_fault);
+	if (sidecar->last_recovery)
+		json_object_set(status, "last_recovery", sidecar->last_recovery);
+	return status;
+}
+
+static int control_connect(const char *store)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct timeval timeout = {.tv_sec = STATUS_TIMEOUT_S};
+	int dir_fd = open(store, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
+
+	if (dir_fd < 0)
+		return -errno;
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" CONTROL_SOCKET,
+		 dir_fd);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0) {
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)); /* connect */
+		if (connect(fd, (struct sockaddr *)&address, sizeof(address))) {
+			close(fd);
+			fd = -errno;
+		}
+	}
+	close(dir_fd);
+	return fd;
+}
+
+/* 0: *STATUS is its answer; -ENOENT: no sidecar; -ETIMEDOUT: it does not answer. */
+static int ask_sidecar(const char *store, json_t **status)
+{
+	static const char request[] = "{\"command\":\"status\"}\n";
+	char *text = malloc(STATUS_ANSWER_MAX);
+	int fd = control_connect(store);
+	size_t have = 0;
+
+	*status = NULL;
+	if (text && fd >= 0 && send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) > 0) {
+		ssize_t n;
+
+		while (have < STATUS_ANSWER_MAX &&
+		       (n = recv(fd, text + have, STATUS_ANSWER_MAX - have, 0)) > 0)
+			have += (size_t)n;
+		*status = json_loadb(text, have, 0, NULL);
+	}
+	free(text);
+	if (fd < 0)
+		return -ENOENT;
+	close(fd);
+	return *status ? 0 : -ETIMEDOUT;
+}
+
+static long long number(const json_t *status, const char *key)
+{
+	return json_integer_value(json_object_get(status, key));
+}
+
+static void print_disks(const json_t *status)
+{
+	const json_t *disk;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "disks"), i, disk)
+		printf("  disk %-12s %10.1f MiB\n", json_text(disk, "name"),
+		       (double)number(disk, "size") / (1 << 20));
+}
+
+static void print_status(const json_t *status)
+{
+	const json_t *fault = json_object_get(status, "last_fault");
+	const json_t *recovery = json_object_get(status, "last_recovery");
+
+	printf("%s: %s, generation %lld of %s, replica %s\n", json_text(status, "vm"),
+	       json_text(status, "state"), number(status, "generation"),
+	       json_text(status, "point_time")[0] ? json_text(status, "point_time") : "no time yet",
+	       json_text(status, "replica"));
+	print_disks(status);
+	if (json_is_true(json_object_get(status, "sidecar"))) {
+		printf("  guest %s; lag %lld ms, every %lld ms; %lld cycles, %lld with nothing to "
+		       "do, %lld skipped, %lld failed\n", json_text(status, "guest"),
+		       number(status, "lag_ms"), number(status, "interval_ms"),
+		       number(status, "cycles"), number(status, "empty_cycles"),
+		       number(status, "skipped_cycles"), number(status, "failed_cycles"));
+		printf("  %lld bytes in all, %lld in the last cycle, %lld ms\n",
+		       number(status, "bytes"), number(status, "last_bytes"),
+		       number(status, "cycle_ms"));
+	} else {
+		printf("  no sidecar is running on this store\n");
+	}
+	if (json_text(status, "degraded")[0])
+		printf("  behind: %s\n", json_text(status, "degraded"));
+	if (fault)
+		printf("  last fault: %s on %s: %s\n", json_text(fault, "kind"),
+		       json_text(fault, "resource"), json_text(fault, "detail"));
+	if (recovery)
+		printf("  last recovery: %s, %.1f ms, now on %s\n", json_text(recovery, "strategy"),
+		       json_real_value(json_object_get(recovery, "downtime_ms")),
+		       json_text(json_object_get(recovery, "image"), "path"));
+}
+
+static int status_once(const char *store, bool as_json)
+{
+	struct errinfo err = {0};
+	struct store_info info;
+	json_t *status;
+	int rc = ask_sidecar(store, &status);
+
+	if (rc == -ETIMEDOUT) {
+		log_error("the sidecar of %s does not answer within %d s: is it stopped?", store,
+			  STATUS_TIMEOUT_S);
+		return 1;
+	}
+	if (rc) {
+		if (store_inspect(store, &info, &err)) {
+			log_error("%s", err.text);
+			return 1;
+		}
+		status = status_of_store(&info);
+	}
+	if (as_json) {
+		json_dumpf(status, stdout, REPORT_JSON);
+		putchar('\n');
+	} else {
+		print_status(status);
+	}
+	fflush(stdout);
+	json_decref(status);
+	return 0;
+}
+
+int status_run(const char *store, bool as_json, bool watch)
+{
+	int status = status_once(store, as_json);
+
+	while (watch && !status) {
+		sleep(1);
+		if (!as_json && isatty(STDOUT_FILENO))
+			fputs("\033[H\033[J", stdout);
+		status = status_once(store, as_json);
+	}
+	return status;
+}

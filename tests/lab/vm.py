@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One QEMU process with the test guest in it."""
+
+import atexit
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from . import cache
+from .cache import LabError
+from .disk import LETTERS, MIB, Disk, options
+from .guest import Acks, Console
+from .qmp import Qmp
+
+DRIVERS = {"virtio-blk": "virtio_blk", "virtio-scsi": "virtio_scsi", "ide": "ata_piix"}
+# Without these the boot takes half a second more under TCG.
+QUICK = ("quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check "
+         "cryptomgr.notests lsm=lockdown audit=0")
+
+
+def have_kvm():
+    flags = pathlib.Path("/proc/cpuinfo").read_text()
+    return bool(re.search(r"\b(vmx|svm)\b", flags)) and os.access("/dev/kvm", os.R_OK | os.W_OK)
+
+
+class Vm:
+    """Use it in a with statement.  Words that are not named here go to the guest: rate=500,
+    pattern="rand", size=8192, region=..., mode="direct", mix=20, until=1000, paused=1 (README.md).
+    """
+
+    def __init__(self, disks=1, qemu=None, memory=256, name="guest", work=None, **guest):
+        self.binary, self.memory, self.name = cache.qemu_binary(qemu), memory, name
+        self.disks = [Disk() for _ in range(disks)] if isinstance(disks, int) else list(disks)
+        self.own_work = work is None
+        self.work = pathlib.Path(work or tempfile.mkdtemp(
+            prefix="qheal-", dir=os.environ.get("QHEAL_WORK", "/var/tmp")))
+        self.guest = {"run": 0x51ED0000 + os.getpid(), "region": 16 * MIB, "size": 4096,
+                      "base": 0, "pattern": "seq", **guest}
+        self.qmp_path = self.work / "qmp.sock"  # for qheal
+        self.process = self.qmp = self.console = None
+        self.acks = Acks(self.work / "acks")
+        seen = {"vd": 0, "sd": 0}
+        for index, disk in enumerate(self.disks):
+            bus = "vd" if disk.device == "virtio-blk" else "sd"
+            disk.place(index, bus + LETTERS[seen[bus]], self.work)
+            seen[bus] += 1
+        atexit.register(self.close)
+
+    # --- life ---
+
+    def arguments(self):
+        """QEMU's command line."""
+        kernel = {"disks": ",".join(disk.guest_name for disk in self.disks),
+                  "drivers": ",".join(sorted({DRIVERS[disk.device] for disk in self.disks})),
+                  **self.guest}
+        args = [self.binary, "-name", self.name, "-nodefaults", "-no-user-config",
+                "-display", "none", "-m", str(self.memory), "-M", "pc",
+                *(["-accel", "kvm", "-cpu", "host"] if have_kvm() else
+                  ["-accel", "tcg", "-cpu", "qemu64"]),
+                "-kernel", cache.guest_dir() / "vmlinuz",
+                "-initrd", cache.built("guest/initramfs.cpio"),
+                "-append", " ".join(["console=ttyS0", QUICK,
+                                     *(f"qh.{key}={value}" for key, value in kernel.items())]),
+                "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
+                "-chardev", options("file", id="acks", path=self.acks.path),
+                "-device", "isa-debugcon,iobase=0xe9,chardev=acks"]
+        for role, path in (("lab", self.work / "lab.sock"), ("qheal", self.qmp_path)):
+            args += ["-chardev", options("socket", id=role, path=path, server="on", wait="off"),
+                     "-mon", f"chardev={role},mode=control"]
+        for disk in self.disks:
+            args += disk.arguments()
+        return [str(arg) for arg in args]
+
+    def start(self, ready=True):
+        """Starts QEMU; returns when the guest is about to write its first record."""
+        self.log = self.work / "qemu.log"
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *self.arguments()],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+        self.console = Console(self.process)
+        self.qmp = self.connect(self.work / "lab.sock")
+        if ready:
+            self.console.wait("READY")
+        return self
+
+    def connect(self, path):
+        """A QMP connection; waits for QEMU to open the socket."""
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                return Qmp(path)
+            except (FileNotFoundError, ConnectionRefusedError):
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise LabError(f"QEMU did not start: {self.log.read_text()}") from None
+                time.sleep(0.005)
+
+    def kill(self, sig=signal.SIGKILL):
+        """Ends QEMU at once."""
+        if self.process:
+            self.process.send_signal(sig)
+            self.process.wait()
+
+    def close(self):
+        """Ends everything and removes the work folder."""
+        if self.process and self.process.poll() is None:
+            self.kill()
+        if self.qmp:
+            self.qmp.close()
+        if self.console:
+            self.console.close()
+        for disk in self.disks:
+            if disk.server:
+                disk.kill()
+        if self.own_work and "QHEAL_KEEP" not in os.environ:
+            shutil.rmtree(self.work, ignore_errors=True)
+        atexit.unregister(self.close)
+
+    def __enter__(self):
+        return self if self.process else self.start()
+
+    def __exit__(self, kind, *_):
+        if kind and self.process:
+            print(self.report(), file=sys.stderr)
+        self.close()
+
+    # --- the guest ---
+
+    @property
+    def acked(self):
+        return self.acks.read()
+
+    def wait_ack(self, number, timeout=30):
+        return self.acks.wait(number, timeout)
+
+    def wait_more(self, count, timeout=30):
+        """Until `count` further records are acknowledged."""
+        return self.acks.wait(self.acked + count, timeout)
+
+    def order(self, line, timeout=30):
+        """Tells the guest something and waits for its OK (see writer.c)."""
+        since = len(self.console.lines)
+        self.console.send(line)
+        if line.split()[0] not in ("reboot", "poweroff", "panic"):
+            self.console.wait("OK " + line.split()[0], timeout, since)
+
+    @property
+    def guest_errors(self):
+        """What the guest saw go wrong."""
+        return [text for _, text in self.console.lines
+                if text.startswith(("GUEST-ERROR", "GUEST-CORRUPT", "Buffer I/O error"))
+                or "I/O error, dev" in text]
+
+    def rates(self, since=0):
+        """(records a second, slowest request in µs) of each second."""
+        found = (re.match(r"RATE (\d+) LAT (\d+)", text) for _, text in self.console.lines[since:])
+        return [(int(match[1]), int(match[2])) for match in found if match]
+
+    # --- QEMU ---
+
+    def status(self):
+        return self.qmp("query-status")["status"]
+
+    def pauses(self):
+        """(began, seconds) of each STOP that was followed by RESUME."""
+        found, began = [], None
+        for event in self.qmp.poll():
+            if event["event"] == "STOP":
+                began = event["seconds"]
+            elif event["event"] == "RESUME" and began is not None:
+                found.append((began, event["seconds"] - began))
+                began = None
+        return found
+
+    def memory_bytes(self):
+        """Resident memory of QEMU."""
+        text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) << 10
+
+    def fail(self, disk=0, kind="write", **how):
+        """See Disk.fail."""
+        self.disks[disk].fail(self.qmp, kind, **how)
+
+    def repair(self, disk=0):
+        self.disks[disk].repair(self.qmp)
+
+    # --- the verdict ---
+
+    def check(self, images=None, acked=None, **more):
+        """What qcheck says of these images, one per disk (the guest's own if not given).
+
+        Nobody may be writing them.  images: paths of raw or qcow2 files.
+        """
+        images = images or [disk.path for disk in self.disks]
+        return qcheck(images, self.guest, self.acks.read() if acked is None else acked, self.work,
+                      **more)
+
+    def report(self):
+        """The last that was heard, for a failed test."""
+        lines = [f"guest {self.name}, acknowledged {self.acked}, work folder {self.work}"]
+        lines += [text for _, text in self.console.lines[-8:]] if self.console else []
+        return "\n".join(lines + [self.log.read_text()[-2000:]])
+
+
+def raw_image(path, work):
+    """The image itself when it is raw, else a raw copy: (path, whether to remove it)."""
+    with open(path, "rb") as file:
+        if file.read(4) != b"QFI\xfb":
+            return path, False
+    copy = pathlib.Path(work) / f"check-{os.getpid()}-{pathlib.Path(path).name}.raw"
+    subprocess.run(["qemu-img", "convert", "-U", "-f", "qcow2", "-O", "raw", path, copy], check=True)
+    return copy, True
+
+
+def qcheck(images, guest, acked, work, **more):
+    """Runs the checker; its answer as a dict."""
+    raws = [raw_image(path, work) for path in images]
+    command = [cache.built("tests/qcheck"), "--acked", acked]
+    for key in ("run", "size", "region", "base", "pattern"):
+        command += [f"--{key}", guest[key]]
+    for key, value in more.items():
+        command += [f"--{key.replace('_', '-')}", value]
+    done = subprocess.run([str(word) for word in command + [path for path, _ in raws]],
+                          stdout=subprocess.PIPE, check=False)
+    for path, made in raws:
+        if made:
+            path.unlink()
+    if done.returncode not in (0, 1):
+        raise LabError("qcheck refused the geometry")
+    return json.loads(done.stdout)

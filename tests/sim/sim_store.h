@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * sim_store: a store on the simulated disk beside a model of what must be in it,
+ * and the verdict whether a store found after a power cut is right.
+ */
+#ifndef SIM_STORE_H
+#define SIM_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pool.h"
+#include "ring.h"
+#include "sim/sim_disk.h"
+#include "store.h"
+
+#define SIM_DISKS 3
+#define SIM_BLOCK 4096u
+#define SIM_DISK_BYTES_MAX (40u * SIM_BLOCK)
+#define SIM_ATTEMPTS 8
+
+/* The content of all disks at one point. */
+struct sim_content {
+	uint8_t disk[SIM_DISKS][SIM_DISK_BYTES_MAX];
+};
+
+enum sim_phase {
+	SIM_CREATING, /* no store, or an empty one */
+	SIM_EMPTY,    /* empty, or being filled */
+	SIM_FILLING_END, /* empty or filled */
+	SIM_FILLED,
+	SIM_RUNNING,
+};
+
+struct sim_store {
+	struct sim *sim;
+	struct ring *ring;
+	struct pool *pool;
+	struct store *store;
+	uint64_t random;
+
+	/* what must be found */
+	enum sim_phase phase;
+	uint64_t acknowledged;
+	struct sim_content *live;      /* as the guest has it */
+	struct sim_content *filled;    /* by the first copy */
+	struct sim_content *committed; /* generation ACKNOWLEDGED */
+	struct sim_content *attempts[SIM_ATTEMPTS]; /* may be found as the next one */
+	unsigned attempt_count;
+
+	/* what was seen */
+	unsigned cuts_per_step;
+	unsigned depth; /* how many power cuts ago the run began */
+	uint64_t cuts, wrong;
+	char first_wrong[512];
+};
+
+struct sim_store *sim_store_new(uint64_t seed);
+void sim_store_free(struct sim_store *s);
+
+/* Each returns 0 or what the store said. */
+int sim_store_create(struct sim_store *s);
+int sim_store_open(struct sim_store *s);
+void sim_store_close(struct sim_store *s);
+int sim_store_fill(struct sim_store *s);
+int sim_store_generation(struct sim_store *s, unsigned puts); /* waits for the commit */
+int sim_store_settle(struct sim_store *s);
+void sim_store_abort(struct sim_store *s, unsigned puts);
+
+/* Pull the plug now, look, and count what is wrong. */
+void sim_store_cut(struct sim_store *s);
+/* The store that is open holds generation ACKNOWLEDGED, heads settled. */
+bool sim_store_right(struct sim_store *s);
+
+#endif

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# tests/unit/NAME_test.c      a CUnit program each; names a module
+# tests/support/*.c           linked into every unit test
+# tests/fuzz/NAME_fuzz.c      libFuzzer targets (clang)
+#
+# A unit test that replaces a module (say the ring by one in memory) lists the
+# objects of the library it wants itself:   TEST_OBJECTS_name = ...
+
+UNIT_SRC  := $(wildcard tests/unit/*_test.c)
+UNIT_BIN  := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
+SUPPORT   := $(call objects,tests/support)
+
+# All of them run, whatever fails; none runs for ever.
+check: all link $(UNIT_BIN) ## unit tests
+	@rc=0; for t in $(UNIT_BIN); do printf '\n== %s\n' $$t; timeout 600 $$t || rc=1; done; exit $$rc
+
+# qmp/ and blockio/ know neither each other nor the engine.
+link: $(BUILD)/libqmp.a $(BUILD)/libblockio.a
+	@tests/link $(BUILD) $(CC) $(if $(SAN),-fsanitize=$(SAN)) -- $(QMP_LIBS) -- $(BLOCKIO_LIBS)
+
+$(BUILD)/tests/%_test: $(BUILD)/obj/tests/unit/%_test.o $(SUPPORT) $(BUILD)/libengine.a $(BUILD)/libqmp.a $(BUILD)/libblockio.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) $(TEST_LDFLAGS_$*) -o $@ $< $(SUPPORT) $(or $(TEST_OBJECTS_$*),$(filter %.a,$^)) \
+		$(BLOCKIO_LIBS) $(QMP_LIBS) $(CUNIT_LIBS)
+
+# Programs in which the Nth allocation fails (support/alloc_fail.h).
+TEST_LDFLAGS_pool = $(ALLOC_WRAP)
+TEST_LDFLAGS_nbd = $(ALLOC_WRAP)
+TEST_LDFLAGS_copy = $(ALLOC_WRAP)
+TEST_LDFLAGS_overlay = $(ALLOC_WRAP) -Wl,--wrap=open64,--wrap=pwrite64,--wrap=ftruncate64 \
+	-Wl,--wrap=ring_write,--wrap=ring_flush
+
+# The store without its ring and files, on a disk in memory.
+SIM_OBJ := $(call objects,tests/sim)
+TEST_OBJECTS_store_sim = $(SIM_OBJ) $(filter $(addprefix %/,apply.o head.o head_files.o inspect.o \
+	journal.o journal_area.o journal_scan.o journal_zero.o pool.o record.o store.o store_fill.o \
+	store_json.o store_open.o sum.o),$(BLOCKIO_OBJ))
+$(BUILD)/tests/store_sim_test: $(SIM_OBJ)
+
+FUZZ_SECONDS ?= 60
+FUZZ_SRC := $(wildcard tests/fuzz/*_fuzz.c)
+FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
+FUZZ_SOURCES = $(wildcard qmp/*.c) $(wildcard blockio/*.c)
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZ_SOURCES)
+	@mkdir -p $(@D)
+	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		-D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUZZING -Iinclude -Iqmp -Iblockio -Itests/support \
+		-o $@ $< $(FUZZ_SOURCES) $(BLOCKIO_LIBS) $(QMP_LIBS)
+
+fuzz: $(FUZZ_BIN)
+	@rc=0; for f in $(FUZZ_BIN); do n=$$(basename $$f); mkdir -p $(BUILD)/corpus/$$n; echo "== $$f"; \
+		$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -print_final_stats=1 \
+			-artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/corpus/$$n \
+			$$(ls -d tests/fuzz/seeds/$$n 2>/dev/null) > $(BUILD)/fuzz/$$n.log 2>&1 || \
+			{ rc=1; echo "FAILED $$n"; }; \
+		tail -n 12 $(BUILD)/fuzz/$$n.log; done; exit $$rc
+
+include tests/lab/lab.mk
+
+.PHONY: check fuzz link
+.SECONDARY: # objects stay for the next build

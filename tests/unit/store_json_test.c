@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store.json: what is written is read back, what is not a store is refused.
+ */
+#include "store_fixture.h"
+
+#include "cunit_main.h"
+#include "store_json.h"
+
+static const char good[] =
+	"{\"format\": 1, \"uuid\": \"01234567-89ab-4cde-8f01-23456789abcd\", \"vm\": \"g\","
+	" \"vm_uuid\": \"\", \"block_bytes\": 65536, \"state\": \"ready\","
+	" \"disks\": [{\"name\": \"vda\", \"size\": 1048576}, {\"name\": \"#block1\", \"size\": 512}],"
+	" \"promoted\": [{\"disk\": \"vda\", \"image\": \"/i\", \"generation\": 3, \"time_us\": 9}]}";
+
+static void what_is_written_is_read_back(void)
+{
+	struct store_json *json = calloc(1, sizeof(*json)), *again = calloc(1, sizeof(*again));
+	struct errinfo err = {0};
+	char *text;
+
+	CU_ASSERT_EQUAL_FATAL(store_json_parse(good, strlen(good), "x", json, &err), 0);
+	CU_ASSERT_EQUAL(json->state, STORE_READY);
+	CU_ASSERT_EQUAL(json->spec.disk_count, 2);
+	CU_ASSERT_EQUAL(json->uuid_bytes[0], 0x01);
+	CU_ASSERT_EQUAL(json->uuid_bytes[15], 0xcd);
+	CU_ASSERT_STRING_EQUAL(json->spec.disks[1].name, "#block1");
+	CU_ASSERT_STRING_EQUAL(json->promoted[0].image, "/i");
+	text = store_json_format(json);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+	CU_ASSERT_EQUAL(store_json_parse(text, strlen(text), "x", again, &err), 0);
+	CU_ASSERT_EQUAL(memcmp(json, again, sizeof(*json)), 0);
+	free(text);
+	free(json);
+	free(again);
+}
+
+/* GOOD with the first FROM replaced by TO. */
+static int parse_with(const char *from, const char *to, struct errinfo *err)
+{
+	struct store_json *json = calloc(1, sizeof(*json));
+	char text[2048];
+	const char *at = strstr(good, from);
+	int status;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(at);
+	snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - good), good, to, at + strlen(from));
+	err_clear(err);
+	status = store_json_parse(text, strlen(text), "STORE/store.json", json, err);
+	free(json);
+	return status;
+}
+
+static void newer_format_is_refused_with_both_numbers(void)
+{
+	struct errinfo err;
+
+	CU_ASSERT_EQUAL(parse_with("\"format\": 1", "\"format\": 7", &err), -ENOTSUP);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "format 7"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "up to 1"));
+	/* even when everything else has changed with it */
+	CU_ASSERT_EQUAL(parse_with("\"format\": 1, \"uuid\"", "\"format\": 2, \"id\"", &err),
+			-ENOTSUP);
+}
+
+static void what_is_no_store_is_refused(void)
+{
+	static const char *const edits[][2] = {
+		{"\"format\": 1", "\"format\": 0"},
+		{"\"format\": 1", "\"format\": \"1\""},
+		{"\"format\": 1,", ""},
+		{"01234567-", "01234567+"},
+		{"01234567-", "0123456g-"},
+		{"65536", "65535"},
+		{"65536", "2048"},
+		{"65536", "2097152"},
+		{"65536", "99999999999999999999"},
+		{"\"ready\"", "\"broken\""},
+		{"\"ready\"", "4"},
+		{"\"vda\"", "\"../../etc\""},
+		{"\"vda\"", "\"..\""},
+		{"\"vda\"", "\".\""},
+		{"\"vda\"", "\"a/b\""},
+		{"\"vda\"", "\"\""},
+		{"\"vda\"", "\"a\\u0000b\""},
+		{"\"vda\"", "\"#block1\""},
+		{"1048576", "0"},
+		{"1048576", "1000"},
+		{"1048576", "-512"},
+		{"1048576", "9223372036854775296"},
+		{"1048576", "1e6"},
+		{"[{\"name\"", "[{\"nom\""},
+		{"\"disk\": \"vda\"", "\"disk\": \"vdz\""},
+		{"\"image\": \"/i\"", "\"image\": \"\""},
+		{"\"generation\": 3", "\"generation\": 0"},
+		{"{\"format\"", "[{\"format\""},
+		{"\"vm\": \"g\"", "\"vm\": \"g\", \"vm\": \"h\""},
+	};
+	struct errinfo err;
+
+	for (unsigned i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
+		int status = parse_with(edits[i][0], edits[i][1], &err);
+
+		if (status != -EUCLEAN)
+			printf("%s -> %s: %d\n", edits[i][0], edits[i][1], status);
+		CU_ASSERT_EQUAL(status, -EUCLEAN);
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "STORE/store.json"));
+	}
+	for (size_t length = 0; length < strlen(good); length++) {
+		struct store_json *json = calloc(1, sizeof(*json));
+
+		CU_ASSERT_EQUAL(store_json_parse(good, length, "x", json, NULL), -EUCLEAN);
+		free(json);
+	}
+}
+
+static void names_that_are_no_directory_are_refused(void)
+{
+	struct store_spec spec = fixture_spec(512, 512);
+	struct errinfo err = {0};
+
+	CU_ASSERT_EQUAL(store_name_check("virtio-disk0.a_b:c#9", &err), 0);
+	CU_ASSERT_EQUAL(store_name_check("../x", &err), -EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "'../x'"));
+	CU_ASSERT_EQUAL(store_spec_check(&spec, NULL), 0);
+	strcpy(spec.disks[1].name, "vda");
+	err_clear(&err);
+	CU_ASSERT_EQUAL(store_spec_check(&spec, &err), -EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "two disks are named vda"));
+	spec = fixture_spec(513, 0);
+	CU_ASSERT_EQUAL(store_spec_check(&spec, NULL), -EINVAL);
+}
+
+int main(void)
+{
+	static const struct cunit_case cases[] = {
+		{"what_is_written_is_read_back", what_is_written_is_read_back},
+		{"newer_format_is_refused_with_both_numbers",
+		 newer_format_is_refused_with_both_numbers},
+		{"what_is_no_store_is_refused", what_is_no_store_is_refused},
+		{"names_that_are_no_directory_are_refused",
+		 names_that_are_no_directory_are_refused},
+	};
+
+	return cunit_run("store_json", cases, sizeof(cases) / sizeof(cases[0]));
+}
