@@ -17,7 +17,7 @@ def recovery(vm, qheal):
     vm.qmp.poll()
     vm.qmp.events.clear()
     vm.fail(0, "write")
-    event = qheal.wait("recovered", timeout=120)
+    event = qheal.wait("recovered", timeout=120, strategy="pivot")
     vm.wait_more(50)
     if vm.guest_errors:
         raise RuntimeError(f"the guest saw errors: {vm.guest_errors}")

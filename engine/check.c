@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "check.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "command.h"
 #include "sidecar.h"
 #include "suitable.h"
 
@@ -88,7 +87,7 @@ static bool check_all_well(const struct check *check)
 	return !check->refusal.code && !check->guest.skipped;
 }
 
-int check_run(const char *address, bool as_json)
+static int check_run(const char *address, bool as_json)
 {
 	static struct check check;
 	struct errinfo err = {0};
@@ -116,4 +115,44 @@ int check_run(const char *address, bool as_json)
 	monitor_close(&check.monitor);
 	loop_release(&check.loop);
 	return rc || !well;
+}
+
+/* --- the command --- */
+
+struct arguments {
+	const char *qmp;
+	bool json;
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct arguments *arguments = state->input;
+
+	switch (key) {
+	case COMMAND_KEY_QMP:
+		arguments->qmp = arg;
+		return 0;
+	case COMMAND_KEY_JSON:
+		arguments->json = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		argp_error(state, "what is \"%s\"?", arg);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+int check_command(int argc, char **argv)
+{
+	static const struct argp_option options[] = {COMMAND_OPTION_QMP, COMMAND_OPTION_JSON, {0}};
+	static const struct argp argp = {
+		options, parse_option, NULL,
+		"What of a running QEMU can be protected, and what to change if not.", NULL, NULL, NULL};
+	struct arguments arguments = {0};
+
+	command_parse(&argp, argc, argv, &arguments);
+	if (!command_needs(argv[0], arguments.qmp, "--qmp SOCKET, QEMU's monitor"))
+		return COMMAND_USAGE;
+	return check_run(arguments.qmp, arguments.json);
 }

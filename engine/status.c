@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "control.h"
 #include "jsontext.h"
 
@@ -215,4 +216,54 @@ int status_run(const char *store, bool as_json, bool watch)
 		status = status_once(store, as_json);
 	}
 	return status;
+}
+
+/* --- the command --- */
+
+#define OPTION_WATCH COMMAND_KEY_OWN
+
+struct arguments {
+	const char *store;
+	bool json, watch;
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct arguments *arguments = state->input;
+
+	switch (key) {
+	case COMMAND_KEY_STORE:
+		arguments->store = command_path(state, arg, "--store");
+		return 0;
+	case COMMAND_KEY_JSON:
+		arguments->json = true;
+		return 0;
+	case OPTION_WATCH:
+		arguments->watch = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		argp_error(state, "what is \"%s\"?", arg);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+int status_command(int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		COMMAND_OPTION_STORE,
+		COMMAND_OPTION_JSON,
+		{"watch", OPTION_WATCH, NULL, 0, "again every second", 0},
+		{0},
+	};
+	static const struct argp argp = {options, parse_option, NULL,
+					 "State, generation, lag and last faults of a replica.", NULL,
+					 NULL, NULL};
+	struct arguments arguments = {0};
+
+	command_parse(&argp, argc, argv, &arguments);
+	if (!command_needs(argv[0], arguments.store, "--store DIR, the directory of the replica"))
+		return COMMAND_USAGE;
+	return status_run(arguments.store, arguments.json, arguments.watch);
 }

@@ -155,7 +155,7 @@ def run(screen, options):
 def kill_and_check(screen, vm, qheal, options):
     vm.fail(0, "write")
     screen.say("THE DISK DIES: from now on every write to vda fails", "1;31")
-    recovered = qheal.wait("recovered")
+    recovered = qheal.wait("recovered", strategy="pivot")
     before = vm.acked
     screen.say(f"the guest runs again after {recovered['downtime_ms']:.1f} ms, on "
                f"promoted/{os.path.basename(recovered['image']['path'])}", "1;32")

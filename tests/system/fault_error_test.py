@@ -86,7 +86,7 @@ class BadSectors(FaultCase):
             vm.order("rate 200")
             sidecar.wait_generations(2)
             vm.fail(1, kind, sector=self.sectors(vm))
-            sidecar.wait("recovered")
+            sidecar.wait("recovered", strategy="pivot")
             vm.order("rate 0")
             self.survived(vm, sidecar, [1], kind=fault)
 
@@ -102,7 +102,7 @@ class BadSectors(FaultCase):
             vm.wait_ack(500)
             time.sleep(0.5)  # the last generation with something in it
             vm.fail(2, "read")
-            sidecar.wait("recovered")
+            sidecar.wait("recovered", strategy="pivot")
             vm.order("until 0")
             self.survived(vm, sidecar, [2], kind="disk-read-error")
 

@@ -101,7 +101,7 @@ class Dead(FaultCase):
             vm.wait_ack(300)
             time.sleep(0.5)
             vm.fail(0, "dead")
-            sidecar.wait("recovered")
+            sidecar.wait("recovered", strategy="pivot")
             vm.order("until 0")
             self.survived(vm, sidecar, [0], kind=None)
 

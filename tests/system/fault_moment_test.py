@@ -72,7 +72,7 @@ class Cycle(FaultCase):
                 vm.qmp.wait_event("STOP")
                 time.sleep(dice.random() * 0.03)
                 vm.fail(dice.randrange(2), "write")
-                recovered = sidecar.wait("recovered")
+                recovered = sidecar.wait("recovered", strategy="pivot")
                 failed = "vda vdb".split().index(recovered["image"]["disk"])
                 self.survived(vm, sidecar, [failed])
 
@@ -132,23 +132,23 @@ class Second(FaultCase):
             self.both_moved(vm, sidecar)
 
     def both_moved(self, vm, sidecar):
-        sidecar.wait("recovered")
+        sidecar.wait("recovered", strategy="pivot")
         vm.wait_more(200, timeout=10)
         vm.order("pause")
         self.assertEqual(sidecar.find("recovery-failed"), [])
-        self.nothing_lost(vm, self.images(vm, *sidecar.find("recovered")))
+        self.nothing_lost(vm, self.images(vm, *sidecar.find("recovered", strategy="pivot")))
 
     def test_protected_anew_after_a_pivot_and_again_recovered(self):
         """The second disk of a guest that already lives on a promoted one."""
         with loaded(disks=2) as vm:
             first = self.protect(vm)
             vm.fail(0, "write")
-            recovered = first.wait("recovered")
+            recovered = first.wait("recovered", strategy="pivot")
             vm.wait_more(100)
             self.assertEqual(first.stop(), 0)
             second = self.protect(vm, store=vm.work / "store2")
             vm.fail(1, "write")
-            again = second.wait("recovered")
+            again = second.wait("recovered", strategy="pivot")
             vm.wait_more(100)
             vm.order("pause")
             self.assertEqual([image["disk"] for image in again["images"]], ["vdb"])

@@ -232,7 +232,7 @@ class Two(HarmTest):
             second.wait_generations(3)
             self.assertTrue(again(first)["resumed"])
             one.fail(0, "write")
-            self.assertEqual(first.wait("recovered")["vm"], "one")
+            self.assertEqual(first.wait("recovered", strategy="pivot")["vm"], "one")
             self.assert_goes_on(one)
             second.wait_generations(3)
             self.assert_replica(two, second)

@@ -86,7 +86,7 @@ class Terminated(HarmTest):
         with Vm(disks=1, region=REGION) as vm, Sidecar(vm, interval=50) as sidecar:
             sidecar.wait("protected")
             vm.fail(0, "write")
-            sidecar.wait("recovered")
+            sidecar.wait("recovered", strategy="pivot")
             self.assert_goes_on(vm)
             self.terminate(sidecar)
             self.assert_goes_on(vm)

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * `qheal protect`: its options.  What it does: protect.c.
+ */
+#include <string.h>
+
+#include "bounds.h"
+#include "command.h"
+#include "config.h"
+#include "sidecar.h"
+
+enum option_key {
+	OPTION_DISK = COMMAND_KEY_OWN,
+	OPTION_INTERVAL,
+	OPTION_OBJECTIVE,
+	OPTION_ON_LOSS,
+	OPTION_EVENTS,
+	OPTION_ONCE,
+	OPTION_SCRATCH,
+	OPTION_BLOCK,
+};
+
+static void set_block(struct argp_state *state, struct config *config, const char *text)
+{
+	long long kib = command_number(state, text, 4, 1024, "--block-size (KiB)");
+
+	if (kib & (kib - 1))
+		argp_error(state, "--block-size is a power of two from 4 to 1024 KiB, not %lld",
+			   kib);
+	config->block_bytes = (uint32_t)kib << 10;
+}
+
+static void add_disk(struct argp_state *state, struct config *config, const char *name)
+{
+	for (unsigned i = 0; i < config->disk_count; i++) {
+		if (!strcmp(config->disks[i], name))
+			argp_error(state, "--disk %s is given twice", name);
+	}
+	if (config->disk_count == BOUND_DISKS)
+		argp_error(state, "at most %d disks can be protected", BOUND_DISKS);
+	config->disks[config->disk_count++] = name;
+}
+
+static void set_objective(struct argp_state *state, const char *text)
+{
+	if (!strcmp(text, "optimal"))
+		argp_error(state, "--objective optimal is not there yet; this version recovers by "
+			   "fast");
+	if (strcmp(text, "fast"))
+		argp_error(state, "--objective is fast or optimal, not \"%s\"", text);
+}
+
+static void set_on_loss(struct argp_state *state, struct config *config, const char *text)
+{
+	if (!strcmp(text, "hold"))
+		config->on_loss = ON_LOSS_HOLD;
+	else if (!strcmp(text, "rollback"))
+		config->on_loss = ON_LOSS_ROLLBACK;
+	else
+		argp_error(state, "--on-loss is hold or rollback, not \"%s\"", text);
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct config *config = state->input;
+
+	switch (key) {
+	case COMMAND_KEY_QMP:
+		config->qmp = arg;
+		return 0;
+	case COMMAND_KEY_STORE:
+		config->store = command_path(state, arg, "--store");
+		return 0;
+	case OPTION_DISK:
+		add_disk(state, config, arg);
+		return 0;
+	case OPTION_INTERVAL:
+		config->interval_ms = command_number(state, arg, BOUND_INTERVAL_MIN_MS,
+						BOUND_INTERVAL_MAX_MS, "--interval (ms)");
+		return 0;
+	case OPTION_OBJECTIVE:
+		set_objective(state, arg);
+		return 0;
+	case OPTION_ON_LOSS:
+		set_on_loss(state, config, arg);
+		return 0;
+	case OPTION_EVENTS:
+		config->events = arg;
+		return 0;
+	case OPTION_ONCE:
+		config->once = true;
+		return 0;
+	case OPTION_SCRATCH:
+		config->scratch_bytes = (uint64_t)command_number(state, arg, BOUND_SCRATCH_MIN_MIB,
+							    BOUND_SCRATCH_MAX_MIB,
+							    "--scratch (MiB)") << 20;
+		return 0;
+	case OPTION_BLOCK:
+		set_block(state, config, arg);
+		return 0;
+	case ARGP_KEY_ARG:
+		argp_error(state, "what is \"%s\"?", arg);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_option options[] = {
+	COMMAND_OPTION_QMP,
+	COMMAND_OPTION_STORE,
+	{"disk", OPTION_DISK, "NAME", 0, "protect this disk; repeat for several (default: all)", 0},
+	{"interval", OPTION_INTERVAL, "MS", 0, "from one generation to the next (default 1000)", 0},
+	{"objective", OPTION_OBJECTIVE, "fast", 0, "what a recovery is to minimise", 0},
+	{"on-loss", OPTION_ON_LOSS, "hold|rollback", 0,
+	 "when the newest writes cannot be saved: leave the guest paused (default), or go back to "
+	 "the last generation and reset it", 0},
+	{"events", OPTION_EVENTS, "FILE|-", 0, "append events, one JSON object a line", 0},
+	{"once", OPTION_ONCE, NULL, 0, "make one consistent generation and leave", 0},
+	{"scratch", OPTION_SCRATCH, "MIB", 0,
+	 "memory a frozen point may cost at most (default 1024)", 0},
+	{"block-size", OPTION_BLOCK, "KIB", 0, "of a new store, 4 to 1024 (default 64)", 0},
+	{0},
+};
+
+int protect_command(int argc, char **argv)
+{
+	static const struct argp argp = {
+		options, parse_option, NULL,
+		"Keep a hot replica of a running guest's disks and repair the guest from it when a "
+		"disk fails.", NULL, NULL, NULL};
+	struct config config = {.interval_ms = 1000, .scratch_bytes = BOUND_TMP_BYTES,
+				.block_bytes = STORE_BLOCK_BYTES_DEFAULT};
+
+	command_parse(&argp, argc, argv, &config);
+	if (!command_needs(argv[0], config.qmp, "--qmp SOCKET, QEMU's monitor") ||
+	    !command_needs(argv[0], config.store, "--store DIR, the directory of the replica"))
+		return COMMAND_USAGE;
+	return protect_run(&config);
+}
