@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * image: one disk of the replica at one point in time, to be read: of a retained
+ * point (also beside a running sidecar), or of the heads of a store that nobody
+ * writes to meanwhile.
+ */
+#ifndef BLOCKIO_IMAGE_H
+#define BLOCKIO_IMAGE_H
+
+#include <stdint.h>
+
+#include "copy.h"
+#include "errinfo.h"
+#include "point.h"
+#include "ring.h"
+
+struct image;
+
+/* POINT NULL: the heads as they are.  The point should be held (point_hold()). */
+int image_open(struct image **image, struct ring *ring, const char *dir,
+	       const struct point_info *point, const char *disk, struct errinfo *err);
+void image_close(struct image *image); /* nothing in flight; NULL is allowed */
+
+uint64_t image_size(const struct image *image);
+uint32_t image_block_bytes(const struct image *image);
+const char *image_label(const struct image *image); /* for messages */
+/* The sums of COUNT blocks from BLOCK on, as in `sums`.  Blocking, by the page cache. */
+int image_sums(struct image *image, uint64_t block, uint32_t count, uint64_t *sums,
+	       struct errinfo *err);
+
+/* imagecopy: brings an image to a sink, as copy does for an NBD export: DEPTH
+ * buffers in flight, blocks of zeros are not read and not handed on, every block
+ * is checked against its sum.  A block that differs or cannot be read goes to
+ * sink->bad() (-EUCLEAN: the checksum; else the errno of the read), which says
+ * whether to go on; without bad() the copy ends with the block's address in the
+ * error. */
+struct imagecopy;
+
+struct imagecopy_progress {
+	uint64_t scanned;   /* bytes of the disk looked at, up to its size */
+	uint64_t data_bytes; /* read and handed on */
+	uint64_t bad_bytes;
+};
+
+int imagecopy_start(struct imagecopy **copy, struct image *image, struct pool *pool, unsigned disk,
+		    unsigned depth, struct copy_sink *sink,
+		    void (*done)(void *arg, int status, const struct errinfo *error), void *arg,
+		    struct errinfo *err);
+void imagecopy_cancel(struct imagecopy *copy); /* done() follows with -ECANCELED */
+void imagecopy_free(struct imagecopy *copy);   /* only after done(); NULL is allowed */
+const struct imagecopy_progress *imagecopy_progress(const struct imagecopy *copy);
+
+#endif
