@@ -28,7 +28,7 @@ void record_init(struct record *record, const struct record_shape *shape, enum r
 {
 	memset(record, 0, sizeof(*record));
 	record->magic = RECORD_MAGIC;
-	record->format = STORE_FORMAT;
+	record->format = RECORD_FORMAT;
 	record->type = type;
 	memcpy(record->store, shape->store, sizeof(record->store));
 	record->generation = generation;
@@ -75,7 +75,7 @@ static bool runs_valid(const struct record *record, const struct record_shape *s
 
 bool record_valid(const struct record *record, const struct record_shape *shape)
 {
-	if (record->magic != RECORD_MAGIC || record->format != STORE_FORMAT ||
+	if (record->magic != RECORD_MAGIC || record->format != RECORD_FORMAT ||
 	    memcmp(record->store, shape->store, sizeof(record->store)) != 0 ||
 	    record->generation == 0 || record->checksum != record_checksum(record))
 		return false;

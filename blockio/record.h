@@ -16,6 +16,7 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the store is little endian");
 
 #define RECORD_MAGIC UINT64_C(0x31304c4e4a4c4851) /* "QHLJNL01" */
+#define RECORD_FORMAT 1u
 #define RECORD_PAGE 4096u
 #define RECORD_SUMS_MAX 496u /* blocks in one data record */
 #define RECORD_RUNS_MAX 165u /* runs in one zero record */

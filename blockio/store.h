@@ -29,7 +29,7 @@
 #include "pool.h"
 #include "ring.h"
 
-#define STORE_FORMAT 1
+#define STORE_FORMAT 2 /* of store.json; older ones are upgraded by store_open() */
 #define STORE_DISKS_MAX 32
 #define STORE_NAME_MAX 63	/* a disk's or guest's name */
 #define STORE_BLOCK_BYTES_DEFAULT 65536

@@ -243,6 +243,7 @@ static int object_parse(const json_t *object, const char *where, struct store_js
 			       "%s: the store has format %llu, this version knows up to %d; use a "
 			       "newer qheal",
 			       where, (unsigned long long)format, STORE_FORMAT);
+	json->format = (unsigned)format;
 	if (!fields_get(object, json))
 		return err_set(err, -EUCLEAN,
 			       "%s: a field is missing or not what it must be; was it edited?", where);

@@ -24,6 +24,7 @@ struct store_promotion {
 };
 
 struct store_json {
+	unsigned format; /* as it was read; written is always STORE_FORMAT */
 	struct store_spec spec;
 	char uuid[37];
 	uint8_t uuid_bytes[16];
@@ -37,7 +38,7 @@ int store_name_check(const char *name, struct errinfo *err);
 int store_spec_check(const struct store_spec *spec, struct errinfo *err);
 
 /* Pure.  WHERE names the file in errors.  -ENOTSUP: a newer format; -EUCLEAN: not
- * what a store.json must be. */
+ * what a store.json must be.  Formats 1 and 2 are read: 2 only has fields more. */
 int store_json_parse(const char *text, size_t length, const char *where, struct store_json *json,
 		     struct errinfo *err);
 /* A malloc()ed text, or NULL without memory. */

@@ -343,12 +343,28 @@ static int files_open(struct store *store, struct errinfo *err)
 	return status;
 }
 
+/* A store of an older format that is opened for writing becomes one of this
+ * version, before anything is in it that an older version would misread. */
+static int format_upgrade(struct store *store, struct errinfo *err)
+{
+	int status;
+
+	if (store->json.format == STORE_FORMAT)
+		return 0;
+	status = store_json_update(store, err);
+	if (!status)
+		store->json.format = STORE_FORMAT;
+	return status;
+}
+
 static int store_load(struct store *store, struct errinfo *err)
 {
 	int status = store_json_read(store->dir, &store->json, err);
 
 	if (!status)
 		status = pool_check(store, err);
+	if (!status)
+		status = format_upgrade(store, err);
 	if (!status)
 		status = files_open(store, err);
 	if (status)

@@ -8,7 +8,7 @@
 #include "store_json.h"
 
 static const char good[] =
-	"{\"format\": 1, \"uuid\": \"01234567-89ab-4cde-8f01-23456789abcd\", \"vm\": \"g\","
+	"{\"format\": 2, \"uuid\": \"01234567-89ab-4cde-8f01-23456789abcd\", \"vm\": \"g\","
 	" \"vm_uuid\": \"\", \"block_bytes\": 65536, \"state\": \"ready\","
 	" \"disks\": [{\"name\": \"vda\", \"size\": 1048576}, {\"name\": \"#block1\", \"size\": 512}],"
 	" \"promoted\": [{\"disk\": \"vda\", \"image\": \"/i\", \"generation\": 3, \"time_us\": 9}]}";
@@ -55,20 +55,37 @@ static void newer_format_is_refused_with_both_numbers(void)
 {
 	struct errinfo err;
 
-	CU_ASSERT_EQUAL(parse_with("\"format\": 1", "\"format\": 7", &err), -ENOTSUP);
-	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "format 7"));
-	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "up to 1"));
+	CU_ASSERT_EQUAL(parse_with("\"format\": 2", "\"format\": 3", &err), -ENOTSUP);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "format 3"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "up to 2"));
 	/* even when everything else has changed with it */
-	CU_ASSERT_EQUAL(parse_with("\"format\": 1, \"uuid\"", "\"format\": 2, \"id\"", &err),
+	CU_ASSERT_EQUAL(parse_with("\"format\": 2, \"uuid\"", "\"format\": 3, \"id\"", &err),
 			-ENOTSUP);
+}
+
+static void older_format_is_read_and_written_as_the_present_one(void)
+{
+	struct store_json *json = calloc(1, sizeof(*json));
+	struct errinfo err = {0};
+	char text[2048], *written;
+
+	snprintf(text, sizeof(text), "{\"format\": 1%s", good + strlen("{\"format\": 2"));
+	CU_ASSERT_EQUAL_FATAL(store_json_parse(text, strlen(text), "x", json, &err), 0);
+	CU_ASSERT_EQUAL(json->format, 1);
+	CU_ASSERT_EQUAL(json->spec.disk_count, 2);
+	written = store_json_format(json);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(written);
+	CU_ASSERT_PTR_NOT_NULL(strstr(written, "\"format\": 2"));
+	free(written);
+	free(json);
 }
 
 static void what_is_no_store_is_refused(void)
 {
 	static const char *const edits[][2] = {
-		{"\"format\": 1", "\"format\": 0"},
-		{"\"format\": 1", "\"format\": \"1\""},
-		{"\"format\": 1,", ""},
+		{"\"format\": 2", "\"format\": 0"},
+		{"\"format\": 2", "\"format\": \"2\""},
+		{"\"format\": 2,", ""},
 		{"01234567-", "01234567+"},
 		{"01234567-", "0123456g-"},
 		{"65536", "65535"},
@@ -137,6 +154,8 @@ int main(void)
 		{"what_is_written_is_read_back", what_is_written_is_read_back},
 		{"newer_format_is_refused_with_both_numbers",
 		 newer_format_is_refused_with_both_numbers},
+		{"older_format_is_read_and_written_as_the_present_one",
+		 older_format_is_read_and_written_as_the_present_one},
 		{"what_is_no_store_is_refused", what_is_no_store_is_refused},
 		{"names_that_are_no_directory_are_refused",
 		 names_that_are_no_directory_are_refused},

@@ -6,6 +6,7 @@
 #include "store_fixture.h"
 
 #include "cunit_main.h"
+#include "store_json.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -368,6 +369,43 @@ static void buffers_of_other_blocks_are_refused(void)
 	fixture_release(&f);
 }
 
+static unsigned format_of(const char *dir)
+{
+	struct store_json *json = calloc(1, sizeof(*json));
+	unsigned format;
+
+	CU_ASSERT_EQUAL_FATAL(store_json_read(dir, json, NULL), 0);
+	format = json->format;
+	free(json);
+	return format;
+}
+
+static void older_format_is_upgraded_when_opened_for_writing(void)
+{
+	struct store_info info;
+	char command[1024];
+	struct fixture f;
+
+	fixture_init(&f);
+	fixture_create(&f, 4 * MIB, 0);
+	fixture_fill(&f, 1);
+	fixture_begin(&f);
+	CU_ASSERT_EQUAL(fixture_commit(&f, 1), 0);
+	store_close(f.store);
+	f.store = NULL;
+	snprintf(command, sizeof(command), "sed -i 's/\"format\": 2/\"format\": 1/' '%s/store.json'",
+		 f.dir);
+	CU_ASSERT_EQUAL_FATAL(system(command), 0);
+	CU_ASSERT_EQUAL(store_inspect(f.dir, &info, &f.err), 0); /* looks, and leaves it */
+	CU_ASSERT_EQUAL(info.generation, 1);
+	CU_ASSERT_EQUAL(format_of(f.dir), 1);
+	CU_ASSERT_EQUAL_FATAL(fixture_open(&f), 0);
+	CU_ASSERT_EQUAL(store_info(f.store)->generation, 1);
+	CU_ASSERT_EQUAL(format_of(f.dir), 2);
+	CU_ASSERT_TRUE(fixture_head_is(&f, "vda", 0, FIXTURE_BLOCK, 1));
+	fixture_release(&f);
+}
+
 int main(void)
 {
 	static const struct cunit_case cases[] = {
@@ -389,6 +427,8 @@ int main(void)
 		 journal_that_lost_everything_is_noticed},
 		{"missing_file_is_named", missing_file_is_named},
 		{"buffers_of_other_blocks_are_refused", buffers_of_other_blocks_are_refused},
+		{"older_format_is_upgraded_when_opened_for_writing",
+		 older_format_is_upgraded_when_opened_for_writing},
 	};
 
 	return cunit_run("store", cases, sizeof(cases) / sizeof(cases[0]));
