@@ -2,20 +2,12 @@
 #include "status.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "ask.h"
 #include "command.h"
-#include "control.h"
 #include "jsontext.h"
-
-#define STATUS_ANSWER_MAX (256u << 10) /* 32 disks take some 10 KiB */
-#define STATUS_TIMEOUT_S 5
 
 static json_t *disks_json(const struct store_spec *spec)
 {
@@ -80,53 +72,6 @@ json_t *status_of_sidecar(const struct sidecar *sidecar)
 	return status;
 }
 
-static int control_connect(const char *store)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct timeval timeout = {.tv_sec = STATUS_TIMEOUT_S};
-	int dir_fd = open(store, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
-
-	if (dir_fd < 0)
-		return -errno;
-	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" CONTROL_SOCKET,
-		 dir_fd);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0) {
-		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)); /* connect */
-		if (connect(fd, (struct sockaddr *)&address, sizeof(address))) {
-			close(fd);
-			fd = -errno;
-		}
-	}
-	close(dir_fd);
-	return fd;
-}
-
-/* 0: *STATUS is its answer; -ENOENT: no sidecar; -ETIMEDOUT: it does not answer. */
-static int ask_sidecar(const char *store, json_t **status)
-{
-	static const char request[] = "{\"command\":\"status\"}\n";
-	char *text = malloc(STATUS_ANSWER_MAX);
-	int fd = control_connect(store);
-	size_t have = 0;
-
-	*status = NULL;
-	if (text && fd >= 0 && send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) > 0) {
-		ssize_t n;
-
-		while (have < STATUS_ANSWER_MAX &&
-		       (n = recv(fd, text + have, STATUS_ANSWER_MAX - have, 0)) > 0)
-			have += (size_t)n;
-		*status = json_loadb(text, have, 0, NULL);
-	}
-	free(text);
-	if (fd < 0)
-		return -ENOENT;
-	close(fd);
-	return *status ? 0 : -ETIMEDOUT;
-}
-
 static long long number(const json_t *status, const char *key)
 {
 	return json_integer_value(json_object_get(status, key));
@@ -180,14 +125,15 @@ static int status_once(const char *store, bool as_json)
 	struct errinfo err = {0};
 	struct store_info info;
 	json_t *status;
-	int rc = ask_sidecar(store, &status);
+	int rc = ask_sidecar(store, json_pack("{s:s}", "command", "status"), ASK_TIMEOUT_S,
+			     &status, &err);
 
-	if (rc == -ETIMEDOUT) {
-		log_error("the sidecar of %s does not answer within %d s: is it stopped?", store,
-			  STATUS_TIMEOUT_S);
+	if (rc == -ETIMEDOUT || rc == -EPROTO) {
+		log_error("%s", err.text);
 		return 1;
 	}
 	if (rc) {
+		err_clear(&err);
 		if (store_inspect(store, &info, &err)) {
 			log_error("%s", err.text);
 			return 1;

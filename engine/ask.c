@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ask.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "jsontext.h"
+#include "report.h"
+
+#define ASK_ANSWER_MAX (1u << 20) /* 32 disks take some 10 KiB, 1024 points 200 KiB */
+
+/* By the directory's descriptor: a socket's path has at most 107 bytes. */
+static int ask_connect(const char *store, int timeout_s)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct timeval timeout = {.tv_sec = timeout_s};
+	int dir_fd = open(store, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd, rc = 0;
+
+	if (dir_fd < 0)
+		return -errno;
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" CONTROL_SOCKET,
+		 dir_fd);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		rc = -errno;
+	if (!rc) {
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)); /* connect */
+		if (connect(fd, (struct sockaddr *)&address, sizeof(address)))
+			rc = -errno;
+	}
+	if (rc && fd >= 0)
+		close(fd);
+	close(dir_fd);
+	return rc ? rc : fd;
+}
+
+/* The sidecar closes behind its answer. */
+static int ask_receive(int fd, json_t **answer)
+{
+	char *text = malloc(ASK_ANSWER_MAX);
+	size_t have = 0;
+	ssize_t n = 0;
+	int rc = 0;
+
+	if (!text)
+		return -ENOMEM;
+	while (have < ASK_ANSWER_MAX && (n = recv(fd, text + have, ASK_ANSWER_MAX - have, 0)) > 0)
+		have += (size_t)n;
+	if (n < 0 && errno == EAGAIN)
+		rc = -ETIMEDOUT;
+	else
+		*answer = json_loadb(text, have, 0, NULL);
+	free(text);
+	return rc;
+}
+
+static int ask_send(int fd, json_t *request)
+{
+	char *text = json_dumps(request, REPORT_JSON), *line = NULL;
+	int length = text ? asprintf(&line, "%s\n", text) : -1;
+	int rc = -ENOMEM;
+
+	if (length > 0)
+		rc = send(fd, line, (size_t)length, MSG_NOSIGNAL) == length ? 0 : -EPROTO;
+	free(text);
+	if (length > 0)
+		free(line);
+	return rc;
+}
+
+static int ask_check(const char *store, json_t *answer, int timeout_s, int rc, struct errinfo *err)
+{
+	if (rc == -ETIMEDOUT)
+		return err_set(err, rc, "the sidecar of %s does not answer within %d s: is it "
+			       "stopped?", store, timeout_s);
+	if (rc || !json_is_object(answer))
+		return err_set(err, rc ? rc : -EPROTO, "the sidecar of %s gave no answer%s: did it "
+			       "end?", store, rc == -ENOMEM ? " (no memory)" : "");
+	if (json_object_get(answer, "error"))
+		return err_set(err, -EREMOTEIO, "%s", json_text(answer, "error"));
+	return 0;
+}
+
+int ask_sidecar(const char *store, json_t *request, int timeout_s, json_t **answer,
+		struct errinfo *err)
+{
+	int fd = ask_connect(store, timeout_s), rc;
+
+	*answer = NULL;
+	if (fd < 0) {
+		json_decref(request);
+		return err_set(err, fd, "%s: cannot ask the sidecar: %s", store, strerror(-fd));
+	}
+	rc = ask_send(fd, request);
+	json_decref(request);
+	if (!rc)
+		rc = ask_receive(fd, answer);
+	close(fd);
+	rc = ask_check(store, *answer, timeout_s, rc, err);
+	if (rc) {
+		json_decref(*answer);
+		*answer = NULL;
+	}
+	return rc;
+}
+
+bool ask_nobody(int status)
+{
+	return status == -ENOENT || status == -ECONNREFUSED;
+}
