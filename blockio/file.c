@@ -138,3 +138,15 @@ int file_random(void *buffer, size_t length)
 		return -errno;
 	return (size_t)n == length ? 0 : -EIO;
 }
+
+bool file_is_direct(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && flags & O_DIRECT;
+}
+
+void file_forget(int fd, uint64_t offset, uint64_t length)
+{
+	posix_fadvise(fd, (off_t)offset, (off_t)length, POSIX_FADV_DONTNEED);
+}

@@ -9,6 +9,7 @@
 #ifndef BLOCKIO_FILE_H
 #define BLOCKIO_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,5 +36,9 @@ int file_sync_dir(const char *path);
 int file_lock(int fd); /* -EBUSY when somebody else holds it; gone with the descriptor */
 int file_room(const char *path, uint64_t *bytes); /* free to us on that file system */
 int file_random(void *buffer, size_t length);
+
+bool file_is_direct(int fd); /* opened with O_DIRECT, and it was not dropped */
+/* The page cache need not keep this range; only what is clean leaves it. */
+void file_forget(int fd, uint64_t offset, uint64_t length);
 
 #endif

@@ -365,6 +365,15 @@ int file_random(void *buffer, size_t length)
 	return 0;
 }
 
+bool file_is_direct(int fd)
+{
+	return true;
+}
+
+void file_forget(int fd, uint64_t offset, uint64_t length)
+{
+}
+
 /* --- the ring --- */
 
 int ring_new(struct ring **ring, unsigned entries, struct errinfo *err)
