@@ -33,8 +33,10 @@ int image_sums(struct image *image, uint64_t block, uint32_t count, uint64_t *su
  * is checked against its sum.  A block that differs or cannot be read goes to
  * sink->bad() (-EUCLEAN: the checksum; else the errno of the read), which says
  * whether to go on; without bad() the copy ends with the block's address in the
- * error. */
+ * error.  A block left out is zeros to data(), its sum SUM_ZERO. */
 struct imagecopy;
+
+#define IMAGECOPY_DEPTH_MAX 64 /* reads in flight; no disk gets faster by more */
 
 struct imagecopy_progress {
 	uint64_t scanned;   /* bytes of the disk looked at, up to its size */
@@ -46,6 +48,11 @@ int imagecopy_start(struct imagecopy **copy, struct image *image, struct pool *p
 		    unsigned depth, struct copy_sink *sink,
 		    void (*done)(void *arg, int status, const struct errinfo *error), void *arg,
 		    struct errinfo *err);
+/* The same for the blocks from OFFSET (of a block, or the size) on. */
+int imagecopy_start_at(struct imagecopy **copy, struct image *image, struct pool *pool,
+		       unsigned disk, unsigned depth, uint64_t offset, struct copy_sink *sink,
+		       void (*done)(void *arg, int status, const struct errinfo *error), void *arg,
+		       struct errinfo *err);
 void imagecopy_cancel(struct imagecopy *copy); /* done() follows with -ECANCELED */
 void imagecopy_free(struct imagecopy *copy);   /* only after done(); NULL is allowed */
 const struct imagecopy_progress *imagecopy_progress(const struct imagecopy *copy);

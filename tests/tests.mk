@@ -28,6 +28,7 @@ $(BUILD)/tests/%_test: $(BUILD)/obj/tests/unit/%_test.o $(SUPPORT) $(BUILD)/libe
 TEST_LDFLAGS_pool = $(ALLOC_WRAP)
 TEST_LDFLAGS_nbd = $(ALLOC_WRAP)
 TEST_LDFLAGS_copy = $(ALLOC_WRAP)
+TEST_LDFLAGS_image = -Wl,--wrap=ring_read
 TEST_LDFLAGS_overlay = $(ALLOC_WRAP) -Wl,--wrap=open64,--wrap=pwrite64,--wrap=ftruncate64 \
 	-Wl,--wrap=ring_write,--wrap=ring_flush
 

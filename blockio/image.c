@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * image: see image.h.  A clone and a head are a raw image and its sums; block n
+ * is where it is in the disk.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "head.h"
+#include "image_private.h"
+#include "member.h"
+#include "store_json.h"
+
+static uint64_t image_blocks(const struct image *image)
+{
+	return (image->size + image->block_bytes - 1) / image->block_bytes;
+}
+
+uint64_t image_blocks_bytes(const struct image *image, uint64_t block, uint64_t count)
+{
+	uint64_t offset = block * image->block_bytes;
+	uint64_t left = image->size - offset;
+
+	return count * image->block_bytes < left ? count * image->block_bytes : left;
+}
+
+/* --- opening --- */
+
+static int part_open(const char *path, int flags, uint64_t size, int *fd, struct errinfo *err)
+{
+	int64_t found;
+
+	*fd = file_open(path, flags);
+	if (*fd < 0)
+		return err_set(err, *fd, "%s: cannot open: %s", path, strerror(-*fd));
+	found = file_size(*fd);
+	if (found < 0)
+		return err_set(err, (int)found, "%s: %s", path, strerror((int)-found));
+	if ((uint64_t)found != size)
+		return err_set(err, -EUCLEAN,
+			       "%s has %lld bytes instead of %llu: something else changed it",
+			       path, (long long)found, (unsigned long long)size);
+	return 0;
+}
+
+static int raw_open(struct image *image, const char *path, struct errinfo *err)
+{
+	struct image_file *file = &image->file;
+	int status = part_open(path, O_RDONLY | O_DIRECT, image->size, &file->fd, err);
+
+	if (!status && image->size % IMAGE_DIRECT_BYTES)
+		status = part_open(path, O_RDONLY, image->size, &file->tail_fd, err);
+	if (status)
+		return status;
+	file->cached = !file_is_direct(file->fd);
+	ring_register_file(image->ring, file->fd);
+	return 0;
+}
+
+static int sums_open(struct image *image, const char *path, struct errinfo *err)
+{
+	return part_open(path, O_RDONLY, image_blocks(image) * sizeof(uint64_t), &image->sums_fd,
+			 err);
+}
+
+static int head_image_open(struct image *image, const char *dir, const char *disk,
+			   struct errinfo *err)
+{
+	char path[FILE_PATH_MAX];
+	int status;
+
+	snprintf(image->label, sizeof(image->label), "disk %s of %s", disk, dir);
+	store_head_path(dir, disk, path, sizeof(path));
+	status = raw_open(image, path, err);
+	if (status)
+		return status;
+	head_sums_path(dir, disk, path, sizeof(path));
+	return sums_open(image, path, err);
+}
+
+static int clone_image_open(struct image *image, const char *dir, const struct point_info *point,
+			    const char *disk, struct errinfo *err)
+{
+	char path[FILE_PATH_MAX];
+	int status;
+
+	snprintf(image->label, sizeof(image->label), "disk %s of point %s in %s", disk,
+		 point->name, dir);
+	snprintf(path, sizeof(path), "%s/points/%08u/%s/head.raw", dir, point->id, disk);
+	status = raw_open(image, path, err);
+	if (status)
+		return status;
+	snprintf(path, sizeof(path), "%s/points/%08u/%s/sums", dir, point->id, disk);
+	return sums_open(image, path, err);
+}
+
+static int disk_size(const struct store_disk *disks, unsigned count, const char *name,
+		     uint64_t *size)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (strcmp(disks[i].name, name))
+			continue;
+		*size = disks[i].size;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+/* Size and block size of DISK, as the store and the point have them. */
+static int image_shape(struct image *image, const char *dir, const struct point_info *point,
+		       const char *disk, struct errinfo *err)
+{
+	struct store_json *json = malloc(sizeof(*json));
+	int status;
+
+	if (!json)
+		return err_set(err, -ENOMEM, "no memory to look at %s", dir);
+	status = store_json_read(dir, json, err);
+	if (!status) {
+		image->block_bytes = json->spec.block_bytes;
+		status = point ? disk_size(point->disks, point->disk_count, disk, &image->size)
+			       : disk_size(json->spec.disks, json->spec.disk_count, disk,
+					   &image->size);
+		if (status)
+			err_set(err, status, "%s%s%s has no disk %s", dir,
+				point ? ": point " : "", point ? point->name : "", disk);
+	}
+	free(json);
+	return status;
+}
+
+int image_open(struct image **out, struct ring *ring, const char *dir,
+	       const struct point_info *point, const char *disk, struct errinfo *err)
+{
+	struct image *image = calloc(1, sizeof(*image));
+	int status;
+
+	*out = NULL;
+	if (!image)
+		return err_set(err, -ENOMEM, "no memory to open disk %s of %s", disk, dir);
+	image->ring = ring;
+	image->file.fd = image->file.tail_fd = image->sums_fd = -1;
+	status = image_shape(image, dir, point, disk, err);
+	if (!status && !point)
+		status = head_image_open(image, dir, disk, err);
+	else if (!status && point->kind == POINT_CLONE)
+		status = clone_image_open(image, dir, point, disk, err);
+	else if (!status)
+		status = err_set(err, -ENOTSUP, "point %s of %s is of a kind that this version "
+				 "cannot read", point->name, dir);
+	if (status) {
+		image_close(image);
+		return status;
+	}
+	*out = image;
+	return 0;
+}
+
+void image_close(struct image *image)
+{
+	if (!image)
+		return;
+	if (image->file.fd >= 0)
+		ring_unregister_file(image->ring, image->file.fd);
+	file_close(image->file.fd);
+	file_close(image->file.tail_fd);
+	file_close(image->sums_fd);
+	free(image);
+}
+
+uint64_t image_size(const struct image *image)
+{
+	return image->size;
+}
+
+uint32_t image_block_bytes(const struct image *image)
+{
+	return image->block_bytes;
+}
+
+const char *image_label(const struct image *image)
+{
+	return image->label;
+}
+
+int image_sums(struct image *image, uint64_t block, uint32_t count, uint64_t *sums,
+	       struct errinfo *err)
+{
+	size_t length = (size_t)count * sizeof(*sums);
+	int64_t found;
+
+	assert(block + count <= image_blocks(image));
+	found = file_read(image->sums_fd, sums, length, block * sizeof(*sums));
+	if (found >= 0 && (uint64_t)found != length)
+		return err_set(err, -EUCLEAN, "%s: the sums end at block %llu", image->label,
+			       (unsigned long long)(block + (uint64_t)found / sizeof(*sums)));
+	if (found < 0)
+		return err_set(err, (int)found, "%s: cannot read the sums of %u blocks at %llu: %s",
+			       image->label, count, (unsigned long long)block,
+			       strerror((int)-found));
+	return 0;
+}
+
+/* --- reading --- */
+
+static void read_step(struct image_read *read);
+
+static void read_step_done(struct ring_op *op, int result)
+{
+	struct image_read *read = member_of(op, struct image_read, op);
+
+	if (result >= 0 && (uint32_t)result != op->length)
+		result = -EUCLEAN; /* the file was cut since it was opened */
+	if (result < 0) {
+		read->done(read, result);
+		return;
+	}
+	read->progress += (uint32_t)result;
+	if (read->progress < read->length) {
+		read_step(read);
+		return;
+	}
+	if (read->file->cached)
+		file_forget(read->file->fd, read->offset, read->length);
+	read->done(read, 0);
+}
+
+/* What O_DIRECT can read, then what is left at the end of the disk. */
+static void read_step(struct image_read *read)
+{
+	uint32_t left = read->length - read->progress;
+	uint32_t direct = left - left % IMAGE_DIRECT_BYTES;
+
+	read->op.done = read_step_done;
+	ring_read(read->image->ring, &read->op, direct ? read->file->fd : read->file->tail_fd,
+		  read->data + read->progress, direct ? direct : left,
+		  read->offset + read->progress);
+}
+
+void image_read_start(struct image *image, struct image_read *read, uint64_t block, uint32_t count,
+		      uint8_t *data)
+{
+	assert(count && block + count <= image_blocks(image));
+	read->image = image;
+	read->file = &image->file;
+	read->data = data;
+	read->offset = block * image->block_bytes;
+	read->length = (uint32_t)image_blocks_bytes(image, block, count);
+	read->progress = 0;
+	read_step(read);
+}

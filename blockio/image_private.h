@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What image.c (where the blocks of an image are), imagecopy.c (life of a copy)
+ * and imagecopy_read.c (its reads) share.
+ */
+#ifndef BLOCKIO_IMAGE_PRIVATE_H
+#define BLOCKIO_IMAGE_PRIVATE_H
+
+#include "file.h"
+#include "image.h"
+
+#define IMAGE_DIRECT_BYTES 4096u /* what O_DIRECT wants at most */
+
+/* A file that holds blocks of an image at the places they have in the disk. */
+struct image_file {
+	int fd;	     /* O_DIRECT where possible */
+	int tail_fd; /* buffered: what is left at the end of a disk of odd size; or -1 */
+	bool cached; /* no O_DIRECT here: what was read is taken out of the page cache */
+};
+
+struct image {
+	struct ring *ring;
+	uint64_t size;
+	uint32_t block_bytes;
+	struct image_file file;
+	int sums_fd;
+	char label[STORE_NAME_MAX + FILE_PATH_MAX + 48];
+};
+
+/* One read of blocks: finds where they are, reads them.  Does not check them.
+ * Whoever finds a sum that does not match looks for sum and place once again. */
+struct image_read {
+	/* 0, or the errno of what could not be read.  Inside ring_run() alone. */
+	void (*done)(struct image_read *read, int status);
+
+	/* private */
+	struct ring_op op;
+	struct image *image;
+	const struct image_file *file;
+	uint8_t *data;
+	uint64_t offset;
+	uint32_t length;
+	uint32_t progress;
+};
+
+/* COUNT blocks from BLOCK on into DATA, 4 KiB aligned, at least that long. */
+void image_read_start(struct image *image, struct image_read *read, uint64_t block, uint32_t count,
+		      uint8_t *data);
+
+/* Bytes of COUNT blocks from BLOCK on, less at the end of the disk. */
+uint64_t image_blocks_bytes(const struct image *image, uint64_t block, uint64_t count);
+
+/* --- imagecopy --- */
+
+#define IMAGECOPY_WINDOW 4096u /* sums read at once: 32 KiB, one request of the read ahead */
+
+/*
+ *   IDLE ──▶ WHOLE ──▶ IDLE             all blocks good
+ *              │ a block is not
+ *              ▼            next bad one
+ *            AGAIN ◀──────┐
+ *              └──────────┘──▶ IDLE     good now, or left out
+ */
+enum imagecopy_state { IMAGECOPY_IDLE, IMAGECOPY_WHOLE, IMAGECOPY_AGAIN };
+
+struct imagecopy_read {
+	struct image_read read;
+	struct imagecopy *copy;
+	struct buf *buf;
+	enum imagecopy_state state;
+	int status; /* of the read of all */
+	uint64_t block;
+	uint32_t count;
+	uint32_t at; /* blocks before it are good, or were left out */
+};
+
+struct imagecopy {
+	struct image *image;
+	struct pool *pool;
+	struct copy_sink *sink;
+	void (*done)(void *arg, int status, const struct errinfo *error);
+	void *arg;
+	struct ring_op end; /* runs done() */
+	struct pool_waiter waiter;
+	unsigned disk;
+	unsigned depth;
+	unsigned in_flight;
+	bool busy; /* at work: what the sink or the pool calls back into must not pump */
+	bool ended;
+	uint64_t next;	 /* blocks before it are zeros or were read */
+	uint64_t blocks; /* of the disk */
+	uint64_t window; /* block of sums[0] */
+	uint32_t window_count;
+	struct errinfo error;
+	struct imagecopy_progress progress;
+	struct imagecopy_read reads[IMAGECOPY_DEPTH_MAX];
+	uint64_t sums[IMAGECOPY_WINDOW];
+};
+
+/* Something happened: start what can be started, end what is to end. */
+void imagecopy_pump(struct imagecopy *copy);
+void imagecopy_read_pump(struct imagecopy *copy);
+void imagecopy_read_init(struct imagecopy *copy);
+
+#endif

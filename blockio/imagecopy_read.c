@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The reads: each fills one buffer with neighbouring blocks that are not zeros,
+ * checks them against their sums and hands them to the sink.  A block that is
+ * not what it should be is looked for and read once more, alone: it may have
+ * moved since, or the disk may have recovered.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "image_private.h"
+#include "member.h"
+#include "sum.h"
+
+/* --- the blocks to read --- */
+
+/* The sums at copy->next; false when they cannot be had. */
+static bool window_load(struct imagecopy *copy)
+{
+	uint64_t left = copy->blocks - copy->next;
+	uint32_t count = left < IMAGECOPY_WINDOW ? (uint32_t)left : IMAGECOPY_WINDOW;
+
+	if (copy->window_count && copy->next < copy->window + copy->window_count)
+		return true;
+	copy->window = copy->next;
+	copy->window_count = 0;
+	if (image_sums(copy->image, copy->window, count, copy->sums, &copy->error))
+		return false;
+	copy->window_count = count;
+	return true;
+}
+
+static void scanned(struct imagecopy *copy, uint64_t block)
+{
+	copy->next = block;
+	copy->progress.scanned =
+	    block == copy->blocks ? copy->image->size : block * copy->image->block_bytes;
+}
+
+/* Go to the next block that is not zeros; false: there is none, or an error. */
+static bool data_find(struct imagecopy *copy)
+{
+	while (copy->next < copy->blocks && window_load(copy)) {
+		uint32_t at = (uint32_t)(copy->next - copy->window);
+
+		while (at < copy->window_count && copy->sums[at] == SUM_ZERO)
+			at++;
+		scanned(copy, copy->window + at);
+		if (at < copy->window_count)
+			return true;
+	}
+	return false;
+}
+
+/* At most MAX blocks from copy->next on that are not zeros, their sums to SUMS. */
+static uint32_t data_take(struct imagecopy *copy, uint32_t max, uint64_t *sums)
+{
+	uint32_t at = (uint32_t)(copy->next - copy->window), count = 0;
+
+	while (count < max && at < copy->window_count && copy->sums[at] != SUM_ZERO)
+		sums[count++] = copy->sums[at++];
+	scanned(copy, copy->next + count);
+	return count;
+}
+
+/* --- one read --- */
+
+static void read_end(struct imagecopy_read *read)
+{
+	struct buf *buf = read->buf;
+
+	read->state = IMAGECOPY_IDLE;
+	read->buf = NULL;
+	if (buf)
+		pool_put(read->copy->pool, buf);
+}
+
+/* What there is without the blocks left out at the end. */
+static void read_deliver(struct imagecopy_read *read)
+{
+	struct imagecopy *copy = read->copy;
+	struct buf *buf = read->buf;
+	uint32_t length;
+	int ret;
+
+	while (read->count && buf->sums[read->count - 1] == SUM_ZERO)
+		read->count--;
+	if (!read->count) {
+		read_end(read);
+		return;
+	}
+	length = (uint32_t)image_blocks_bytes(copy->image, read->block, read->count);
+	read->state = IMAGECOPY_IDLE;
+	read->buf = NULL;
+	ret = copy->sink->data(copy->sink, copy->disk, read->block * copy->image->block_bytes,
+			       length, buf, &copy->error);
+	if (ret)
+		err_set(&copy->error, ret, "cannot store %u bytes of %s at %llu: %s", length,
+			copy->image->label,
+			(unsigned long long)(read->block * copy->image->block_bytes),
+			strerror(-ret));
+	else
+		copy->progress.data_bytes += length;
+}
+
+static uint8_t *block_data(const struct imagecopy_read *read)
+{
+	return read->buf->data + (size_t)read->at * read->copy->image->block_bytes;
+}
+
+static uint32_t block_length(const struct imagecopy_read *read)
+{
+	return (uint32_t)image_blocks_bytes(read->copy->image, read->block + read->at, 1);
+}
+
+static bool block_good(const struct imagecopy_read *read)
+{
+	uint64_t offset = (read->block + read->at) * read->copy->image->block_bytes;
+
+	return block_sum(block_data(read), block_length(read), offset) == read->buf->sums[read->at];
+}
+
+/* Sum and content of the block, from where they are now. */
+static void block_again(struct imagecopy_read *read)
+{
+	struct imagecopy *copy = read->copy;
+
+	if (image_sums(copy->image, read->block + read->at, 1, &read->buf->sums[read->at],
+		       &copy->error))
+		return;
+	read->state = IMAGECOPY_AGAIN;
+	copy->in_flight++;
+	image_read_start(copy->image, &read->read, read->block + read->at, 1, block_data(read));
+}
+
+static void block_bad(struct imagecopy_read *read, int status)
+{
+	struct imagecopy *copy = read->copy;
+	uint64_t block = read->block + read->at, offset = block * copy->image->block_bytes;
+	uint32_t length = block_length(read);
+	int ret = status;
+
+	if (copy->sink->bad)
+		ret = copy->sink->bad(copy->sink, copy->disk, offset, length, status);
+	if (ret) {
+		err_set(&copy->error, ret, "%s: block %llu (%u bytes at %llu) %s%s",
+			copy->image->label, (unsigned long long)block, length,
+			(unsigned long long)offset,
+			status == -EUCLEAN ? "is damaged: it differs from its checksum"
+					   : "cannot be read: ",
+			status == -EUCLEAN ? "" : strerror(-status));
+		copy->error.code = ret;
+		return;
+	}
+	copy->progress.bad_bytes += length;
+	memset(block_data(read), 0, length);
+	read->buf->sums[read->at] = SUM_ZERO;
+}
+
+/* On from the first block not yet checked. */
+static void read_check(struct imagecopy_read *read)
+{
+	struct imagecopy *copy = read->copy;
+
+	while (!copy->error.code && read->at < read->count) {
+		if (read->status || !block_good(read)) {
+			block_again(read);
+			if (read->state == IMAGECOPY_AGAIN)
+				return;
+		} else {
+			read->at++;
+		}
+	}
+	if (copy->error.code)
+		read_end(read);
+	else
+		read_deliver(read);
+}
+
+static void read_done(struct image_read *image_read, int status)
+{
+	struct imagecopy_read *read = member_of(image_read, struct imagecopy_read, read);
+	struct imagecopy *copy = read->copy;
+
+	copy->in_flight--;
+	copy->busy = true;
+	if (read->state == IMAGECOPY_WHOLE) {
+		read->status = status;
+	} else if (!copy->error.code) {
+		if (status || !block_good(read))
+			block_bad(read, status ? status : -EUCLEAN);
+		read->at++;
+		read->state = IMAGECOPY_WHOLE;
+	}
+	read_check(read);
+	copy->busy = false;
+	imagecopy_pump(copy);
+}
+
+static bool read_start(struct imagecopy_read *read)
+{
+	struct imagecopy *copy = read->copy;
+
+	if (!data_find(copy))
+		return false;
+	read->buf = pool_get(copy->pool);
+	if (!read->buf) {
+		pool_wait(copy->pool, &copy->waiter);
+		return false;
+	}
+	read->state = IMAGECOPY_WHOLE;
+	read->status = 0;
+	read->at = 0;
+	read->block = copy->next;
+	read->count = data_take(copy, pool_buffer_bytes(copy->pool) / copy->image->block_bytes,
+				read->buf->sums);
+	copy->in_flight++;
+	image_read_start(copy->image, &read->read, read->block, read->count, read->buf->data);
+	return true;
+}
+
+void imagecopy_read_init(struct imagecopy *copy)
+{
+	for (unsigned i = 0; i < IMAGECOPY_DEPTH_MAX; i++) {
+		copy->reads[i].copy = copy;
+		copy->reads[i].read.done = read_done;
+	}
+}
+
+void imagecopy_read_pump(struct imagecopy *copy)
+{
+	for (unsigned i = 0; i < copy->depth && !copy->error.code; i++) {
+		if (copy->reads[i].state == IMAGECOPY_IDLE && !read_start(&copy->reads[i]))
+			return;
+	}
+}

@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Images of heads and of clones: what imagecopy hands on, what it leaves out, and
+ * what it says about blocks that are damaged or cannot be read.
+ */
+#include "store_fixture.h"
+
+#include "cunit_main.h"
+#include "file.h"
+#include "image.h"
+#include "member.h"
+
+#define BLOCK FIXTURE_BLOCK
+#define BLOCKS 67u
+#define TAIL 1536u /* of the last block: one direct page less than none */
+#define SIZE ((uint64_t)(BLOCKS - 1) * BLOCK + TAIL)
+#define POINT_ID 7
+
+/* --- reads that fail (ring_read is wrapped) --- */
+
+static unsigned fail_read; /* this one from now on gives -EIO; 0: none */
+static bool fail_rest;	   /* and all behind it */
+
+void __real_ring_read(struct ring *ring, struct ring_op *op, int fd, void *buffer, uint32_t length,
+		      uint64_t offset);
+void __wrap_ring_read(struct ring *ring, struct ring_op *op, int fd, void *buffer, uint32_t length,
+		      uint64_t offset);
+void __wrap_ring_read(struct ring *ring, struct ring_op *op, int fd, void *buffer, uint32_t length,
+		      uint64_t offset)
+{
+	static int dead_fd = -1;
+	bool fail = fail_read == 1;
+
+	if (fail_read > 1 || (fail_read && !fail_rest))
+		fail_read--;
+	if (dead_fd < 0)
+		dead_fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC); /* page 0: -EIO */
+	if (fail)
+		fd = dead_fd;
+	__real_ring_read(ring, op, fd, buffer, length, fail ? 0 : offset);
+}
+
+/* --- a sink that notes --- */
+
+struct noting_sink {
+	struct copy_sink sink;
+	struct pool *pool;
+	unsigned got[BLOCKS];	/* how often each block came with content */
+	bool right[BLOCKS];	/* and it was the pattern */
+	unsigned bad_count;
+	uint64_t bad_offset;
+	uint32_t bad_length;
+	int bad_status, bad_answer, data_answer;
+};
+
+static uint64_t block_fill(uint32_t block)
+{
+	return block % 5 == 3 ? 0 : block + 1; /* every fifth is zeros */
+}
+
+static uint32_t block_length(uint32_t block)
+{
+	return block == BLOCKS - 1 ? TAIL : BLOCK;
+}
+
+static int note_data(struct copy_sink *sink, unsigned disk, uint64_t offset, uint32_t length,
+		     struct buf *buf, struct errinfo *err)
+{
+	struct noting_sink *s = member_of(sink, struct noting_sink, sink);
+	static uint8_t wanted[BLOCK];
+
+	CU_ASSERT_EQUAL(disk, 4);
+	for (uint32_t at = 0; at < length; at += BLOCK) {
+		uint32_t block = (uint32_t)((offset + at) / BLOCK);
+
+		CU_ASSERT_FATAL(block < BLOCKS && offset + length <= SIZE);
+		if (buf->sums[at / BLOCK] == SUM_ZERO) {
+			CU_ASSERT_TRUE(block_is_zero(buf->data + at, block_length(block)));
+			continue;
+		}
+		fixture_pattern(wanted, offset + at, block_length(block), block_fill(block));
+		s->got[block]++;
+		s->right[block] = !memcmp(buf->data + at, wanted, block_length(block));
+	}
+	pool_put(s->pool, buf);
+	return s->data_answer ? err_set(err, s->data_answer, "the target is full") : 0;
+}
+
+static int note_bad(struct copy_sink *sink, unsigned disk, uint64_t offset, uint32_t length,
+		    int status)
+{
+	struct noting_sink *s = member_of(sink, struct noting_sink, sink);
+
+	s->bad_count++;
+	s->bad_offset = offset;
+	s->bad_length = length;
+	s->bad_status = status;
+	return s->bad_answer;
+}
+
+/* --- the fixture: a store of one generation, and a clone of it --- */
+
+struct image_fixture {
+	struct fixture f;
+	struct noting_sink noting;
+	struct image *image;
+	struct point_info point;
+	struct imagecopy *copy;
+};
+
+static void setup(struct image_fixture *t)
+{
+	memset(t, 0, sizeof(*t));
+	fixture_init(&t->f);
+	fixture_create(&t->f, SIZE, 0);
+	CU_ASSERT_EQUAL_FATAL(store_fill_begin(t->f.store, &t->f.err), 0);
+	for (uint32_t block = 0; block < BLOCKS; block++) {
+		if (block_fill(block))
+			fixture_put(&t->f, store_fill_sink(t->f.store), 0, block * (uint64_t)BLOCK,
+				    block_length(block), block_fill(block));
+	}
+	store_fill_end(t->f.store, fixture_done, &t->f);
+	CU_ASSERT_EQUAL_FATAL(fixture_wait(&t->f), 0);
+	store_close(t->f.store);
+	t->f.store = NULL;
+	t->noting.sink.data = note_data;
+	t->noting.pool = t->f.pool;
+}
+
+static void teardown(struct image_fixture *t)
+{
+	fail_read = 0;
+	image_close(t->image);
+	fixture_release(&t->f);
+}
+
+/* What a point on a file system that shares blocks looks like. */
+static void clone_make(struct image_fixture *t)
+{
+	char command[1024];
+
+	snprintf(command, sizeof(command),
+		 "mkdir -p '%s/points/%08u' && cp -r '%s/disks/vda' '%s/points/%08u/vda'", t->f.dir,
+		 POINT_ID, t->f.dir, t->f.dir, POINT_ID);
+	CU_ASSERT_EQUAL_FATAL(system(command), 0);
+	t->point.id = POINT_ID;
+	strcpy(t->point.name, "before");
+	t->point.kind = POINT_CLONE;
+	t->point.disk_count = 1;
+	strcpy(t->point.disks[0].name, "vda");
+	t->point.disks[0].size = SIZE;
+}
+
+static void image_get(struct image_fixture *t, const struct point_info *point)
+{
+	CU_ASSERT_EQUAL_FATAL(
+		image_open(&t->image, t->f.ring, t->f.dir, point, "vda", &t->f.err), 0);
+	CU_ASSERT_EQUAL(image_size(t->image), SIZE);
+	CU_ASSERT_EQUAL(image_block_bytes(t->image), BLOCK);
+}
+
+static int copy_run(struct image_fixture *t, uint64_t from, unsigned depth)
+{
+	int status;
+
+	CU_ASSERT_EQUAL_FATAL(imagecopy_start_at(&t->copy, t->image, t->f.pool, 4, depth, from,
+						 &t->noting.sink, fixture_done, &t->f, &t->f.err),
+			      0);
+	status = fixture_wait(&t->f);
+	return status;
+}
+
+/* Every block from FROM on that is not zeros came once and right, but LOST. */
+static void check_got(const struct image_fixture *t, uint32_t from, int lost)
+{
+	for (uint32_t block = 0; block < BLOCKS; block++) {
+		bool wanted = block >= from && block_fill(block) && (int)block != lost;
+
+		CU_ASSERT_EQUAL(t->noting.got[block], wanted ? 1 : 0);
+		CU_ASSERT_EQUAL(t->noting.right[block], wanted);
+	}
+}
+
+static void flip(struct image_fixture *t, const char *file, uint64_t offset)
+{
+	char path[512];
+	uint8_t byte;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/disks/vda/%s", t->f.dir, file);
+	fd = open(path, O_RDWR);
+	CU_ASSERT_EQUAL_FATAL(pread(fd, &byte, 1, (off_t)offset), 1);
+	byte ^= 0x10;
+	CU_ASSERT_EQUAL_FATAL(pwrite(fd, &byte, 1, (off_t)offset), 1);
+	close(fd);
+}
+
+/* --- the cases --- */
+
+static void heads_arrive_whole(void)
+{
+	struct image_fixture t;
+
+	setup(&t);
+	image_get(&t, NULL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(image_label(t.image), "disk vda"));
+	CU_ASSERT_EQUAL(copy_run(&t, 0, 8), 0);
+	check_got(&t, 0, -1);
+	CU_ASSERT_EQUAL(imagecopy_progress(t.copy)->scanned, SIZE);
+	CU_ASSERT_EQUAL(imagecopy_progress(t.copy)->bad_bytes, 0);
+	imagecopy_free(t.copy);
+	teardown(&t);
+}
+
+static void more_reads_than_buffers_wait_for_them(void)
+{
+	struct image_fixture t;
+
+	setup(&t);
+	image_get(&t, NULL);
+	CU_ASSERT_EQUAL(copy_run(&t, 0, IMAGECOPY_DEPTH_MAX), 0);
+	check_got(&t, 0, -1);
+	imagecopy_free(t.copy);
+	teardown(&t);
+}
+
+static void a_copy_begins_where_it_is_told(void)
+{
+	struct image_fixture t;
+
+	setup(&t);
+	image_get(&t, NULL);
+	CU_ASSERT_EQUAL(copy_run(&t, 40 * (uint64_t)BLOCK, 3), 0);
+	check_got(&t, 40, -1);
+	imagecopy_free(t.copy);
+	CU_ASSERT_EQUAL(copy_run(&t, SIZE, 3), 0); /* nothing left */
+	check_got(&t, 40, -1);
+	imagecopy_free(t.copy);
+	teardown(&t);
+}
+
+static void a_clone_is_read_and_not_the_head(void)
+{
+	struct image_fixture t;
+
+	setup(&t);
+	clone_make(&t);
+	flip(&t, "head.raw", 5);
+	flip(&t, "sums", 8);
+	image_get(&t, &t.point);
+	CU_ASSERT_PTR_NOT_NULL(strstr(image_label(t.image), "point before"));
+	CU_ASSERT_EQUAL(copy_run(&t, 0, 4), 0);
+	check_got(&t, 0, -1);
+	imagecopy_free(t.copy);
+	teardown(&t);
+}
+
+static void one_flipped_bit(uint32_t block, uint32_t at)
+{
+	struct image_fixture t;
+	char address[32];
+
+	setup(&t);
+	flip(&t, "head.raw", block * (uint64_t)BLOCK + at);
+	image_get(&t, NULL);
+	CU_ASSERT_EQUAL(copy_run(&t, 0, 4), -EUCLEAN); /* without bad(): the end */
+	snprintf(address, sizeof(address), "block %u ", block);
+	CU_ASSERT_PTR_NOT_NULL(strstr(t.f.error.text, address));
+	CU_ASSERT_PTR_NOT_NULL(strstr(t.f.error.text, "checksum"));
+	imagecopy_free(t.copy);
+	CU_ASSERT_FALSE(t.noting.right[block]);
+
+	memset(t.noting.got, 0, sizeof(t.noting.got));
+	memset(t.noting.right, 0, sizeof(t.noting.right));
+	t.noting.sink.bad = note_bad;
+	CU_ASSERT_EQUAL(copy_run(&t, 0, 4), 0);
+	check_got(&t, 0, (int)block);
+	CU_ASSERT_EQUAL(t.noting.bad_count, 1);
+	CU_ASSERT_EQUAL(t.noting.bad_status, -EUCLEAN);
+	CU_ASSERT_EQUAL(t.noting.bad_offset, block * (uint64_t)BLOCK);
+	CU_ASSERT_EQUAL(t.noting.bad_length, block_length(block));
+	CU_ASSERT_EQUAL(imagecopy_progress(t.copy)->bad_bytes, block_length(block));
+	imagecopy_free(t.copy);
+
+	t.noting.bad_answer = -ENOTRECOVERABLE;
+	CU_ASSERT_EQUAL(copy_run(&t, 0, 4), -ENOTRECOVERABLE);
+	imagecopy_free(t.copy);
+	teardown(&t);
+}
+
+static void a_flipped_bit_is_found_wherever_it_is(void)
+{
+	one_flipped_bit(0, 0);
+	one_flipped_bit(11, BLOCK - 1);
+	one_flipped_bit(12, 4096);
+	one_flipped_bit(14, 77);
+	one_flipped_bit(BLOCKS - 1, TAIL - 1); /* in the tail that O_DIRECT cannot read */
+}
+
+static void a_flipped_sum_is_found(void)
+{
+	struct image_fixture t;
+
+	setup(&t);
+	flip(&t, "sums", 8 * 20 + 3);
+	t.noting.sink.bad = note_bad;
+	image_get(&t, NULL);
+	CU_ASSERT_EQUAL(copy_run(&t, 0, 4), 0);
+	CU_ASSERT_EQUAL(t.noting.bad_count, 1);
+	CU_ASSERT_EQUAL(t.noting.bad_offset, 20 * (uint64_t)BLOCK);
+	check_got(&t, 0, 20);
+	imagecopy_free(t.copy);
+	teardown(&t);
+}
+
+static void zeros_that_should_be_content_are_found(void)
+{
+	struct image_fixture t;
+	char path[512];
+	int fd;
+
+	setup(&t);
+	store_head_path(t.f.dir, "vda", path, sizeof(path));
+	fd = open(path, O_RDWR);
+	CU_ASSERT_EQUAL(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 6 * BLOCK, BLOCK),
+			0);
+	close(fd);
+	t.noting.sink.bad = note_bad;
+	image_get(&t, NULL);
+	CU_ASSERT_EQUAL(copy_run(&t, 0, 4), 0);
+	CU_ASSERT_EQUAL(t.noting.bad_offset, 6 * (uint64_t)BLOCK);
+	check_got(&t, 0, 6);
+	imagecopy_free(t.copy);
+	teardown(&t);
+}
+
+/* A read that fails once is done again block by block, and nothing is lost. */
+static void one_failed_read_loses_nothing(void)
+{
+	for (unsigned n = 1; n < 20; n++) {
+		struct image_fixture t;
+
+		setup(&t);
+		image_get(&t, NULL);
+		t.noting.sink.bad = note_bad;
+		fail_read = n;
+		fail_rest = false;
+		CU_ASSERT_EQUAL(copy_run(&t, 0, 3), 0);
+		CU_ASSERT_EQUAL(t.noting.bad_count, 0);
+		check_got(&t, 0, -1);
+		imagecopy_free(t.copy);
+		teardown(&t);
+	}
+}
+
+static void a_dead_disk_ends_the_copy_with_the_address(void)
+{
+	struct image_fixture t;
+
+	setup(&t);
+	image_get(&t, NULL);
+	fail_read = 3;
+	fail_rest = true;
+	CU_ASSERT_EQUAL(copy_run(&t, 0, 3), -EIO);
+	CU_ASSERT_PTR_NOT_NULL(strstr(t.f.error.text, "cannot be read: Input/output error"));
+	imagecopy_free(t.copy);
+	teardown(&t);
+}
+
+static void a_dead_disk_can_be_listed(void)
+{
+	struct image_fixture t;
+
+	setup(&t);
+	image_get(&t, NULL);
+	t.noting.sink.bad = note_bad;
+	fail_read = 1;
+	fail_rest = true;
+	CU_ASSERT_EQUAL(copy_run(&t, 0, 3), 0);
+	CU_ASSERT_EQUAL(t.noting.bad_status, -EIO);
+	CU_ASSERT_EQUAL(t.noting.bad_count, BLOCKS - (BLOCKS + 1) / 5);
+	imagecopy_free(t.copy);
+	teardown(&t);
+}
+
+static void a_target_that_fails_ends_the_copy(void)
+{
+	struct image_fixture t;
+
+	setup(&t);
+	image_get(&t, NULL);
+	t.noting.data_answer = -ENOSPC;
+	CU_ASSERT_EQUAL(copy_run(&t, 0, 5), -ENOSPC);
+	CU_ASSERT_STRING_EQUAL(t.f.error.text, "the target is full");
+	imagecopy_free(t.copy);
+	teardown(&t);
+}
+
+static void a_cancelled_copy_ends(void)
+{
+	struct image_fixture t;
+
+	setup(&t);
+	image_get(&t, NULL);
+	CU_ASSERT_EQUAL_FATAL(imagecopy_start(&t.copy, t.image, t.f.pool, 4, 3, &t.noting.sink,
+					      fixture_done, &t.f, &t.f.err),
+			      0);
+	imagecopy_cancel(t.copy);
+	CU_ASSERT_EQUAL(fixture_wait(&t.f), -ECANCELED);
+	imagecopy_free(t.copy);
+	teardown(&t);
+}
+
+static void files_of_another_size_are_refused(void)
+{
+	static const char *const files[] = {"head.raw", "sums"};
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct image_fixture t;
+		char path[512];
+
+		setup(&t);
+		snprintf(path, sizeof(path), "%s/disks/vda/%s", t.f.dir, files[i]);
+		CU_ASSERT_EQUAL(truncate(path, 512), 0);
+		CU_ASSERT_EQUAL(image_open(&t.image, t.f.ring, t.f.dir, NULL, "vda", &t.f.err),
+				-EUCLEAN);
+		CU_ASSERT_PTR_NOT_NULL(strstr(t.f.err.text, files[i]));
+		CU_ASSERT_PTR_NULL(t.image);
+		CU_ASSERT_EQUAL(unlink(path), 0);
+		err_clear(&t.f.err);
+		CU_ASSERT_EQUAL(image_open(&t.image, t.f.ring, t.f.dir, NULL, "vda", &t.f.err),
+				-ENOENT);
+		teardown(&t);
+	}
+}
+
+static void a_head_cut_while_it_is_read_is_an_error(void)
+{
+	struct image_fixture t;
+	char path[512];
+
+	setup(&t);
+	image_get(&t, NULL);
+	store_head_path(t.f.dir, "vda", path, sizeof(path));
+	CU_ASSERT_EQUAL(truncate(path, 20 * BLOCK), 0);
+	CU_ASSERT_EQUAL(copy_run(&t, 0, 4), -EUCLEAN);
+	imagecopy_free(t.copy);
+	snprintf(path, sizeof(path), "%s/disks/vda/sums", t.f.dir);
+	CU_ASSERT_EQUAL(truncate(path, 8), 0);
+	CU_ASSERT_EQUAL(copy_run(&t, 0, 4), -EUCLEAN);
+	CU_ASSERT_PTR_NOT_NULL(strstr(t.f.error.text, "sums end at block 1"));
+	imagecopy_free(t.copy);
+	teardown(&t);
+}
+
+static void an_unknown_disk_is_refused(void)
+{
+	struct image_fixture t;
+
+	setup(&t);
+	CU_ASSERT_EQUAL(image_open(&t.image, t.f.ring, t.f.dir, NULL, "vdz", &t.f.err), -ENOENT);
+	CU_ASSERT_PTR_NOT_NULL(strstr(t.f.err.text, "has no disk vdz"));
+	teardown(&t);
+}
+
+int main(void)
+{
+	static const struct cunit_case cases[] = {
+		{"heads arrive whole", heads_arrive_whole},
+		{"more reads than buffers wait for them", more_reads_than_buffers_wait_for_them},
+		{"a copy begins where it is told", a_copy_begins_where_it_is_told},
+		{"a clone is read and not the head", a_clone_is_read_and_not_the_head},
+		{"a flipped bit is found wherever it is", a_flipped_bit_is_found_wherever_it_is},
+		{"a flipped sum is found", a_flipped_sum_is_found},
+		{"zeros that should be content are found", zeros_that_should_be_content_are_found},
+		{"one failed read loses nothing", one_failed_read_loses_nothing},
+		{"a dead disk ends the copy with the address",
+		 a_dead_disk_ends_the_copy_with_the_address},
+		{"a dead disk can be listed", a_dead_disk_can_be_listed},
+		{"a target that fails ends the copy", a_target_that_fails_ends_the_copy},
+		{"a cancelled copy ends", a_cancelled_copy_ends},
+		{"files of another size are refused", files_of_another_size_are_refused},
+		{"a head cut while it is read is an error", a_head_cut_while_it_is_read_is_an_error},
+		{"an unknown disk is refused", an_unknown_disk_is_refused},
+	};
+
+	return cunit_run("image", cases, sizeof(cases) / sizeof(cases[0]));
+}
