@@ -5,13 +5,18 @@
  */
 #include "file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 int file_open(const char *path, int flags)
@@ -118,6 +123,72 @@ int file_lock(int fd)
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? -EBUSY : -errno;
 	return 0;
+}
+
+int file_lock_shared(int fd)
+{
+	if (flock(fd, LOCK_SH | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	return 0;
+}
+
+int file_remove(const char *path)
+{
+	return unlink(path) < 0 ? -errno : 0;
+}
+
+int file_remove_dir(const char *path)
+{
+	return rmdir(path) < 0 ? -errno : 0;
+}
+
+int file_list(const char *path, int (*entry)(void *arg, const char *name), void *arg)
+{
+	DIR *dir = opendir(path);
+	struct dirent *found;
+	int status = 0;
+
+	if (!dir)
+		return -errno;
+	for (errno = 0; !status && (found = readdir(dir)); errno = 0)
+		if (strcmp(found->d_name, ".") && strcmp(found->d_name, ".."))
+			status = entry(arg, found->d_name);
+	if (!status && errno)
+		status = -errno;
+	closedir(dir);
+	return status;
+}
+
+int file_clone(int to, int from, uint64_t offset, uint64_t length)
+{
+	struct file_clone_range range = {.src_fd = from, .src_offset = offset,
+					 .src_length = length, .dest_offset = offset};
+
+	return ioctl(to, FICLONERANGE, &range) < 0 ? -errno : 0;
+}
+
+int64_t file_data_next(int fd, uint64_t offset)
+{
+	off_t found = lseek(fd, (off_t)offset, SEEK_DATA);
+
+	return found < 0 ? -errno : found;
+}
+
+int64_t file_used(const char *path)
+{
+	struct stat status;
+
+	if (stat(path, &status) < 0)
+		return -errno;
+	return (int64_t)status.st_blocks * 512;
+}
+
+int64_t file_clock_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 int file_room(const char *path, uint64_t *bytes)

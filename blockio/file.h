@@ -33,12 +33,44 @@ int file_rename(const char *from, const char *to);
 int file_make_dir(const char *path); /* 0700; 0 when it is there already */
 int file_sync_dir(const char *path);
 
+int file_remove(const char *path);     /* a file */
+int file_remove_dir(const char *path); /* an empty directory */
+/* ENTRY(ARG, NAME) for every name in the directory but . and .., in no order, until
+ * it gives something else than 0, which is returned.  It may remove what it is given. */
+int file_list(const char *path, int (*entry)(void *arg, const char *name), void *arg);
+
 int file_lock(int fd); /* -EBUSY when somebody else holds it; gone with the descriptor */
+int file_lock_shared(int fd); /* -EBUSY when somebody has it for himself */
+
+/* TO shares the blocks of FROM in this range (FICLONERANGE): multiples of the file
+ * system's block, or up to the end of FROM; LENGTH 0: all from OFFSET on.
+ * -EOPNOTSUPP, -EINVAL or -EXDEV where blocks cannot be shared. */
+int file_clone(int to, int from, uint64_t offset, uint64_t length);
+/* Where the first data at or behind OFFSET is; -ENXIO: there is none. */
+int64_t file_data_next(int fd, uint64_t offset);
+int64_t file_used(const char *path); /* bytes that it occupies on its file system */
+int64_t file_clock_us(void);	     /* CLOCK_REALTIME */
 int file_room(const char *path, uint64_t *bytes); /* free to us on that file system */
 int file_random(void *buffer, size_t length);
 
 bool file_is_direct(int fd); /* opened with O_DIRECT, and it was not dropped */
 /* The page cache need not keep this range; only what is clean leaves it. */
 void file_forget(int fd, uint64_t offset, uint64_t length);
+
+/* Files that a restore writes (file_target.c). */
+enum file_kind { FILE_REGULAR, FILE_BLOCK_DEVICE, FILE_DIRECTORY, FILE_OTHER };
+struct file_identity {
+	enum file_kind kind;
+	uint64_t device, inode; /* the same for the same file, whatever its name */
+	uint64_t size;		/* of block devices too; FD has to be open for that */
+	uint64_t allocated;	/* bytes that it takes on its file system */
+};
+int file_identify(int fd, struct file_identity *identity);
+int file_identify_path(const char *path, struct file_identity *identity); /* links are followed */
+/* The first byte from OFFSET on that is not in a hole; -ENXIO: there is none. */
+int64_t file_next_data(int fd, uint64_t offset);
+/* As QEMU locks its images: nobody may read or write it until FD is closed.  -EBUSY:
+ * a QEMU, or another restore, has it open. */
+int file_lock_image(int fd);
 
 #endif

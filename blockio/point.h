@@ -21,6 +21,8 @@
 #define POINT_NAME_MAX 63
 #define POINTS_MAX 1024 /* retention plans stay far below; memory and start-up are bounded */
 
+#define POINT_REQUESTS_MAX 16 /* takes, and deletes, that wait at one time */
+
 enum point_kind { POINT_CLONE, POINT_KEPT };
 
 struct point_info {
@@ -28,7 +30,7 @@ struct point_info {
 	char name[POINT_NAME_MAX + 1]; /* given by the user, or by the retention: never "" */
 	enum point_kind kind;
 	bool automatic; /* the retention may delete it */
-	bool temporary; /* goes when nobody reads it any more: of a restore */
+	bool temporary; /* of a restore: whoever took it deletes it; after a crash the next sidecar */
 	bool quiesced;	/* the guest's file systems were frozen */
 	uint64_t generation;
 	int64_t time_us;  /* its point in time, CLOCK_REALTIME microseconds */
@@ -41,12 +43,15 @@ struct point_info {
  * *POINTS is malloc()ed, oldest first. 0 also when there is none. */
 int points_list(const char *dir, struct point_info **points, unsigned *count,
 		struct errinfo *err);
+/* Is NAME fit for a point?  As a disk's name, and not only digits: -EINVAL with the reason. */
+int point_name_check(const char *name, struct errinfo *err);
 /* WHAT is a name or an id in digits.  NULL: there is none. */
 const struct point_info *point_find(const struct point_info *points, unsigned count,
 				    const char *what);
 
 /* A reader holds the point's shared lock (flock on point.json): a point that is
- * being read is not deleted.  Returns the descriptor. */
+ * being read is not deleted.  Returns the descriptor; -ENOENT: it is gone; -EBUSY:
+ * it is just going. */
 int point_hold(const char *dir, uint32_t id, struct errinfo *err);
 
 struct point_request {
@@ -54,20 +59,35 @@ struct point_request {
 	bool automatic, temporary, quiesced;
 };
 
-/* A point of the last committed generation.  Generations may begin and commit
- * meanwhile, only their apply waits while the heads are being cloned.
+/* A point of the generation that is the last committed one at this call.
+ * Generations may begin and commit meanwhile, only their apply waits while the
+ * heads are being cloned (kept: until the point has its name).
  * done(ARG, 0) when it is on stable storage: store_points() has it last.
- * -EEXIST: the name is taken; -ENOSPC: POINTS_MAX, or no room. */
+ * -EEXIST: the name is taken; -ENOSPC: POINTS_MAX, or no room; -EINVAL: the name,
+ * or no generation yet; -EBUSY: POINT_REQUESTS_MAX wait already.  done() never runs
+ * inside this call.  When a generation could not be applied it gets that error.
+ * Also of a promoted store, whose heads are frozen. */
 void store_point_take(struct store *store, const struct point_request *request,
 		      void (*done)(void *arg, int status, const struct errinfo *error), void *arg);
-/* done(0): it is gone, and no other point lost anything.  -EBUSY: it is being read. */
+/* done(0): it is gone, and no other point lost anything.  -EBUSY: it is being read;
+ * -ENOENT: there is none.  The blocks that only it keeps for an older point go there
+ * first, which takes its time; takes go on meanwhile. */
 void store_point_delete(struct store *store, uint32_t id,
 			void (*done)(void *arg, int status, const struct errinfo *error),
 			void *arg);
 /* Oldest first; valid until the next take or delete is done. */
 const struct point_info *store_points(const struct store *store, unsigned *count);
 
-/* Path of the raw image of DISK in a POINT_CLONE. */
+/* Bytes that the point occupies.  Of a clone: what would be left if nobody else
+ * shared its blocks, so these bytes are not gained by deleting it. */
+int64_t point_bytes(const char *dir, const struct point_info *point);
+
+/* Paths.  POINT_CLONE has head.raw and sums as in disks/NAME; POINT_KEPT has
+ * kept.raw and kept (keep_read.h). */
+void point_dir_path(const char *dir, uint32_t id, char *path, size_t size);
 void point_head_path(const char *dir, uint32_t id, const char *disk, char *path, size_t size);
+void point_sums_path(const char *dir, uint32_t id, const char *disk, char *path, size_t size);
+void point_kept_path(const char *dir, uint32_t id, const char *disk, char *path, size_t size);
+void point_entries_path(const char *dir, uint32_t id, const char *disk, char *path, size_t size);
 
 #endif

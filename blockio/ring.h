@@ -74,6 +74,8 @@ void ring_write(struct ring *ring, struct ring_op *op, int fd, const void *buffe
 void ring_write_flush(struct ring *ring, struct ring_op *op, int fd, const void *buffer,
 		      uint32_t length, uint64_t offset);
 void ring_flush(struct ring *ring, struct ring_op *op, int fd); /* fdatasync */
+/* fsync: for directories, whose new names fdatasync may leave behind. */
+void ring_sync(struct ring *ring, struct ring_op *op, int fd);
 
 /* fallocate(2): MODE as there (punch hole, zero range, preallocate). */
 void ring_fallocate(struct ring *ring, struct ring_op *op, int fd, int mode, uint64_t offset,

@@ -118,6 +118,12 @@ void ring_flush(struct ring *ring, struct ring_op *op, int fd)
 	op_wait(ring, op);
 }
 
+void ring_sync(struct ring *ring, struct ring_op *op, int fd)
+{
+	op_init(ring, op, RING_SYNC, fd);
+	op_wait(ring, op);
+}
+
 void ring_fallocate(struct ring *ring, struct ring_op *op, int fd, int mode, uint64_t offset,
 		    uint64_t length)
 {
@@ -230,6 +236,10 @@ static void op_prepare(struct ring *ring, struct ring_op *op)
 		break;
 	case RING_FLUSH:
 		sqe_flush(ring, sqe, op->fd);
+		break;
+	case RING_SYNC:
+		io_uring_prep_fsync(sqe, op->fd, 0);
+		sqe_use_slot(ring, sqe, op->fd);
 		break;
 	case RING_FALLOCATE:
 		io_uring_prep_fallocate(sqe, op->fd, (int)op->mode, (off_t)op->offset,
@@ -366,6 +376,7 @@ bool ring_op_complete(struct ring_op *op, unsigned part, int result)
 	case RING_WRITE_FLUSH:
 		return write_flush_complete(op, part, result);
 	case RING_FLUSH:
+	case RING_SYNC:
 	case RING_FALLOCATE:
 		if (result == -EINTR)
 			return op_continue(op);
