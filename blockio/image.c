@@ -14,7 +14,7 @@
 #include "member.h"
 #include "store_json.h"
 
-static uint64_t image_blocks(const struct image *image)
+uint64_t image_blocks(const struct image *image)
 {
 	return (image->size + image->block_bytes - 1) / image->block_bytes;
 }

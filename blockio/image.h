@@ -23,6 +23,7 @@ void image_close(struct image *image); /* nothing in flight; NULL is allowed */
 
 uint64_t image_size(const struct image *image);
 uint32_t image_block_bytes(const struct image *image);
+uint64_t image_blocks(const struct image *image); /* the last one may be shorter */
 const char *image_label(const struct image *image); /* for messages */
 /* The sums of COUNT blocks from BLOCK on, as in `sums`.  Blocking, by the page cache. */
 int image_sums(struct image *image, uint64_t block, uint32_t count, uint64_t *sums,
@@ -33,7 +34,7 @@ int image_sums(struct image *image, uint64_t block, uint32_t count, uint64_t *su
  * is checked against its sum.  A block that differs or cannot be read goes to
  * sink->bad() (-EUCLEAN: the checksum; else the errno of the read), which says
  * whether to go on; without bad() the copy ends with the block's address in the
- * error.  A block left out is zeros to data(), its sum SUM_ZERO. */
+ * error.  A block left out is handed on as zeros with SUM_ZERO, also at the end. */
 struct imagecopy;
 
 #define IMAGECOPY_DEPTH_MAX 64 /* reads in flight; no disk gets faster by more */
@@ -48,11 +49,17 @@ int imagecopy_start(struct imagecopy **copy, struct image *image, struct pool *p
 		    unsigned depth, struct copy_sink *sink,
 		    void (*done)(void *arg, int status, const struct errinfo *error), void *arg,
 		    struct errinfo *err);
-/* The same for the blocks from OFFSET (of a block, or the size) on. */
-int imagecopy_start_at(struct imagecopy **copy, struct image *image, struct pool *pool,
-		       unsigned disk, unsigned depth, uint64_t offset, struct copy_sink *sink,
-		       void (*done)(void *arg, int status, const struct errinfo *error), void *arg,
-		       struct errinfo *err);
+/* The same for a part: blocks FIRST to END - 1, of these the ones whose bit is set
+ * in WANTED (bit 0 of byte 0 is FIRST; NULL: all of them).  WANTED stays the caller's. */
+struct imagecopy_range {
+	uint64_t first, end;
+	const uint8_t *wanted;
+};
+int imagecopy_start_range(struct imagecopy **copy, struct image *image, struct pool *pool,
+			  unsigned disk, unsigned depth, const struct imagecopy_range *range,
+			  struct copy_sink *sink,
+			  void (*done)(void *arg, int status, const struct errinfo *error),
+			  void *arg, struct errinfo *err);
 void imagecopy_cancel(struct imagecopy *copy); /* done() follows with -ECANCELED */
 void imagecopy_free(struct imagecopy *copy);   /* only after done(); NULL is allowed */
 const struct imagecopy_progress *imagecopy_progress(const struct imagecopy *copy);

@@ -87,8 +87,8 @@ struct imagecopy {
 	unsigned in_flight;
 	bool busy; /* at work: what the sink or the pool calls back into must not pump */
 	bool ended;
-	uint64_t next;	 /* blocks before it are zeros or were read */
-	uint64_t blocks; /* of the disk */
+	uint64_t next;	 /* blocks before it are zeros, not wanted, or were read */
+	struct imagecopy_range range;
 	uint64_t window; /* block of sums[0] */
 	uint32_t window_count;
 	struct errinfo error;

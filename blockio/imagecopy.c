@@ -20,7 +20,7 @@ static void copy_end(struct ring_op *op, int result)
 
 static bool copy_quiet(const struct imagecopy *copy)
 {
-	return !copy->in_flight && (copy->error.code || copy->next == copy->blocks);
+	return !copy->in_flight && (copy->error.code || copy->next == copy->range.end);
 }
 
 void imagecopy_pump(struct imagecopy *copy)
@@ -42,14 +42,16 @@ static void copy_buffer_ready(struct pool_waiter *waiter)
 	imagecopy_pump(member_of(waiter, struct imagecopy, waiter));
 }
 
-int imagecopy_start_at(struct imagecopy **out, struct image *image, struct pool *pool,
-		       unsigned disk, unsigned depth, uint64_t offset, struct copy_sink *sink,
-		       void (*done)(void *arg, int status, const struct errinfo *error), void *arg,
-		       struct errinfo *err)
+int imagecopy_start_range(struct imagecopy **out, struct image *image, struct pool *pool,
+			  unsigned disk, unsigned depth, const struct imagecopy_range *range,
+			  struct copy_sink *sink,
+			  void (*done)(void *arg, int status, const struct errinfo *error),
+			  void *arg, struct errinfo *err)
 {
 	struct imagecopy *copy = calloc(1, sizeof(*copy));
 
-	assert(depth && depth <= IMAGECOPY_DEPTH_MAX && offset <= image->size);
+	assert(depth && depth <= IMAGECOPY_DEPTH_MAX);
+	assert(range->first <= range->end && range->end <= image_blocks(image));
 	assert(pool_block_bytes(pool) == image->block_bytes);
 	*out = NULL;
 	if (!copy)
@@ -63,9 +65,8 @@ int imagecopy_start_at(struct imagecopy **out, struct image *image, struct pool 
 	copy->waiter.ready = copy_buffer_ready;
 	copy->disk = disk;
 	copy->depth = depth;
-	copy->blocks = (image->size + image->block_bytes - 1) / image->block_bytes;
-	copy->next = offset == image->size ? copy->blocks : offset / image->block_bytes;
-	copy->progress.scanned = offset;
+	copy->range = *range;
+	copy->next = range->first;
 	imagecopy_read_init(copy);
 	*out = copy;
 	imagecopy_pump(copy);
@@ -77,7 +78,9 @@ int imagecopy_start(struct imagecopy **copy, struct image *image, struct pool *p
 		    void (*done)(void *arg, int status, const struct errinfo *error), void *arg,
 		    struct errinfo *err)
 {
-	return imagecopy_start_at(copy, image, pool, disk, depth, 0, sink, done, arg, err);
+	struct imagecopy_range all = {0, image_blocks(image), NULL};
+
+	return imagecopy_start_range(copy, image, pool, disk, depth, &all, sink, done, arg, err);
 }
 
 void imagecopy_cancel(struct imagecopy *copy)

@@ -17,7 +17,7 @@
 /* The sums at copy->next; false when they cannot be had. */
 static bool window_load(struct imagecopy *copy)
 {
-	uint64_t left = copy->blocks - copy->next;
+	uint64_t left = copy->range.end - copy->next;
 	uint32_t count = left < IMAGECOPY_WINDOW ? (uint32_t)left : IMAGECOPY_WINDOW;
 
 	if (copy->window_count && copy->next < copy->window + copy->window_count)
@@ -34,16 +34,26 @@ static void scanned(struct imagecopy *copy, uint64_t block)
 {
 	copy->next = block;
 	copy->progress.scanned =
-	    block == copy->blocks ? copy->image->size : block * copy->image->block_bytes;
+	    image_blocks_bytes(copy->image, copy->range.first, block - copy->range.first);
 }
 
-/* Go to the next block that is not zeros; false: there is none, or an error. */
+/* Block AT of the window has to be read. */
+static bool is_wanted(const struct imagecopy *copy, uint32_t at)
+{
+	uint64_t bit = copy->window + at - copy->range.first;
+
+	if (copy->sums[at] == SUM_ZERO)
+		return false;
+	return !copy->range.wanted || copy->range.wanted[bit / 8] >> bit % 8 & 1;
+}
+
+/* Go to the next block to read; false: there is none, or an error. */
 static bool data_find(struct imagecopy *copy)
 {
-	while (copy->next < copy->blocks && window_load(copy)) {
+	while (copy->next < copy->range.end && window_load(copy)) {
 		uint32_t at = (uint32_t)(copy->next - copy->window);
 
-		while (at < copy->window_count && copy->sums[at] == SUM_ZERO)
+		while (at < copy->window_count && !is_wanted(copy, at))
 			at++;
 		scanned(copy, copy->window + at);
 		if (at < copy->window_count)
@@ -52,12 +62,12 @@ static bool data_find(struct imagecopy *copy)
 	return false;
 }
 
-/* At most MAX blocks from copy->next on that are not zeros, their sums to SUMS. */
+/* At most MAX blocks from copy->next on, their sums to SUMS. */
 static uint32_t data_take(struct imagecopy *copy, uint32_t max, uint64_t *sums)
 {
 	uint32_t at = (uint32_t)(copy->next - copy->window), count = 0;
 
-	while (count < max && at < copy->window_count && copy->sums[at] != SUM_ZERO)
+	while (count < max && at < copy->window_count && is_wanted(copy, at))
 		sums[count++] = copy->sums[at++];
 	scanned(copy, copy->next + count);
 	return count;
@@ -75,30 +85,20 @@ static void read_end(struct imagecopy_read *read)
 		pool_put(read->copy->pool, buf);
 }
 
-/* What there is without the blocks left out at the end. */
 static void read_deliver(struct imagecopy_read *read)
 {
 	struct imagecopy *copy = read->copy;
 	struct buf *buf = read->buf;
-	uint32_t length;
+	uint64_t offset = read->block * copy->image->block_bytes;
+	uint32_t length = (uint32_t)image_blocks_bytes(copy->image, read->block, read->count);
 	int ret;
 
-	while (read->count && buf->sums[read->count - 1] == SUM_ZERO)
-		read->count--;
-	if (!read->count) {
-		read_end(read);
-		return;
-	}
-	length = (uint32_t)image_blocks_bytes(copy->image, read->block, read->count);
 	read->state = IMAGECOPY_IDLE;
 	read->buf = NULL;
-	ret = copy->sink->data(copy->sink, copy->disk, read->block * copy->image->block_bytes,
-			       length, buf, &copy->error);
+	ret = copy->sink->data(copy->sink, copy->disk, offset, length, buf, &copy->error);
 	if (ret)
 		err_set(&copy->error, ret, "cannot store %u bytes of %s at %llu: %s", length,
-			copy->image->label,
-			(unsigned long long)(read->block * copy->image->block_bytes),
-			strerror(-ret));
+			copy->image->label, (unsigned long long)offset, strerror(-ret));
 	else
 		copy->progress.data_bytes += length;
 }

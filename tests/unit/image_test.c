@@ -159,15 +159,21 @@ static void image_get(struct image_fixture *t, const struct point_info *point)
 	CU_ASSERT_EQUAL(image_block_bytes(t->image), BLOCK);
 }
 
-static int copy_run(struct image_fixture *t, uint64_t from, unsigned depth)
+static int range_run(struct image_fixture *t, uint64_t first, uint64_t end, const uint8_t *wanted,
+		     unsigned depth)
 {
-	int status;
+	struct imagecopy_range range = {first, end, wanted};
 
-	CU_ASSERT_EQUAL_FATAL(imagecopy_start_at(&t->copy, t->image, t->f.pool, 4, depth, from,
-						 &t->noting.sink, fixture_done, &t->f, &t->f.err),
+	CU_ASSERT_EQUAL_FATAL(imagecopy_start_range(&t->copy, t->image, t->f.pool, 4, depth, &range,
+						    &t->noting.sink, fixture_done, &t->f,
+						    &t->f.err),
 			      0);
-	status = fixture_wait(&t->f);
-	return status;
+	return fixture_wait(&t->f);
+}
+
+static int copy_run(struct image_fixture *t, unsigned depth)
+{
+	return range_run(t, 0, BLOCKS, NULL, depth);
 }
 
 /* Every block from FROM on that is not zeros came once and right, but LOST. */
@@ -204,7 +210,7 @@ static void heads_arrive_whole(void)
 	setup(&t);
 	image_get(&t, NULL);
 	CU_ASSERT_PTR_NOT_NULL(strstr(image_label(t.image), "disk vda"));
-	CU_ASSERT_EQUAL(copy_run(&t, 0, 8), 0);
+	CU_ASSERT_EQUAL(copy_run(&t, 8), 0);
 	check_got(&t, 0, -1);
 	CU_ASSERT_EQUAL(imagecopy_progress(t.copy)->scanned, SIZE);
 	CU_ASSERT_EQUAL(imagecopy_progress(t.copy)->bad_bytes, 0);
@@ -218,23 +224,31 @@ static void more_reads_than_buffers_wait_for_them(void)
 
 	setup(&t);
 	image_get(&t, NULL);
-	CU_ASSERT_EQUAL(copy_run(&t, 0, IMAGECOPY_DEPTH_MAX), 0);
+	CU_ASSERT_EQUAL(copy_run(&t, IMAGECOPY_DEPTH_MAX), 0);
 	check_got(&t, 0, -1);
 	imagecopy_free(t.copy);
 	teardown(&t);
 }
 
-static void a_copy_begins_where_it_is_told(void)
+static void a_part_of_the_blocks_can_be_copied(void)
 {
 	struct image_fixture t;
+	uint8_t wanted[2] = {0xa4, 0x02}; /* blocks 42, 45, 47, 49 */
 
 	setup(&t);
 	image_get(&t, NULL);
-	CU_ASSERT_EQUAL(copy_run(&t, 40 * (uint64_t)BLOCK, 3), 0);
+	CU_ASSERT_EQUAL(range_run(&t, 40, 56, wanted, 3), 0);
+	for (uint32_t block = 0; block < BLOCKS; block++)
+		CU_ASSERT_EQUAL(t.noting.got[block],
+				block == 42 || block == 45 || block == 47 || block == 49);
+	CU_ASSERT_EQUAL(imagecopy_progress(t.copy)->scanned, 16 * BLOCK);
+	imagecopy_free(t.copy);
+	memset(t.noting.got, 0, sizeof(t.noting.got));
+	memset(t.noting.right, 0, sizeof(t.noting.right));
+	CU_ASSERT_EQUAL(range_run(&t, 40, BLOCKS, NULL, 3), 0);
 	check_got(&t, 40, -1);
 	imagecopy_free(t.copy);
-	CU_ASSERT_EQUAL(copy_run(&t, SIZE, 3), 0); /* nothing left */
-	check_got(&t, 40, -1);
+	CU_ASSERT_EQUAL(range_run(&t, BLOCKS, BLOCKS, NULL, 3), 0); /* nothing */
 	imagecopy_free(t.copy);
 	teardown(&t);
 }
@@ -249,7 +263,7 @@ static void a_clone_is_read_and_not_the_head(void)
 	flip(&t, "sums", 8);
 	image_get(&t, &t.point);
 	CU_ASSERT_PTR_NOT_NULL(strstr(image_label(t.image), "point before"));
-	CU_ASSERT_EQUAL(copy_run(&t, 0, 4), 0);
+	CU_ASSERT_EQUAL(copy_run(&t, 4), 0);
 	check_got(&t, 0, -1);
 	imagecopy_free(t.copy);
 	teardown(&t);
@@ -263,7 +277,7 @@ static void one_flipped_bit(uint32_t block, uint32_t at)
 	setup(&t);
 	flip(&t, "head.raw", block * (uint64_t)BLOCK + at);
 	image_get(&t, NULL);
-	CU_ASSERT_EQUAL(copy_run(&t, 0, 4), -EUCLEAN); /* without bad(): the end */
+	CU_ASSERT_EQUAL(copy_run(&t, 4), -EUCLEAN); /* without bad(): the end */
 	snprintf(address, sizeof(address), "block %u ", block);
 	CU_ASSERT_PTR_NOT_NULL(strstr(t.f.error.text, address));
 	CU_ASSERT_PTR_NOT_NULL(strstr(t.f.error.text, "checksum"));
@@ -273,7 +287,7 @@ static void one_flipped_bit(uint32_t block, uint32_t at)
 	memset(t.noting.got, 0, sizeof(t.noting.got));
 	memset(t.noting.right, 0, sizeof(t.noting.right));
 	t.noting.sink.bad = note_bad;
-	CU_ASSERT_EQUAL(copy_run(&t, 0, 4), 0);
+	CU_ASSERT_EQUAL(copy_run(&t, 4), 0);
 	check_got(&t, 0, (int)block);
 	CU_ASSERT_EQUAL(t.noting.bad_count, 1);
 	CU_ASSERT_EQUAL(t.noting.bad_status, -EUCLEAN);
@@ -283,7 +297,7 @@ static void one_flipped_bit(uint32_t block, uint32_t at)
 	imagecopy_free(t.copy);
 
 	t.noting.bad_answer = -ENOTRECOVERABLE;
-	CU_ASSERT_EQUAL(copy_run(&t, 0, 4), -ENOTRECOVERABLE);
+	CU_ASSERT_EQUAL(copy_run(&t, 4), -ENOTRECOVERABLE);
 	imagecopy_free(t.copy);
 	teardown(&t);
 }
@@ -305,7 +319,7 @@ static void a_flipped_sum_is_found(void)
 	flip(&t, "sums", 8 * 20 + 3);
 	t.noting.sink.bad = note_bad;
 	image_get(&t, NULL);
-	CU_ASSERT_EQUAL(copy_run(&t, 0, 4), 0);
+	CU_ASSERT_EQUAL(copy_run(&t, 4), 0);
 	CU_ASSERT_EQUAL(t.noting.bad_count, 1);
 	CU_ASSERT_EQUAL(t.noting.bad_offset, 20 * (uint64_t)BLOCK);
 	check_got(&t, 0, 20);
@@ -327,7 +341,7 @@ static void zeros_that_should_be_content_are_found(void)
 	close(fd);
 	t.noting.sink.bad = note_bad;
 	image_get(&t, NULL);
-	CU_ASSERT_EQUAL(copy_run(&t, 0, 4), 0);
+	CU_ASSERT_EQUAL(copy_run(&t, 4), 0);
 	CU_ASSERT_EQUAL(t.noting.bad_offset, 6 * (uint64_t)BLOCK);
 	check_got(&t, 0, 6);
 	imagecopy_free(t.copy);
@@ -345,7 +359,7 @@ static void one_failed_read_loses_nothing(void)
 		t.noting.sink.bad = note_bad;
 		fail_read = n;
 		fail_rest = false;
-		CU_ASSERT_EQUAL(copy_run(&t, 0, 3), 0);
+		CU_ASSERT_EQUAL(copy_run(&t, 3), 0);
 		CU_ASSERT_EQUAL(t.noting.bad_count, 0);
 		check_got(&t, 0, -1);
 		imagecopy_free(t.copy);
@@ -361,7 +375,7 @@ static void a_dead_disk_ends_the_copy_with_the_address(void)
 	image_get(&t, NULL);
 	fail_read = 3;
 	fail_rest = true;
-	CU_ASSERT_EQUAL(copy_run(&t, 0, 3), -EIO);
+	CU_ASSERT_EQUAL(copy_run(&t, 3), -EIO);
 	CU_ASSERT_PTR_NOT_NULL(strstr(t.f.error.text, "cannot be read: Input/output error"));
 	imagecopy_free(t.copy);
 	teardown(&t);
@@ -376,7 +390,7 @@ static void a_dead_disk_can_be_listed(void)
 	t.noting.sink.bad = note_bad;
 	fail_read = 1;
 	fail_rest = true;
-	CU_ASSERT_EQUAL(copy_run(&t, 0, 3), 0);
+	CU_ASSERT_EQUAL(copy_run(&t, 3), 0);
 	CU_ASSERT_EQUAL(t.noting.bad_status, -EIO);
 	CU_ASSERT_EQUAL(t.noting.bad_count, BLOCKS - (BLOCKS + 1) / 5);
 	imagecopy_free(t.copy);
@@ -390,7 +404,7 @@ static void a_target_that_fails_ends_the_copy(void)
 	setup(&t);
 	image_get(&t, NULL);
 	t.noting.data_answer = -ENOSPC;
-	CU_ASSERT_EQUAL(copy_run(&t, 0, 5), -ENOSPC);
+	CU_ASSERT_EQUAL(copy_run(&t, 5), -ENOSPC);
 	CU_ASSERT_STRING_EQUAL(t.f.error.text, "the target is full");
 	imagecopy_free(t.copy);
 	teardown(&t);
@@ -443,11 +457,11 @@ static void a_head_cut_while_it_is_read_is_an_error(void)
 	image_get(&t, NULL);
 	store_head_path(t.f.dir, "vda", path, sizeof(path));
 	CU_ASSERT_EQUAL(truncate(path, 20 * BLOCK), 0);
-	CU_ASSERT_EQUAL(copy_run(&t, 0, 4), -EUCLEAN);
+	CU_ASSERT_EQUAL(copy_run(&t, 4), -EUCLEAN);
 	imagecopy_free(t.copy);
 	snprintf(path, sizeof(path), "%s/disks/vda/sums", t.f.dir);
 	CU_ASSERT_EQUAL(truncate(path, 8), 0);
-	CU_ASSERT_EQUAL(copy_run(&t, 0, 4), -EUCLEAN);
+	CU_ASSERT_EQUAL(copy_run(&t, 4), -EUCLEAN);
 	CU_ASSERT_PTR_NOT_NULL(strstr(t.f.error.text, "sums end at block 1"));
 	imagecopy_free(t.copy);
 	teardown(&t);
@@ -468,7 +482,7 @@ int main(void)
 	static const struct cunit_case cases[] = {
 		{"heads arrive whole", heads_arrive_whole},
 		{"more reads than buffers wait for them", more_reads_than_buffers_wait_for_them},
-		{"a copy begins where it is told", a_copy_begins_where_it_is_told},
+		{"a part of the blocks can be copied", a_part_of_the_blocks_can_be_copied},
 		{"a clone is read and not the head", a_clone_is_read_and_not_the_head},
 		{"a flipped bit is found wherever it is", a_flipped_bit_is_found_wherever_it_is},
 		{"a flipped sum is found", a_flipped_sum_is_found},
