@@ -57,20 +57,4 @@ bool file_is_direct(int fd); /* opened with O_DIRECT, and it was not dropped */
 /* The page cache need not keep this range; only what is clean leaves it. */
 void file_forget(int fd, uint64_t offset, uint64_t length);
 
-/* Files that a restore writes (file_target.c). */
-enum file_kind { FILE_REGULAR, FILE_BLOCK_DEVICE, FILE_DIRECTORY, FILE_OTHER };
-struct file_identity {
-	enum file_kind kind;
-	uint64_t device, inode; /* the same for the same file, whatever its name */
-	uint64_t size;		/* of block devices too; FD has to be open for that */
-	uint64_t allocated;	/* bytes that it takes on its file system */
-};
-int file_identify(int fd, struct file_identity *identity);
-int file_identify_path(const char *path, struct file_identity *identity); /* links are followed */
-/* The first byte from OFFSET on that is not in a hole; -ENXIO: there is none. */
-int64_t file_next_data(int fd, uint64_t offset);
-/* As QEMU locks its images: nobody may read or write it until FD is closed.  -EBUSY:
- * a QEMU, or another restore, has it open. */
-int file_lock_image(int fd);
-
 #endif
