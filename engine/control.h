@@ -1,10 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * control: the socket STORE/control.sock (0600) of a running sidecar.  One line
- * {"command":"status"} in, one line of JSON out, then it closes.
+ * {"command":...} in, one line of JSON out, then it closes; {"error":...} says why
+ * nothing was done.
+ *
+ *   status                                        answered at once
+ *   point         name?, quiesce?, temporary?     orders: what takes time, or touches
+ *   point-delete  point (name or id)              the guest, waits for the flow of
+ *   rollback      point (name or id)              control and is answered when done
+ *
+ * The flow takes the orders one at a time, in the order they came, between two
+ * cycles.  A client that went away meanwhile is forgotten; its order is not.
  */
 #ifndef ENGINE_CONTROL_H
 #define ENGINE_CONTROL_H
+
+#include <jansson.h>
+#include <stdbool.h>
 
 #include "errinfo.h"
 
@@ -16,5 +28,13 @@ struct sidecar;
 
 int control_start(struct control **control, struct sidecar *sidecar, struct errinfo *err);
 void control_stop(struct control *control); /* NULL is allowed */
+
+/* The oldest order that nobody has begun.  NULL is allowed. */
+bool control_has_order(const struct control *control);
+/* Begin it: a new reference to the request, NULL when there is none.  Exactly one
+ * control_reply() must follow before the next. */
+json_t *control_take_order(struct control *control);
+/* Answer it with REPLY (taken over). */
+void control_reply(struct control *control, json_t *reply);
 
 #endif

@@ -268,20 +268,156 @@ static void a_client_that_closed_its_half_is_answered(void)
 static void a_silent_client_is_dropped_after_a_second(void)
 {
 	int64_t start_ns;
-	int silent, waiting;
-	const char *text;
+	int silent;
 
 	setup();
 	start_ns = ring_now_ns();
 	silent = client_new();
-	pump(5);
-	waiting = client_new();
-	client_say(waiting, STATUS, strlen(STATUS));
-	text = client_hear(waiting);
-	CU_ASSERT(text && strstr(text, "\"state\""));
+	CU_ASSERT(answers()); /* others do not wait for it */
+	CU_ASSERT(!is_over(&silent));
+	while (!is_over(&silent) && ring_now_ns() - start_ns < 5000 * NS_PER_MS)
+		pump(20);
 	CU_ASSERT(ring_now_ns() - start_ns >= 900 * NS_PER_MS);
 	CU_ASSERT(is_over(&silent));
 	close(silent);
+	teardown();
+}
+
+/* More than there are places for: the others come when those are dropped. */
+static void silent_clients_in_every_place_delay_the_next(void)
+{
+	int silent[20];
+
+	setup();
+	for (int i = 0; i < 20; i++) {
+		silent[i] = client_new();
+		pump(2);
+	}
+	CU_ASSERT(answers());
+	for (int i = 0; i < 20; i++)
+		close(silent[i]);
+	CU_ASSERT(answers());
+	teardown();
+}
+
+/* --- orders --- */
+
+static void setup_ready(void)
+{
+	setup();
+	fixture_fill(&fixture, 1);
+	fixture_begin(&fixture);
+	CU_ASSERT_EQUAL_FATAL(fixture_commit(&fixture, 1000000), 0);
+}
+
+static int order_new(const char *request)
+{
+	int fd = client_new();
+
+	client_say(fd, request, strlen(request));
+	pump(5);
+	return fd;
+}
+
+static void carry_out(const char *name)
+{
+	json_t *order = control_take_order(control);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(order);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(order, "name")), name);
+	control_reply(control, json_pack("{s:O}", "done", json_object_get(order, "name")));
+	json_decref(order);
+}
+
+static void orders_are_answered_when_they_are_done_in_turn(void)
+{
+	int fds[2];
+
+	setup_ready();
+	CU_ASSERT(!control_has_order(control));
+	CU_ASSERT_PTR_NULL(control_take_order(control));
+	fds[0] = order_new("{\"command\":\"point\",\"name\":\"a\"}\n");
+	fds[1] = order_new("{\"command\":\"rollback\",\"name\":\"b\"}\n");
+	CU_ASSERT(control_has_order(control));
+	CU_ASSERT(answers()); /* meanwhile */
+	pump(1200);	      /* longer than a silent client has */
+	CU_ASSERT(!is_over(&fds[0]) && !is_over(&fds[1]));
+	carry_out("a");
+	CU_ASSERT_STRING_EQUAL(client_hear(fds[0]), "{\"done\":\"a\"}\n");
+	CU_ASSERT(!is_over(&fds[1]));
+	carry_out("b");
+	CU_ASSERT_STRING_EQUAL(client_hear(fds[1]), "{\"done\":\"b\"}\n");
+	CU_ASSERT(!control_has_order(control));
+	teardown();
+}
+
+static void an_order_without_a_generation_is_refused_at_once(void)
+{
+	const char *text;
+
+	setup();
+	text = ask("{\"command\":\"point\"}\n");
+	CU_ASSERT(text && strstr(text, "{\"error\":\"there is no generation yet"));
+	CU_ASSERT(!control_has_order(control));
+	teardown();
+}
+
+/* Its order is carried out all the same, before it or after it is begun. */
+static void who_goes_away_does_not_take_the_answer_of_another(void)
+{
+	json_t *order;
+	int fds[3];
+
+	setup_ready();
+	fds[0] = order_new("{\"command\":\"point\",\"name\":\"a\"}\n");
+	fds[1] = order_new("{\"command\":\"point\",\"name\":\"b\"}\n");
+	close(fds[0]);
+	pump(20);
+	fds[2] = order_new("{\"command\":\"point\",\"name\":\"c\"}\n");
+	carry_out("a");
+	order = control_take_order(control);
+	close(fds[1]);
+	pump(20);
+	control_reply(control, json_pack("{s:s}", "done", "b"));
+	json_decref(order);
+	CU_ASSERT(!is_over(&fds[2]));
+	carry_out("c");
+	CU_ASSERT_STRING_EQUAL(client_hear(fds[2]), "{\"done\":\"c\"}\n");
+	for (int i = 0; i < 100; i++)
+		CU_ASSERT(answers()); /* no place was lost */
+	teardown();
+}
+
+static void one_that_closed_its_half_gets_the_answer_of_its_order(void)
+{
+	int fd;
+
+	setup_ready();
+	fd = order_new("{\"command\":\"point\",\"name\":\"a\"}\n");
+	shutdown(fd, SHUT_WR);
+	pump(20);
+	carry_out("a");
+	pump(5);
+	CU_ASSERT_STRING_EQUAL(client_hear(fd), "{\"done\":\"a\"}\n");
+	teardown();
+}
+
+static void an_end_of_the_sidecar_is_told_to_those_who_wait(void)
+{
+	char text[100] = "";
+	int fds[2];
+
+	setup_ready();
+	fds[0] = order_new("{\"command\":\"point\",\"name\":\"a\"}\n");
+	fds[1] = order_new("{\"command\":\"point\",\"name\":\"b\"}\n");
+	json_decref(control_take_order(control)); /* begun, and cut off */
+	control_stop(control);
+	control = NULL;
+	for (int i = 0; i < 2; i++) {
+		CU_ASSERT(recv(fds[i], text, sizeof(text) - 1, MSG_DONTWAIT) > 0);
+		CU_ASSERT_STRING_EQUAL(text, "{\"error\":\"the sidecar ends\"}\n");
+		close(fds[i]);
+	}
 	teardown();
 }
 
@@ -531,6 +667,12 @@ int main(void)
 		CASE(clients_that_leave_early_do_no_harm),
 		CASE(a_client_that_closed_its_half_is_answered),
 		CASE(a_silent_client_is_dropped_after_a_second),
+		CASE(silent_clients_in_every_place_delay_the_next),
+		CASE(orders_are_answered_when_they_are_done_in_turn),
+		CASE(an_order_without_a_generation_is_refused_at_once),
+		CASE(who_goes_away_does_not_take_the_answer_of_another),
+		CASE(one_that_closed_its_half_gets_the_answer_of_its_order),
+		CASE(an_end_of_the_sidecar_is_told_to_those_who_wait),
 		CASE(a_client_that_drips_is_dropped_after_a_second),
 		CASE(many_clients_are_answered_in_turn),
 		CASE(the_socket_is_private_and_goes_with_the_sidecar),
