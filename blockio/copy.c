@@ -54,7 +54,7 @@ int copy_start(struct copy **out, struct nbd_source *source, struct pool *pool, 
 {
 	struct copy *copy = calloc(1, sizeof(*copy));
 
-	assert(depth && depth <= NBD_SOURCE_IN_FLIGHT && (want != COPY_DIRTY || sink->zero));
+	assert(depth && depth <= NBD_SOURCE_IN_FLIGHT && ((want != COPY_DIRTY && want != COPY_MAPPED) || sink->zero));
 	*out = NULL;
 	if (!copy)
 		return err_set(err, -ENOMEM, "no memory for a copy of disk %u", disk);

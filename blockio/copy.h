@@ -24,7 +24,8 @@ struct copy_sink {
 	 * ends the copy; BUF is taken in any case. */
 	int (*data)(struct copy_sink *sink, unsigned disk, uint64_t offset, uint32_t length,
 		    struct buf *buf, struct errinfo *err);
-	/* LENGTH bytes are zeros; used by COPY_DIRTY alone, otherwise it may be NULL. */
+	/* LENGTH bytes are zeros; used by COPY_DIRTY and COPY_MAPPED, otherwise it may be
+	 * NULL. */
 	int (*zero)(struct copy_sink *sink, unsigned disk, uint64_t offset, uint64_t length,
 		    struct errinfo *err);
 	/* A block that cannot be read: 0 to go on without it, else the copy ends
@@ -37,6 +38,7 @@ struct copy_sink {
 enum copy_want {
 	COPY_ALLOCATED, /* base:allocation: everything but zeros; zeros are not handed on */
 	COPY_DIRTY,	/* dirty bitmap: everything dirty; zeros found are handed on */
+	COPY_MAPPED,	/* base:allocation: all; zeros, told or found, are handed on */
 	COPY_ALL,	/* no context: the whole disk, zeros found are not handed on */
 };
 

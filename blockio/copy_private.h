@@ -90,6 +90,8 @@ bool copy_scan_done(const struct copy *copy); /* all asked, no run left */
 uint32_t copy_scan_take(struct copy *copy, uint32_t length, uint64_t *offset);
 
 void copy_read_pump(struct copy *copy);
+/* Zeros that the sink is to hear of, if this copy hands them on. */
+void copy_zeros_found(struct copy *copy, uint64_t offset, uint64_t length);
 void copy_zeros_flush(struct copy *copy);
 
 #endif

@@ -10,6 +10,9 @@
 #include "copy_private.h"
 #include "sum.h"
 
+/* In one call to a sink, which may have to look at the sums of all of them. */
+#define ZEROS_BYTES (UINT64_C(4) << 30)
+
 static void sink_failed(struct copy *copy, int code, uint64_t offset)
 {
 	err_set(&copy->error, code, "cannot store disk %u at %llu: %s", copy->disk,
@@ -33,15 +36,17 @@ void copy_zeros_flush(struct copy *copy)
 }
 
 /* Neighbours become one call, which costs the journal one record. */
-static void zeros_found(struct copy *copy, uint64_t offset, uint64_t length)
+void copy_zeros_found(struct copy *copy, uint64_t offset, uint64_t length)
 {
-	if (copy->want != COPY_DIRTY || !length)
+	if ((copy->want != COPY_DIRTY && copy->want != COPY_MAPPED) || !length)
 		return;
 	if (copy->zeros.length && copy->zeros.offset + copy->zeros.length != offset)
 		copy_zeros_flush(copy);
 	if (!copy->zeros.length)
 		copy->zeros.offset = offset;
 	copy->zeros.length += length;
+	if (copy->zeros.length >= ZEROS_BYTES)
+		copy_zeros_flush(copy);
 }
 
 /* The sums of LENGTH bytes; gives the length without trailing zero blocks. */
@@ -70,7 +75,7 @@ static void deliver(struct copy *copy, struct buf *buf, uint64_t offset, uint32_
 	if (!copy->error.code)
 		data_length = sum_blocks(copy, buf, offset, length);
 	if (!data_length) {
-		zeros_found(copy, offset, length);
+		copy_zeros_found(copy, offset, length);
 		pool_put(copy->pool, buf);
 		return;
 	}
@@ -81,7 +86,7 @@ static void deliver(struct copy *copy, struct buf *buf, uint64_t offset, uint32_
 	}
 	copy->progress.bytes += data_length;
 	copy->progress.data_bytes += data_length;
-	zeros_found(copy, offset + data_length, length - data_length);
+	copy_zeros_found(copy, offset + data_length, length - data_length);
 }
 
 static void read_failed(struct copy_read *read, uint64_t offset, uint32_t length, int status)

@@ -66,6 +66,14 @@ static bool extent_wanted(const struct copy *copy, const struct nbd_extent *exte
 	return !(extent->flags & 2); /* a hole that is not zero has to be read */
 }
 
+/* What no wanted extent reached up to END is zeros.  By blocks: a hole that a reply
+ * cuts in the middle of one is still whole. */
+static void window_zeros(struct copy_window *window, uint64_t end)
+{
+	if (window->copy->want == COPY_MAPPED && end > window->taken)
+		copy_zeros_found(window->copy, window->taken, end - window->taken);
+}
+
 static void window_take(struct copy_window *window, const struct nbd_extent *extent)
 {
 	struct copy *copy = window->copy;
@@ -76,6 +84,7 @@ static void window_take(struct copy_window *window, const struct nbd_extent *ext
 		start = window->taken;
 	if (start >= end)
 		return;
+	window_zeros(window, start);
 	run_push(copy, start, end - start);
 	window->taken = end;
 }
@@ -119,6 +128,8 @@ static void window_reply(void *arg, int status, const struct nbd_extent *extents
 	}
 	window->offset += covered;
 	copy->progress.scanned += covered;
+	if (!status && window->offset >= window->end)
+		window_zeros(window, window->end);
 	if (!status)
 		window_adapt(&copy->scan, asked, covered, copy->block_bytes);
 	copy_pump(copy);

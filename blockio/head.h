@@ -18,6 +18,8 @@
 #include "ring.h"
 #include "store.h"
 
+#define HEADS_ALL UINT64_MAX
+
 struct heads;
 
 struct head {
@@ -73,7 +75,14 @@ int heads_open(struct heads *heads, struct ring *ring, const char *dir,
 	       const struct store_spec *spec, const struct record_shape *shape, bool any_size,
 	       struct errinfo *err);
 void heads_close(struct heads *heads); /* nothing may be in flight */
-int heads_empty(struct heads *heads, struct errinfo *err); /* blocking, durable */
+/* Those in the bit set DISKS.  Blocking, durable. */
+int heads_empty(struct heads *heads, uint64_t disks, struct errinfo *err);
+/* The files of one disk get the length of its size; what is new is holes.  FROM: the
+ * size they may still have.  Blocking, durable, can be done again. */
+int head_extend(const char *dir, const struct store_spec *spec, unsigned disk, uint64_t from,
+		struct errinfo *err);
+/* Its files and its directory go; those that are gone already do not matter. */
+int head_remove(const char *dir, const char *disk, struct errinfo *err);
 
 /* done() runs from ring_run(); data and sums must stay until then. */
 void head_write_start(struct head_write *write);

@@ -9,10 +9,14 @@
 #include "file.h"
 #include "head.h"
 
+static uint64_t sums_of(const struct store_spec *spec, uint64_t size)
+{
+	return (size + spec->block_bytes - 1) / spec->block_bytes * sizeof(uint64_t);
+}
+
 static uint64_t sums_bytes(const struct store_spec *spec, unsigned disk)
 {
-	return (spec->disks[disk].size + spec->block_bytes - 1) / spec->block_bytes *
-	       sizeof(uint64_t);
+	return sums_of(spec, spec->disks[disk].size);
 }
 
 /* All holes, of SIZE bytes, durable. */
@@ -75,6 +79,65 @@ int head_create(const char *dir, const struct store_spec *spec, unsigned disk, s
 	return 0;
 }
 
+static int file_extend(const char *path, uint64_t from, uint64_t to, struct errinfo *err)
+{
+	int fd = file_open(path, O_RDWR);
+	int64_t size = fd < 0 ? fd : file_size(fd);
+	bool other = size >= 0 && (uint64_t)size != from && (uint64_t)size != to;
+	int status = size < 0 ? (int)size : 0;
+
+	if (!status && !other)
+		status = file_truncate(fd, to);
+	if (!status && !other)
+		status = file_sync(fd);
+	file_close(fd);
+	if (other)
+		return err_set(err, -EUCLEAN,
+			       "%s has %lld bytes instead of %llu or %llu: something else changed "
+			       "it; protect into a new store",
+			       path, (long long)size, (unsigned long long)from,
+			       (unsigned long long)to);
+	if (status)
+		return err_set(err, status, "%s: cannot make it %llu bytes long: %s", path,
+			       (unsigned long long)to, strerror(-status));
+	return 0;
+}
+
+int head_extend(const char *dir, const struct store_spec *spec, unsigned disk, uint64_t from,
+		struct errinfo *err)
+{
+	const struct store_disk *which = &spec->disks[disk];
+	char path[FILE_PATH_MAX];
+	int status;
+
+	store_head_path(dir, which->name, path, sizeof(path));
+	status = file_extend(path, from, which->size, err);
+	if (status)
+		return status;
+	head_sums_path(dir, which->name, path, sizeof(path));
+	return file_extend(path, sums_of(spec, from), sums_bytes(spec, disk), err);
+}
+
+int head_remove(const char *dir, const char *disk, struct errinfo *err)
+{
+	char path[FILE_PATH_MAX];
+	int status;
+
+	store_head_path(dir, disk, path, sizeof(path));
+	status = file_remove(path);
+	if (!status || status == -ENOENT) {
+		head_sums_path(dir, disk, path, sizeof(path));
+		status = file_remove(path);
+	}
+	if (!status || status == -ENOENT) {
+		snprintf(path, sizeof(path), "%s/disks/%s", dir, disk);
+		status = file_remove_dir(path);
+	}
+	if (status && status != -ENOENT)
+		return err_set(err, status, "%s: cannot remove it: %s", path, strerror(-status));
+	return 0;
+}
+
 static int sized_open(const char *path, int flags, int *fd, uint64_t size, bool any_size,
 		      struct errinfo *err)
 {
@@ -117,13 +180,16 @@ static int head_open(struct heads *heads, unsigned disk, bool any_size, struct e
 	return 0;
 }
 
-int heads_empty(struct heads *heads, struct errinfo *err)
+int heads_empty(struct heads *heads, uint64_t disks, struct errinfo *err)
 {
 	const struct store_spec *spec = heads->spec;
 
 	for (unsigned i = 0; i < spec->disk_count; i++) {
-		int status = file_blank(heads->head[i].fd, spec->disks[i].size);
+		int status;
 
+		if (!(disks >> i & 1))
+			continue;
+		status = file_blank(heads->head[i].fd, spec->disks[i].size);
 		if (!status)
 			status = file_blank(heads->head[i].sums_fd, sums_bytes(spec, i));
 		if (status)

@@ -54,9 +54,11 @@ static int journal_inspect(const char *dir, const struct store_json *json,
 	struct record_shape shape;
 	struct journal_found found[2];
 	struct journal_plan plan = {0};
+	struct journal_base base;
 	int status = -EUCLEAN;
 
 	store_shape(json, &shape);
+	store_base(json, &base);
 	for (unsigned i = 0; i < INSPECT_TRIES && status == -EUCLEAN; i++) {
 		struct errinfo failure = {0};
 
@@ -64,7 +66,7 @@ static int journal_inspect(const char *dir, const struct store_json *json,
 		if (!status)
 			status = area_inspect(dir, 1, &shape, &found[1], &failure);
 		if (!status)
-			status = journal_decide(found, json->state == STORE_READY, &plan, &failure);
+			status = journal_decide(found, &base, &plan, &failure);
 		if (status && (status != -EUCLEAN || i == INSPECT_TRIES - 1))
 			return err_set(err, status, "%s", failure.text);
 	}
@@ -72,6 +74,7 @@ static int journal_inspect(const char *dir, const struct store_json *json,
 		info->state = STORE_READY;
 	info->generation = plan.generation;
 	info->generation_time_us = plan.time_us;
+	info->incomplete = store_incomplete(json, plan.generation);
 	return 0;
 }
 

@@ -10,7 +10,8 @@
  *   ---------   -------------  -----------------------------------  ---------
  *   sealed      anything       g-1 is in the heads and flushed      g
  *   unsealed    g-1 whole      g-1 perhaps not in the heads yet     g-1, g
- *   unsealed    anything else  only right for the first one, g = 1  g
+ *   unsealed    anything else  only right for the first one after   g
+ *				the base (a new store's is 0)
  *   (none)                     only right before the first commit   nothing
  *
  * A seal that is higher than every whole generation means that one which was
@@ -159,14 +160,17 @@ static void plan_add(struct journal_plan *plan, unsigned area, const struct jour
 	plan->time_us = found->time_us;
 }
 
-static int decide_none(uint64_t seal, bool ready, struct errinfo *err)
+static int decide_none(uint64_t seal, const struct journal_base *base,
+		       struct journal_plan *plan, struct errinfo *err)
 {
+	plan->generation = base->generation;
+	plan->time_us = base->time_us;
 	if (seal)
 		return err_set(err, -EUCLEAN,
 			       "journal: generation %llu was committed but neither area holds it "
 			       "whole any more: the replica is damaged, protect into a new store",
 			       (unsigned long long)seal);
-	if (ready)
+	if (base->more)
 		return err_set(err, -EUCLEAN,
 			       "journal: store.json says that generations were committed but "
 			       "neither area holds one: the replica is damaged, protect into a "
@@ -174,27 +178,40 @@ static int decide_none(uint64_t seal, bool ready, struct errinfo *err)
 	return 0;
 }
 
-int journal_decide(const struct journal_found found[2], bool ready, struct journal_plan *plan,
-		   struct errinfo *err)
+/* What the base covers might as well not be there. */
+static void base_drop(struct journal_found *found, uint64_t base)
 {
-	const uint64_t seal = found[0].seal > found[1].seal ? found[0].seal : found[1].seal;
+	if (found->generation <= base)
+		found->state = JOURNAL_EMPTY;
+	if (found->seal <= base)
+		found->seal = 0;
+}
+
+int journal_decide(const struct journal_found areas[2], const struct journal_base *base,
+		   struct journal_plan *plan, struct errinfo *err)
+{
+	struct journal_found found[2] = {areas[0], areas[1]};
 	const struct journal_found *current, *other;
 	unsigned area = 0;
+	uint64_t seal;
 
 	memset(plan, 0, sizeof(*plan));
+	for (unsigned i = 0; i < 2; i++)
+		base_drop(&found[i], base->generation);
+	seal = found[0].seal > found[1].seal ? found[0].seal : found[1].seal;
 	if (found[1].state == JOURNAL_COMMITTED &&
 	    (found[0].state != JOURNAL_COMMITTED || found[1].generation > found[0].generation))
 		area = 1;
 	current = &found[area];
 	other = &found[area ^ 1];
 	if (current->state != JOURNAL_COMMITTED)
-		return decide_none(seal, ready, err);
+		return decide_none(seal, base, plan, err);
 	if (seal > current->generation || (seal == current->generation && !current->sealed))
 		return err_set(err, -EUCLEAN,
 			       "journal: generation %llu was committed but area %c does not hold it "
 			       "whole any more: the replica is damaged, protect into a new store",
 			       (unsigned long long)seal, seal & 1 ? 'b' : 'a');
-	if (!current->sealed && current->generation > 1) {
+	if (!current->sealed && current->generation > base->generation + 1) {
 		if (other->state != JOURNAL_COMMITTED ||
 		    other->generation != current->generation - 1)
 			return err_set(err, -EUCLEAN,

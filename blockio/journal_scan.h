@@ -51,6 +51,13 @@ int journal_scan(struct journal_reader *reader, const struct record_shape *shape
 		 enum journal_depth depth, void *buffer, uint32_t buffer_bytes,
 		 struct journal_found *found);
 
+/* What is known without the journal: the heads hold GENERATION at least. */
+struct journal_base {
+	uint64_t generation; /* nothing up to it in the areas counts; 0: a new store */
+	int64_t time_us;
+	bool more; /* a later one was committed, so the areas must hold one */
+};
+
 /* Which areas are to be applied, in order.  The last one is the current
  * generation; COUNT 0: there is none yet. */
 struct journal_plan {
@@ -62,7 +69,7 @@ struct journal_plan {
 
 /* READY: store.json says that a generation was committed before.  -EUCLEAN when
  * an acknowledged generation is not there any more. */
-int journal_decide(const struct journal_found found[2], bool ready, struct journal_plan *plan,
-		   struct errinfo *err);
+int journal_decide(const struct journal_found areas[2], const struct journal_base *base,
+		   struct journal_plan *plan, struct errinfo *err);
 
 #endif

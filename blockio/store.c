@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "member.h"
@@ -92,19 +93,28 @@ struct copy_sink *store_sink(struct store *store)
 
 /* --- committing --- */
 
-/* The first generation makes the store one that has a point in time.  Without
+/* The first generation (also the first with a new list of disks) makes the store one
+ * that has a point in time.  Without
  * "ready" in store.json a journal that lost everything would look like one that
  * never had anything. */
 static int generation_first(struct store *store, struct errinfo *err)
 {
 	int status;
 
-	if (store->json.state == STORE_READY)
+	struct store_json *before;
+
+	if (store->json.state == STORE_READY && !disks_unnoted(&store->json))
 		return 0;
+	before = malloc(sizeof(*before));
+	if (!before)
+		return err_set(err, -ENOMEM, "no memory to note the first generation");
+	*before = store->json;
 	store->json.state = STORE_READY;
+	disks_note_more(&store->json);
 	status = store_json_update(store, err);
 	if (status)
-		store->json.state = STORE_FILLED;
+		store->json = *before;
+	free(before);
 	store->info.state = store->json.state;
 	return status;
 }
@@ -124,6 +134,7 @@ static void generation_committed(void *arg, int status, const struct errinfo *er
 	if (!status) {
 		store->info.generation = generation->number;
 		store->info.generation_time_us = generation->time_us;
+		store->info.incomplete = store_incomplete(&store->json, generation->number);
 		store->stats.journal_bytes = generation->end + RECORD_PAGE;
 		store->stats.commit_ns = ring_now_ns() - store->commit_start_ns;
 		store_apply_next(store);
@@ -133,7 +144,7 @@ static void generation_committed(void *arg, int status, const struct errinfo *er
 
 void store_commit(struct store *store, int64_t time_us, store_done *done, void *arg)
 {
-	assert(store->open);
+	assert(store->open && (!store_fresh(store) || store->fresh_filled));
 	store->commit_done = done;
 	store->commit_arg = arg;
 	store->commit_start_ns = ring_now_ns();

@@ -56,6 +56,9 @@ struct store_info {
 	uint64_t generation;	    /* last committed, 0 before the first */
 	int64_t generation_time_us; /* its point in time, CLOCK_REALTIME microseconds */
 	bool promoted;		    /* a guest runs on an overlay above a head: heads are frozen */
+	/* Bit set of disks that GENERATION does not hold whole: they were added, or
+	 * grew.  The next generation has to have all of them. */
+	uint64_t incomplete;
 };
 
 struct store;
@@ -79,6 +82,16 @@ int store_inspect(const char *dir, struct store_info *info, struct errinfo *err)
 
 const struct store_info *store_info(const struct store *store);
 
+/* The guest's disks are others now than those of the store: DISKS, in their order,
+ * become the store's.  A disk of the same name keeps its replica, which is extended
+ * when it grew; one that is new, or smaller than it was, begins anew; one that is
+ * gone loses its replica, unless a point needs it: then that goes with the point.
+ * All generations have to be in the heads, and the store is to be closed and opened
+ * next.  Blocking, durable; a power cut leaves the one list or the other.
+ * -EROFS: promoted; -EBUSY: not settled; -EEXIST: a point needs the old replica. */
+int store_set_disks(struct store *store, const struct store_disk *disks, unsigned count,
+		    struct errinfo *err);
+
 /* First copy.  The sink writes straight to the heads, each block at most once.
  * Also from FILLING and FILLED: then what is there is dropped first. */
 int store_fill_begin(struct store *store, struct errinfo *err); /* blocking, start-up */
@@ -89,6 +102,15 @@ void store_fill_end(struct store *store,
  * The state stays FILLING; store_fill_begin() starts anew, from holes. */
 void store_fill_abort(struct store *store,
 		      void (*done)(void *arg, int status, const struct errinfo *error), void *arg);
+
+/* A READY store's disks that have no replica yet, as a bit set: added since the last
+ * generation.  They are filled like a first copy, by the same sink, while the next
+ * generation is being received, and belong to it; store_fresh_end() comes before the
+ * commit.  store_fresh_begin() empties them, as often as it is tried (blocking). */
+uint64_t store_fresh(const struct store *store);
+int store_fresh_begin(struct store *store, struct errinfo *err);
+void store_fresh_end(struct store *store,
+		     void (*done)(void *arg, int status, const struct errinfo *error), void *arg);
 
 /* One generation at a time.  store_begin() needs store_can_begin(); everything
  * put until store_commit() belongs to it. */

@@ -34,6 +34,7 @@ static int state_change(struct store *store, enum store_state state, struct erri
 
 int store_fill_begin(struct store *store, struct errinfo *err)
 {
+	struct store_mark before[STORE_DISKS_MAX];
 	/* FILLED: nothing covers what the guest wrote since, so the copy is worthless. */
 	bool again = store->info.state == STORE_FILLING || store->info.state == STORE_FILLED;
 	int status;
@@ -43,11 +44,15 @@ int store_fill_begin(struct store *store, struct errinfo *err)
 	if (store->open)
 		return err_set(err, -EBUSY, "%s: a generation is being received", store->dir);
 	assert(store->fill.in_flight == 0);
+	memcpy(before, store->json.marks, sizeof(before));
+	memset(store->json.marks, 0, sizeof(before)); /* all disks begin anew, whatever they were */
 	status = state_change(store, STORE_FILLING, err);
+	if (status)
+		memcpy(store->json.marks, before, sizeof(before));
 	if (!status && again)
 		status = journal_erase(&store->journal, err);
 	if (!status && again)
-		status = heads_empty(&store->heads, err);
+		status = heads_empty(&store->heads, HEADS_ALL, err);
 	if (!status)
 		err_clear(&store->fill.error);
 	return status;
@@ -76,7 +81,8 @@ static int fill_data(struct copy_sink *sink, unsigned disk, uint64_t offset, uin
 	const uint32_t block_bytes = store->shape.block_bytes;
 	struct fill_place *place = (struct fill_place *)(void *)buf->header;
 
-	assert(store->info.state == STORE_FILLING && disk < store->shape.disk_count);
+	assert(disk < store->shape.disk_count);
+	assert(store->info.state == STORE_FILLING || store_fresh(store) >> disk & 1);
 	assert(offset % block_bytes == 0 && length > 0);
 	if (fill->error.code) {
 		pool_put(store->pool, buf);
@@ -134,8 +140,9 @@ static void fill_flushed(void *arg, int status, const struct errinfo *error)
 
 	if (status < 0)
 		err_set(&fill->error, status, "%s", error->text);
-	if (!fill->error.code)
+	if (!fill->error.code && store->info.state == STORE_FILLING)
 		state_change(store, STORE_FILLED, &fill->error);
+	store->fresh_filled = !fill->error.code;
 	fill->done = NULL;
 	done(fill->arg, fill->error.code, &fill->error);
 }
@@ -183,4 +190,35 @@ void store_fill_abort(struct store *store, store_done *done, void *arg)
 {
 	err_set(&store->fill.error, -ECANCELED, "the first copy was given up");
 	store_fill_end(store, done, arg);
+}
+
+/* --- disks that were added --- */
+
+uint64_t store_fresh(const struct store *store)
+{
+	uint64_t fresh = 0;
+
+	if (store->info.state != STORE_READY)
+		return 0;
+	for (unsigned i = 0; i < store->json.spec.disk_count; i++)
+		if (store->json.marks[i].from > store->info.generation &&
+		    !store->json.marks[i].grown_from)
+			fresh |= UINT64_C(1) << i;
+	return fresh;
+}
+
+int store_fresh_begin(struct store *store, struct errinfo *err)
+{
+	assert(store->fill.in_flight == 0);
+	store->fresh_filled = false;
+	err_clear(&store->fill.error);
+	return heads_empty(&store->heads, store_fresh(store), err);
+}
+
+void store_fresh_end(struct store *store, store_done *done, void *arg)
+{
+	assert(!store->fill.done);
+	store->fill.done = done;
+	store->fill.arg = arg;
+	fill_progress(store);
 }

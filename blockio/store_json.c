@@ -164,8 +164,61 @@ static bool state_get(const json_t *object, enum store_state *state)
 	return false;
 }
 
-static bool disks_get(const json_t *object, struct store_spec *spec)
+static bool number_optional(const json_t *object, const char *key, uint64_t max, uint64_t *number)
 {
+	*number = 0;
+	return !json_object_get(object, key) || number_get(object, key, max, number);
+}
+
+static bool mark_get(const json_t *disk, uint64_t size, struct store_mark *mark)
+{
+	return number_optional(disk, "from", INT64_MAX, &mark->from) &&
+	       number_optional(disk, "grown_from", size, &mark->grown_from) &&
+	       (mark->from || !mark->grown_from) && mark->grown_from % 512 == 0;
+}
+
+static bool gone_get(const json_t *object, struct store_json *json)
+{
+	const json_t *gone = json_object_get(object, "gone");
+
+	if (!gone)
+		return true;
+	if (!json_is_array(gone) || json_array_size(gone) > STORE_DISKS_MAX)
+		return false;
+	json->gone_count = (unsigned)json_array_size(gone);
+	for (unsigned i = 0; i < json->gone_count; i++) {
+		const json_t *disk = json_array_get(gone, i);
+
+		if (!string_get(disk, "name", json->gone[i].name, STORE_NAME_MAX + 1) ||
+		    store_name_check(json->gone[i].name, NULL) ||
+		    !number_get(disk, "size", STORE_DISK_BYTES_MAX, &json->gone[i].size))
+			return false;
+		for (unsigned j = 0; j < json->spec.disk_count; j++)
+			if (strcmp(json->spec.disks[j].name, json->gone[i].name) == 0)
+				return false;
+	}
+	return true;
+}
+
+static bool settled_get(const json_t *object, struct store_json *json)
+{
+	const json_t *settled = json_object_get(object, "settled");
+	const json_t *more = json_object_get(settled, "more");
+	uint64_t time_us;
+
+	if (!settled)
+		return true;
+	if (!number_get(settled, "generation", INT64_MAX, &json->settled.generation) ||
+	    !number_get(settled, "time_us", INT64_MAX, &time_us) || !json_is_boolean(more))
+		return false;
+	json->settled.time_us = (int64_t)time_us;
+	json->settled.more = json_is_true(more);
+	return json->settled.generation > 0 && json->state == STORE_READY;
+}
+
+static bool disks_get(const json_t *object, struct store_json *json)
+{
+	struct store_spec *spec = &json->spec;
 	const json_t *disks = json_object_get(object, "disks");
 
 	if (!json_is_array(disks) || json_array_size(disks) > STORE_DISKS_MAX)
@@ -175,7 +228,8 @@ static bool disks_get(const json_t *object, struct store_spec *spec)
 		const json_t *disk = json_array_get(disks, i);
 
 		if (!string_get(disk, "name", spec->disks[i].name, STORE_NAME_MAX + 1) ||
-		    !number_get(disk, "size", STORE_DISK_BYTES_MAX, &spec->disks[i].size))
+		    !number_get(disk, "size", STORE_DISK_BYTES_MAX, &spec->disks[i].size) ||
+		    !mark_get(disk, spec->disks[i].size, &json->marks[i]))
 			return false;
 	}
 	return true;
@@ -226,8 +280,8 @@ static bool fields_get(const json_t *object, struct store_json *json)
 	    !number_get(object, "block_bytes", BLOCK_BYTES_MAX, &block_bytes))
 		return false;
 	json->spec.block_bytes = (uint32_t)block_bytes;
-	return state_get(object, &json->state) && disks_get(object, &json->spec) &&
-	       promoted_get(object, json);
+	return state_get(object, &json->state) && disks_get(object, json) &&
+	       promoted_get(object, json) && settled_get(object, json) && gone_get(object, json);
 }
 
 static int object_parse(const json_t *object, const char *where, struct store_json *json,
@@ -297,15 +351,45 @@ int store_json_read(const char *dir, struct store_json *json, struct errinfo *er
 
 /* --- writing --- */
 
+static json_t *disk_format(const struct store_disk *disk)
+{
+	return json_pack("{s:s, s:I}", "name", disk->name, "size", (json_int_t)disk->size);
+}
+
 static json_t *disks_format(const struct store_json *json)
 {
 	json_t *disks = json_array();
 
-	for (unsigned i = 0; i < json->spec.disk_count; i++)
-		json_array_append_new(disks,
-				      json_pack("{s:s, s:I}", "name", json->spec.disks[i].name,
-						"size", (json_int_t)json->spec.disks[i].size));
+	for (unsigned i = 0; i < json->spec.disk_count; i++) {
+		const struct store_mark *mark = &json->marks[i];
+		json_t *disk = disk_format(&json->spec.disks[i]);
+
+		if (mark->from)
+			json_object_set_new(disk, "from", json_integer((json_int_t)mark->from));
+		if (mark->grown_from)
+			json_object_set_new(disk, "grown_from",
+					    json_integer((json_int_t)mark->grown_from));
+		json_array_append_new(disks, disk);
+	}
 	return disks;
+}
+
+static json_t *gone_format(const struct store_json *json)
+{
+	json_t *gone = json_array();
+
+	for (unsigned i = 0; i < json->gone_count; i++)
+		json_array_append_new(gone, disk_format(&json->gone[i]));
+	return gone;
+}
+
+/* NULL, which json_pack() leaves out, when there is nothing to say. */
+static json_t *settled_format(const struct store_json *json)
+{
+	if (!json->settled.generation)
+		return NULL;
+	return json_pack("{s:I, s:I, s:b}", "generation", (json_int_t)json->settled.generation,
+			 "time_us", (json_int_t)json->settled.time_us, "more", json->settled.more);
 }
 
 static json_t *promoted_format(const struct store_json *json)
@@ -330,10 +414,12 @@ static json_t *promoted_format(const struct store_json *json)
 char *store_json_format(const struct store_json *json)
 {
 	json_t *object = json_pack(
-		"{s:i, s:s, s:s, s:s, s:i, s:s, s:o, s:o}", "format", STORE_FORMAT, "uuid",
+		"{s:i, s:s, s:s, s:s, s:i, s:s, s:o, s:o, s:o*, s:o*}", "format", STORE_FORMAT, "uuid",
 		json->uuid, "vm", json->spec.vm, "vm_uuid", json->spec.vm_uuid, "block_bytes",
 		(int)json->spec.block_bytes, "state", state_names[json->state], "disks",
-		disks_format(json), "promoted", promoted_format(json));
+		disks_format(json), "promoted", promoted_format(json),
+		"settled", settled_format(json), "gone",
+		json->gone_count ? gone_format(json) : NULL);
 	char *text = object ? json_dumps(object, JSON_INDENT(2)) : NULL;
 
 	json_decref(object);

@@ -23,6 +23,19 @@ struct store_promotion {
 	int64_t time_us; /* of that generation */
 };
 
+/* What a change of the list of disks left to be done (store_disks.c). */
+struct store_mark {
+	uint64_t from;	     /* below this generation the disk has no replica, or a shorter one: */
+	uint64_t grown_from; /* bytes of that one, 0: none */
+};
+
+/* The heads held exactly this when the list of disks was changed last. */
+struct store_settled {
+	uint64_t generation; /* 0: never changed */
+	int64_t time_us;
+	bool more; /* a generation after it was committed */
+};
+
 struct store_json {
 	unsigned format; /* as it was read; written is always STORE_FORMAT */
 	struct store_spec spec;
@@ -30,6 +43,10 @@ struct store_json {
 	uint8_t uuid_bytes[16];
 	enum store_state state;
 	struct store_promotion promoted[STORE_DISKS_MAX];
+	struct store_mark marks[STORE_DISKS_MAX]; /* of the disks in SPEC */
+	struct store_settled settled;
+	struct store_disk gone[STORE_DISKS_MAX]; /* no disks any more, but their files are there */
+	unsigned gone_count;
 };
 
 /* Is NAME fit to be a directory of a disk?  -EINVAL with the reason. */

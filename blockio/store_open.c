@@ -249,35 +249,50 @@ static int replay(struct store *store, struct errinfo *err)
 	return result.status;
 }
 
-static int journal_recover(struct store *store, struct errinfo *err)
+/* What the journal holds, before the heads are touched. */
+static int journal_find(struct store *store, struct journal_found found[2],
+			struct journal_plan *plan, struct errinfo *err)
 {
-	struct store_json *json = &store->json;
-	struct journal_found found[2];
-	struct journal_plan plan;
+	const struct store_json *json = &store->json;
+	struct journal_base base;
 	int status;
 
+	memset(plan, 0, sizeof(*plan));
 	if (store_frozen(json, &store->info.generation, &store->info.generation_time_us)) {
 		store->info.promoted = true; /* a guest reads the heads: they are left alone */
 		return 0;
 	}
+	if (json->state == STORE_FILLING)
+		return journal_erase(&store->journal, err);
+	store_base(json, &base);
 	status = areas_scan(store, found, err);
 	if (!status)
-		status = journal_decide(found, json->state == STORE_READY, &plan, err);
+		status = journal_decide(found, &base, plan, err);
 	if (status)
 		return status;
-	if (plan.count && json->state < STORE_FILLED)
+	if (plan->count && json->state < STORE_FILLED)
 		return err_set(err, -EUCLEAN,
 			       "%s: the journal holds generation %llu but store.json knows of no "
 			       "first copy; was it edited?",
-			       store->dir, (unsigned long long)plan.generation);
-	store->info.generation = plan.generation;
-	store->info.generation_time_us = plan.time_us;
-	for (unsigned i = 0; i < plan.count; i++)
-		journal_adopt(&store->journal, plan.area[i], &found[plan.area[i]]);
+			       store->dir, (unsigned long long)plan->generation);
+	store->info.generation = plan->generation;
+	store->info.generation_time_us = plan->time_us;
+	return 0;
+}
+
+static int journal_recover(struct store *store, const struct journal_found found[2],
+			   const struct journal_plan *plan, struct errinfo *err)
+{
+	struct store_json *json = &store->json;
+	int status;
+
+	for (unsigned i = 0; i < plan->count; i++)
+		journal_adopt(&store->journal, plan->area[i], &found[plan->area[i]]);
 	status = replay(store, err);
 	/* The power went between the first commit and its mark. */
-	if (!status && plan.count && json->state == STORE_FILLED) {
+	if (!status && plan->count && (json->state == STORE_FILLED || disks_unnoted(json))) {
 		json->state = STORE_READY;
+		disks_note_more(json);
 		status = store_json_update(store, err);
 	}
 	return status;
@@ -306,34 +321,38 @@ static void files_close(struct store *store)
 }
 
 /* What a first copy that never ended left behind goes, before anything may take
- * it for content: first the journal, at last the word for it. */
+ * it for content: first the journal (journal_find()), at last the word for it. */
 static int filling_drop(struct store *store, struct errinfo *err)
 {
-	int status = journal_erase(&store->journal, err);
+	int status = heads_empty(&store->heads, HEADS_ALL, err);
 
-	if (!status)
-		status = heads_empty(&store->heads, err);
 	if (status)
 		return status;
 	store->json.state = STORE_EMPTY;
 	return store_json_update(store, err);
 }
 
-static int files_open(struct store *store, struct errinfo *err)
+/* The journal is read first: what is to be done with the heads depends on it. */
+static int files_open(struct store *store, struct journal_found found[2],
+		      struct journal_plan *plan, struct errinfo *err)
 {
 	struct store_json *json = &store->json;
 	bool filling = json->state == STORE_FILLING;
 	int status;
 
 	store_shape(json, &store->shape);
-	status = heads_open(&store->heads, store->ring, store->dir, &json->spec, &store->shape,
-			    filling, err);
-	if (status)
-		return status;
 	status = journal_open(&store->journal, store->ring, store->pool, store->dir,
 			      &store->shape, err);
+	if (status)
+		return status;
+	status = journal_find(store, found, plan, err);
+	if (!status && !store->info.promoted)
+		status = disks_complete(store, store->info.generation, err);
+	if (!status)
+		status = heads_open(&store->heads, store->ring, store->dir, &json->spec,
+				    &store->shape, filling, err);
 	if (status) {
-		heads_close(&store->heads);
+		journal_close(&store->journal);
 		return status;
 	}
 	if (filling)
@@ -359,6 +378,8 @@ static int format_upgrade(struct store *store, struct errinfo *err)
 
 static int store_load(struct store *store, struct errinfo *err)
 {
+	struct journal_found found[2];
+	struct journal_plan plan;
 	int status = store_json_read(store->dir, &store->json, err);
 
 	if (!status)
@@ -366,13 +387,13 @@ static int store_load(struct store *store, struct errinfo *err)
 	if (!status)
 		status = format_upgrade(store, err);
 	if (!status)
-		status = files_open(store, err);
+		status = files_open(store, found, &plan, err);
 	if (status)
 		return status;
 	store_sink_init(store);
 	store_fill_init(store);
 	apply_init(&store->apply, &store->journal, &store->heads, store_applied);
-	status = journal_recover(store, err);
+	status = journal_recover(store, found, &plan, err);
 	if (status) {
 		files_close(store);
 		return status;
@@ -380,6 +401,7 @@ static int store_load(struct store *store, struct errinfo *err)
 	store->info.spec = store->json.spec;
 	memcpy(store->info.uuid, store->json.uuid, sizeof(store->info.uuid));
 	store->info.state = store->json.state;
+	store->info.incomplete = store_incomplete(&store->json, store->info.generation);
 	return 0;
 }
 

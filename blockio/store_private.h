@@ -70,6 +70,7 @@ struct store {
 	struct ring_op settle_now;
 
 	struct fill fill;
+	bool fresh_filled; /* store_fresh_end() was done(0): the generation may be committed */
 };
 
 void store_fill_init(struct store *store);
@@ -79,7 +80,17 @@ void store_applied(struct apply *apply, int status, const struct errinfo *error)
 void store_sink_init(struct store *store);
 int store_json_update(struct store *store, struct errinfo *err);
 
+/* What store.json says of the journal, and which disks GENERATION does not hold whole. */
+void store_base(const struct store_json *json, struct journal_base *base);
+uint64_t store_incomplete(const struct store_json *json, uint64_t generation);
 void store_shape(const struct store_json *json, struct record_shape *shape);
 bool store_frozen(const struct store_json *json, uint64_t *generation, int64_t *time_us);
+
+/* store_disks.c: what a change of the list of disks left to be done, for GENERATION.
+ * Every step can be done again. */
+int disks_complete(struct store *store, uint64_t generation, struct errinfo *err);
+/* A generation was committed that holds all disks: store.json may say so. */
+void disks_note_more(struct store_json *json);
+bool disks_unnoted(const struct store_json *json); /* it does not say so yet */
 
 #endif

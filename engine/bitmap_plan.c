@@ -19,13 +19,15 @@ static bool disk_covers(const struct guest_disk *disk, const char *since, const 
 	return kept->recording || (merged && merged->recording);
 }
 
-bool bitmap_plan_covers(const struct guest *guest, const char *since, const char *next)
+uint64_t bitmap_plan_covered(const struct guest *guest, const char *since, const char *next)
 {
+	uint64_t covered = 0;
+
 	for (unsigned i = 0; i < guest->disk_count; i++) {
-		if (!disk_covers(&guest->disks[i], since, next))
-			return false;
+		if (disk_covers(&guest->disks[i], since, next))
+			covered |= UINT64_C(1) << i;
 	}
-	return true;
+	return covered;
 }
 
 static int add_action(json_t *actions, const char *type, const struct guest_disk *disk,
@@ -64,17 +66,18 @@ static int add_removals(json_t *actions, const struct guest_disk *disk, const ch
 }
 
 json_t *bitmap_plan_actions(const struct guest *guest, const char *since, const char *next,
-			    bool covered)
+			    uint64_t covered)
 {
 	json_t *actions = json_array();
 	int failed = !actions;
 
 	for (unsigned i = 0; i < guest->disk_count && !failed; i++) {
 		const struct guest_disk *disk = &guest->disks[i];
+		bool keep = covered >> i & 1;
 
-		if (covered)
+		if (keep)
 			failed |= add_merge(actions, disk, since, next);
-		failed |= add_removals(actions, disk, covered ? since : "");
+		failed |= add_removals(actions, disk, keep ? since : "");
 	}
 	if (!failed)
 		return actions;

@@ -21,13 +21,14 @@
 
 #include "guest.h"
 
-/* Do the bitmaps of every disk know all changes since the generation of SINCE? */
-bool bitmap_plan_covers(const struct guest *guest, const char *since, const char *next);
+/* The disks, as a bit set, whose bitmaps know all changes since the generation of
+ * SINCE. */
+uint64_t bitmap_plan_covered(const struct guest *guest, const char *since, const char *next);
 
-/* COVERED: SINCE records again, with what NEXT has, and is the only one of ours;
- * otherwise none of ours stays.  A new reference, an empty array when all is in
+/* On the disks in COVERED SINCE records again, with what NEXT has, and is the only
+ * one of ours; on the others none of ours stays.  A new reference, an empty array when all is in
  * order; NULL: no memory. */
 json_t *bitmap_plan_actions(const struct guest *guest, const char *since, const char *next,
-			    bool covered);
+			    uint64_t covered);
 
 #endif

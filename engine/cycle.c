@@ -139,47 +139,82 @@ static void report_generation(struct sidecar *sidecar, const struct copy_progres
 			       (double)(durable_us - sidecar->checkpoint.time_us) / 1e3));
 }
 
-static int capture(struct sidecar *sidecar, struct errinfo *err)
+/* The generation is dropped, and the bitmaps are as if it had not been tried. */
+static void give_back(struct sidecar *sidecar, struct errinfo *err)
+{
+	struct errinfo ignored = {0};
+
+	drop(sidecar);
+	if (sidecar->checkpoint.way) {
+		thaw(sidecar);
+		checkpoint_revert(&sidecar->checkpoint, &ignored);
+	}
+	if (err)
+		exports_revive(&sidecar->exports, &sidecar->monitor, store_dir(sidecar->store),
+			       err);
+}
+
+/* What stands against a frozen point now. */
+static int look(struct sidecar *sidecar, uint64_t *dirty_bytes, struct errinfo *err)
+{
+	int rc = refresh(sidecar, dirty_bytes, err);
+
+	if (!rc && strstr(sidecar->guest.status, "migrate"))
+		rc = err_set(err, -EAGAIN, "the guest is being migrated (%s)",
+			     sidecar->guest.status);
+	return rc;
+}
+
+static int capture(struct sidecar *sidecar,
+		   int (*fill)(struct sidecar *sidecar, uint64_t *bytes, struct errinfo *err),
+		   struct errinfo *err)
 {
 	int64_t started_us = loop_realtime_us(), durable_us;
 	struct copy_progress sum = {0};
+	uint64_t filled_bytes = 0, dirty_bytes;
 	int rc = begin(sidecar, err);
 
 	if (rc)
 		return rc;
-	rc = read_point(sidecar, &sum, err);
+	if (fill)
+		rc = fill(sidecar, &filled_bytes, err);
+	if (fill && !rc) /* that took its time */
+		rc = look(sidecar, &dirty_bytes, err);
+	if (!rc)
+		rc = read_point(sidecar, &sum, err);
 	if (rc) {
-		struct errinfo ignored = {0};
-
-		drop(sidecar);
-		thaw(sidecar);
-		checkpoint_revert(&sidecar->checkpoint, &ignored);
-		if (err)
-			exports_revive(&sidecar->exports, &sidecar->monitor,
-				       store_dir(sidecar->store), err);
+		give_back(sidecar, err);
 		return rc;
 	}
+	sum.bytes += filled_bytes;
 	rc = commit_and_thaw(sidecar, &durable_us, err);
 	if (!rc)
 		report_generation(sidecar, &sum, started_us, durable_us);
 	return rc;
 }
 
+int cycle_run_after(struct sidecar *sidecar,
+		    int (*fill)(struct sidecar *sidecar, uint64_t *bytes, struct errinfo *err),
+		    struct errinfo *err)
+{
+	uint64_t dirty_bytes;
+	int rc = look(sidecar, &dirty_bytes, err);
+
+	return rc ? rc : capture(sidecar, fill, err);
+}
+
 int cycle_run(struct sidecar *sidecar, struct errinfo *err)
 {
 	uint64_t dirty_bytes = 0;
-	int rc = refresh(sidecar, &dirty_bytes, err);
+	int rc = look(sidecar, &dirty_bytes, err);
 
 	if (rc)
 		return rc;
-	if (strstr(sidecar->guest.status, "migrate"))
-		return err_set(err, -EAGAIN, "the guest is being migrated (%s)",
-			       sidecar->guest.status);
 	/* A write is acknowledged to the guest only after its bit is set: no bit, no
 	 * change, and the replica is the guest's state of this moment. */
 	if (!dirty_bytes && store_info(sidecar->store)->generation) {
 		sidecar->figures.empty_cycles++;
 		return 0;
 	}
-	return capture(sidecar, err);
+	return capture(sidecar, NULL, err);
 }

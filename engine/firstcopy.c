@@ -13,20 +13,24 @@
 
 #include "outcome.h"
 
-static void say_progress(struct sidecar *sidecar, const struct copy_progress *sum)
+void firstcopy_progress(struct sidecar *sidecar, const char *phase, uint64_t scanned)
 {
-	sidecar->figures.done = sum->scanned;
+	sidecar->figures.done = scanned;
 	report_event(&sidecar->report, "progress",
-		     json_pack("{s:s,s:I,s:I}", "phase", "first-copy", "bytes",
-			       (json_int_t)sum->scanned, "total",
-			       (json_int_t)sidecar->figures.total));
+		     json_pack("{s:s,s:I,s:I}", "phase", phase, "bytes", (json_int_t)scanned,
+			       "total", (json_int_t)sidecar->figures.total));
 	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\rfirst copy: %llu of %llu MiB ",
-			(unsigned long long)(sum->scanned >> 20),
+		fprintf(stderr, "\r%s: %llu of %llu MiB ", phase,
+			(unsigned long long)(scanned >> 20),
 			(unsigned long long)(sidecar->figures.total >> 20));
 }
 
-static int add_exports(struct sidecar *sidecar, struct errinfo *err)
+static void say_progress(struct sidecar *sidecar, const struct copy_progress *sum)
+{
+	firstcopy_progress(sidecar, "first-copy", sum->scanned);
+}
+
+int firstcopy_exports(struct sidecar *sidecar, uint64_t members, struct errinfo *err)
 {
 	struct batch batch;
 	int rc;
@@ -35,13 +39,15 @@ static int add_exports(struct sidecar *sidecar, struct errinfo *err)
 	for (unsigned i = 0; i < sidecar->guest.disk_count; i++) {
 		char name[32];
 
+		if (!(members >> i & 1))
+			continue;
 		checkpoint_export_name(i, name);
 		batch_add(&batch, "block-export-add",
 			  json_pack("{s:s,s:s,s:s,s:s}", "type", "nbd", "id", name, "node-name",
 				    sidecar->guest.disks[i].node, "name", name));
 	}
 	rc = batch_run(&batch, err);
-	sidecar->checkpoint.members = CHECKPOINT_ALL;
+	sidecar->checkpoint.members = members;
 	checkpoint_note_exports(&sidecar->checkpoint, &batch, 0);
 	batch_release(&batch);
 	return rc;
@@ -66,7 +72,7 @@ int firstcopy_run(struct sidecar *sidecar, struct errinfo *err)
 	 * never be found beside heads that were filled before it. */
 	rc = sidecar_track(sidecar, err);
 	if (!rc)
-		rc = add_exports(sidecar, err);
+		rc = firstcopy_exports(sidecar, CHECKPOINT_ALL, err);
 	if (!rc)
 		rc = transfer_run(sidecar, &transfer, err);
 	sidecar->figures.done = transfer.sum.bytes;

@@ -178,7 +178,7 @@ int leftovers_clean(struct sidecar *sidecar, struct errinfo *err)
 	return rc;
 }
 
-int leftovers_bitmaps(struct sidecar *sidecar, bool *covered, struct errinfo *err)
+int leftovers_bitmaps(struct sidecar *sidecar, uint64_t *covered, struct errinfo *err)
 {
 	const struct store_info *info = store_info(sidecar->store);
 	char since[64], next[64];
@@ -189,8 +189,9 @@ int leftovers_bitmaps(struct sidecar *sidecar, bool *covered, struct errinfo *er
 		return rc;
 	bitmap_name(sidecar, info->generation, since);
 	bitmap_name(sidecar, info->generation + 1, next);
-	*covered = (info->state == STORE_READY || info->state == STORE_FILLED) &&
-		   bitmap_plan_covers(&sidecar->guest, since, next);
+	*covered = 0;
+	if (info->state == STORE_READY || info->state == STORE_FILLED)
+		*covered = bitmap_plan_covered(&sidecar->guest, since, next) & ~info->incomplete;
 	actions = bitmap_plan_actions(&sidecar->guest, since, next, *covered);
 	if (!actions)
 		return err_set(err, -ENOMEM, "the bitmaps of an earlier sidecar: no memory");

@@ -26,37 +26,48 @@ static void become_protected(struct sidecar *sidecar, bool resumed, uint64_t byt
 {
 	uint64_t generation = store_info(sidecar->store)->generation;
 	double seconds = (double)(ring_now_ns() - started_ns) / 1e9;
+	json_t *fields = json_pack("{s:I,s:I,s:f,s:b}", "generation", (json_int_t)generation,
+				   "bytes", (json_int_t)bytes, "seconds", seconds, "resumed",
+				   resumed);
 
 	sidecar_set_state(sidecar, SIDECAR_PROTECTED);
 	sidecar->figures.protected_since_us = loop_realtime_us();
+	if (sidecar->figures.resynced)
+		json_object_set_new(fields, "different_bytes",
+				    json_integer((json_int_t)sidecar->figures.different_bytes));
 	log_info("%s is protected at generation %llu (%s, %llu bytes, %.2f s)",
 		 sidecar->guest.name, (unsigned long long)generation,
-		 resumed ? "continued" : "first copy", (unsigned long long)bytes, seconds);
-	report_event(&sidecar->report, "protected",
-		     json_pack("{s:I,s:I,s:f,s:b}", "generation", (json_int_t)generation, "bytes",
-			       (json_int_t)bytes, "seconds", seconds, "resumed", resumed));
+		 sidecar->figures.resynced ? "continued by checksums"
+		 : resumed		   ? "continued"
+					   : "first copy",
+		 (unsigned long long)bytes, seconds);
+	report_event(&sidecar->report, "protected", fields);
+	sidecar->figures.resynced = false;
 	notify_ready();
 }
 
 /* Bring the replica to a consistent generation: by the bitmaps that are there,
- * else by a first copy and the cycle after it. */
+ * else by comparing checksums, or by a first copy and the cycle after it. */
 static int synchronise(struct sidecar *sidecar, bool *resumed, struct errinfo *err)
 {
-	int rc = leftovers_bitmaps(sidecar, resumed, err);
+	const uint64_t all = (UINT64_C(1) << sidecar->guest.disk_count) - 1;
+	uint64_t covered;
+	int rc = leftovers_bitmaps(sidecar, &covered, err);
 
+	sidecar->figures.resynced = false;
 	if (rc)
 		return rc;
+	sidecar->uncovered = covered != all;
+	*resumed = !sidecar->uncovered || store_info(sidecar->store)->state == STORE_READY;
+	if (sidecar->uncovered && *resumed)
+		return resync_run(sidecar, covered, err);
 	if (*resumed) {
 		bitmap_name(sidecar, store_info(sidecar->store)->generation,
 			    sidecar->checkpoint.last);
-	} else if (store_info(sidecar->store)->state == STORE_READY) {
-		return err_set(err, -EPERM, "%s holds generation %llu, but QEMU has no bitmap that "
-			       "goes back to it (was it restarted?): use an empty store",
-			       store_dir(sidecar->store),
-			       (unsigned long long)store_info(sidecar->store)->generation);
 	} else {
 		sidecar_set_state(sidecar, SIDECAR_COPYING);
 		rc = firstcopy_run(sidecar, err);
+		sidecar->uncovered = rc != 0;
 	}
 	return rc ? rc : cycle_run(sidecar, err);
 }
@@ -81,8 +92,10 @@ static int attend(struct sidecar *sidecar, struct errinfo *err)
 		release(sidecar);
 	if (rc || sidecar->fault.kind == FAULT_NONE || !sidecar->stopped)
 		return rc;
-	if (sidecar->state == SIDECAR_HELD || store_info(sidecar->store)->state != STORE_READY)
-		return 0; /* an operator's turn, or there is nothing yet to recover from */
+	/* An operator's turn, or there is nothing yet to recover from. */
+	if (sidecar->state == SIDECAR_HELD || sidecar->uncovered ||
+	    store_info(sidecar->store)->state != STORE_READY)
+		return 0;
 	recover_run(sidecar, err);
 	return sidecar->monitor.closed ? -ENOTCONN : 0;
 }
@@ -167,8 +180,15 @@ static int reach_protection(struct sidecar *sidecar, struct errinfo *err)
 static int tick(struct sidecar *sidecar, int64_t *wait_ms)
 {
 	struct errinfo err = {0};
-	int rc = cycle_run(sidecar, &err);
+	int rc = sidecar->uncovered ? -ENODATA : cycle_run(sidecar, &err);
 
+	/* Somebody removed a bitmap: the checksums tell what it knew. */
+	if (rc == -ENODATA) {
+		if (err.code)
+			log_warn("%s", err.text);
+		err_clear(&err);
+		rc = try_synchronise(sidecar, &err);
+	}
 	if (sidecar->monitor.closed)
 		return -ENOTCONN;
 	if (!rc) {
@@ -179,7 +199,7 @@ static int tick(struct sidecar *sidecar, int64_t *wait_ms)
 		return 0;
 	}
 	sidecar->figures.failed++;
-	if (!sidecar->alert || !sidecar->fault.kind)
+	if (!sidecar->alert || !sidecar->fault.kind || sidecar->state == SIDECAR_COPYING)
 		sidecar_degrade(sidecar, err.text);
 	*wait_ms = *wait_ms < RETRY_FIRST_MS ? RETRY_FIRST_MS : *wait_ms * 2;
 	if (*wait_ms > RETRY_LAST_MS)

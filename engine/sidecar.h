@@ -5,6 +5,7 @@
  *
  *   attach.c     connect, look, refuse or warn, clean up what an earlier run left
  *   firstcopy.c  fill the heads from the running guest, once
+ *   resync.c     compare replica and disks by checksum, when no bitmap tells
  *   cycle.c      one generation: freeze, read, commit, thaw
  *   transfer.c   the copies of all disks at a time
  *   recover.c    a disk failed: catch up, pivot, go on
@@ -14,7 +15,7 @@
  *                    \          |            |
  *                     +---------+-> RECOVERING -> RECOVERED | HELD
  *
- *   COPYING     heads are no point in time yet
+ *   COPYING     a first copy, or a resync: the disks are being read
  *   PROTECTED   generation >= 1 is durable and the next follow at the interval
  *   DEGRADED    the guest runs, the replica stands still or is behind
  *   RECOVERING  the guest is paused by a fault and we are at it
@@ -62,6 +63,9 @@ struct sidecar {
 	struct pool *pool;
 	struct store *store;
 	struct control *control;
+	/* QEMU's bitmaps do not go back to the store's generation on every disk: a
+	 * recovery could not catch up. */
+	bool uncovered;
 	bool predecessor_killed; /* QEMU had scratch files of one */
 	int instance_fd; /* the abstract socket that stands for "this QEMU has a sidecar" */
 	enum sidecar_state state;
@@ -88,7 +92,9 @@ struct sidecar {
 		int64_t lag_ms, duration_ms;
 		uint64_t last_bytes;
 		int64_t protected_since_us;
-		uint64_t total, done; /* of the first copy */
+		uint64_t total, done; /* of the first copy or the resync */
+		bool resynced;
+		uint64_t different_bytes; /* that the last resync found */
 	} figures;
 	json_t *last_recovery; /* event `recovered`, for status */
 	json_t *last_fault;
@@ -107,9 +113,9 @@ json_t *sidecar_disks_json(const struct guest *guest);
 
 /* leftovers.c: remove what an earlier sidecar left in QEMU; never a disk's root. */
 int leftovers_clean(struct sidecar *sidecar, struct errinfo *err);
-/* Bring the bitmaps in order for GENERATION of the store UUID; true when they
- * cover all changes since then. */
-int leftovers_bitmaps(struct sidecar *sidecar, bool *covered, struct errinfo *err);
+/* Bring the bitmaps in order for the store's generation.  COVERED: the bit set of
+ * the disks whose bitmaps know all changes since then. */
+int leftovers_bitmaps(struct sidecar *sidecar, uint64_t *covered, struct errinfo *err);
 void bitmap_name(const struct sidecar *sidecar, uint64_t generation, char name[64]);
 
 /* watch.c: the event handler */
@@ -120,6 +126,14 @@ int sidecar_look(struct sidecar *sidecar, struct errinfo *err);
 
 /* firstcopy.c */
 int firstcopy_run(struct sidecar *sidecar, struct errinfo *err);
+/* Offer the members' own nodes, read-only; checkpoint_drop_exports() ends it. */
+int firstcopy_exports(struct sidecar *sidecar, uint64_t members, struct errinfo *err);
+/* For transfer.progress: PHASE of the event, and the line on a terminal. */
+void firstcopy_progress(struct sidecar *sidecar, const char *phase, uint64_t scanned);
+
+/* resync.c: continue a store whose generation the bitmaps of the disks in COVERED
+ * go back to, and no others: these are read and compared by checksum. */
+int resync_run(struct sidecar *sidecar, uint64_t covered, struct errinfo *err);
 
 /* transfer.c: copy the members' exports to a sink, in parallel, waiting. */
 struct transfer {
@@ -137,6 +151,11 @@ int transfer_run(struct sidecar *sidecar, struct transfer *transfer, struct erri
 
 /* cycle.c: one generation.  0, also when nothing had changed. */
 int cycle_run(struct sidecar *sidecar, struct errinfo *err);
+/* One generation, whatever has changed, to which FILL puts first what the frozen
+ * point then overrides; BYTES: how much it put. */
+int cycle_run_after(struct sidecar *sidecar,
+		    int (*fill)(struct sidecar *sidecar, uint64_t *bytes, struct errinfo *err),
+		    struct errinfo *err);
 /* recover.c: 0 when the guest runs again. */
 int recover_run(struct sidecar *sidecar, struct errinfo *err);
 

@@ -36,7 +36,7 @@ TEST_LDFLAGS_overlay = $(ALLOC_WRAP) -Wl,--wrap=open64,--wrap=pwrite64,--wrap=ft
 SIM_OBJ := $(call objects,tests/sim)
 TEST_OBJECTS_store_sim = $(SIM_OBJ) $(filter $(addprefix %/,apply.o head.o head_files.o inspect.o \
 	journal.o journal_area.o journal_scan.o journal_zero.o pool.o record.o store.o store_fill.o \
-	store_json.o store_open.o sum.o),$(BLOCKIO_OBJ))
+	store_json.o store_open.o store_disks.o point.o point_json.o sum.o),$(BLOCKIO_OBJ))
 $(BUILD)/tests/store_sim_test: $(SIM_OBJ)
 
 FUZZ_SECONDS ?= 60

@@ -95,7 +95,7 @@ static void fuzz_journal(uint8_t how, const uint8_t *data, size_t size)
 		assert(found[i].state != JOURNAL_COMMITTED ||
 		       (found[i].end < areas[i].size && (found[i].generation & 1) == i));
 	}
-	if (journal_decide(found, how & 1, &plan, &err) == 0)
+	if (journal_decide(found, &(struct journal_base){.more = how & 1}, &plan, &err) == 0)
 		assert(plan.count <= 2 &&
 		       (!plan.count || found[plan.area[plan.count - 1]].generation ==
 					       plan.generation));

@@ -28,7 +28,7 @@ struct sim_name {
 	int file;	     /* -1: a directory */
 };
 
-/* FROM disappears (unless ""), TO then names FILE. */
+/* FROM disappears (unless ""), TO then names FILE ("": nothing does). */
 struct sim_name_change {
 	char from[SIM_PATH], to[SIM_PATH];
 	int file;
@@ -170,7 +170,8 @@ static void name_apply(struct sim_name *names, const struct sim_name_change *cha
 
 	if (from)
 		from->path[0] = '\0';
-	name_set(names, change->to, change->file);
+	if (change->to[0])
+		name_set(names, change->to, change->file);
 }
 
 static void name_change(struct sim *sim, const char *from, const char *to, int file)
@@ -231,6 +232,46 @@ int file_rename(const char *from, const char *to)
 	return 0;
 }
 
+static int name_remove(const char *path, bool dir)
+{
+	struct sim_name *name = name_find(current->seen, path);
+	int status = sim_step(current);
+
+	if (status)
+		return status;
+	if (!name)
+		return -ENOENT;
+	if (dir != (name->file < 0))
+		return dir ? -ENOTDIR : -EISDIR;
+	for (unsigned i = 0; dir && i < SIM_NAMES; i++)
+		if (path_in(current->seen[i].path, path))
+			return -ENOTEMPTY;
+	name_change(current, path, "", -1);
+	return 0;
+}
+
+int file_remove(const char *path)
+{
+	return name_remove(path, false);
+}
+
+int file_remove_dir(const char *path)
+{
+	return name_remove(path, true);
+}
+
+int file_list(const char *path, int (*entry)(void *arg, const char *name), void *arg)
+{
+	int status = 0;
+
+	if (!name_find(current->seen, path))
+		return -ENOENT;
+	for (unsigned i = 0; i < SIM_NAMES && !status; i++)
+		if (path_in(current->seen[i].path, path))
+			status = entry(arg, strrchr(current->seen[i].path, '/') + 1);
+	return status;
+}
+
 int file_sync_dir(const char *path)
 {
 	struct sim *sim = current;
@@ -240,9 +281,12 @@ int file_sync_dir(const char *path)
 	if (status || sim_lies(sim, path))
 		return status;
 	for (unsigned i = 0; i < sim->change_count; i++) {
-		if (path_in(sim->changes[i].to, path) ||
-		    (path[0] == '/' && !path[1] && !strchr(sim->changes[i].to + 1, '/')))
-			name_apply(sim->stable, &sim->changes[i]);
+		const struct sim_name_change *change = &sim->changes[i];
+		const char *name = change->to[0] ? change->to : change->from;
+
+		if (path_in(name, path) ||
+		    (path[0] == '/' && !path[1] && !strchr(name + 1, '/')))
+			name_apply(sim->stable, change);
 		else
 			sim->changes[kept++] = sim->changes[i];
 	}
@@ -350,6 +394,19 @@ int file_lock(int fd)
 			return -EBUSY;
 	current->fds[fd].locked = true;
 	return 0;
+}
+
+/* One machine runs one program: nobody has it for himself. */
+int file_lock_shared(int fd)
+{
+	return 0;
+}
+
+int64_t file_used(const char *path)
+{
+	struct sim_name *name = name_find(current->seen, path);
+
+	return name && name->file >= 0 ? (int64_t)current->files[name->file].seen.size : -ENOENT;
 }
 
 int file_room(const char *path, uint64_t *bytes)

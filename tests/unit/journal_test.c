@@ -174,7 +174,8 @@ static void recovery_follows_the_table(void)
 		area_write(&b, c->b, c->b_generation);
 		found[0] = area_scan(&a, 0);
 		found[1] = area_scan(&b, 1);
-		status = journal_decide(found, c->ready, &plan, NULL);
+		status = journal_decide(found, &(struct journal_base){.more = c->ready}, &plan,
+					NULL);
 		right = status == c->status;
 		if (!status)
 			right = right && plan.count == c->count &&
@@ -207,7 +208,7 @@ static void acknowledged_generation_is_never_passed_over(void)
 				found[1] = area_scan(&areas[1], 1);
 				seal = found[0].seal > found[1].seal ? found[0].seal
 								     : found[1].seal;
-				if (journal_decide(found, true, &plan, NULL) == 0)
+				if (journal_decide(found, &(struct journal_base){.more = true}, &plan, NULL) == 0)
 					CU_ASSERT_TRUE(plan.generation >= seal && plan.count > 0);
 			}
 		}
