@@ -74,6 +74,13 @@ static int lock_range(int fd, int command, short type, off_t start)
 	return command == F_OFD_GETLK && lock.l_type != F_UNLCK ? -EBUSY : 0;
 }
 
+int file_check_image(int fd)
+{
+	int status = lock_range(fd, F_OFD_GETLK, F_WRLCK, LOCK_USED);
+
+	return status ? status : lock_range(fd, F_OFD_GETLK, F_WRLCK, LOCK_NOT_SHARED);
+}
+
 /* First take, then look: of two that begin at once at least one sees the other. */
 int file_lock_image(int fd)
 {
@@ -81,9 +88,5 @@ int file_lock_image(int fd)
 
 	if (!status)
 		status = lock_range(fd, F_OFD_SETLK, F_RDLCK, LOCK_NOT_SHARED);
-	if (!status)
-		status = lock_range(fd, F_OFD_GETLK, F_WRLCK, LOCK_USED);
-	if (!status)
-		status = lock_range(fd, F_OFD_GETLK, F_WRLCK, LOCK_NOT_SHARED);
-	return status;
+	return status ? status : file_check_image(fd);
 }

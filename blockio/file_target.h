@@ -22,5 +22,6 @@ int64_t file_next_data(int fd, uint64_t offset);
 /* As QEMU locks its images: nobody may read or write it until FD is closed.  -EBUSY:
  * a QEMU, or another restore, has it open. */
 int file_lock_image(int fd);
+int file_check_image(int fd); /* the same question, without a lock of ours */
 
 #endif

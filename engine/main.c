@@ -17,6 +17,7 @@ static const struct command {
 } commands[] = {
 	{"check", check_command, "--qmp SOCKET", "what can be protected"},
 	{"protect", protect_command, "--qmp SOCKET --store DIR", "keep a replica, repair the guest"},
+	{"restore", restore_command, "--store DIR --output PATH", "disks as they were at a point in time"},
 	{"status", status_command, "--store DIR", "state of a replica"},
 };
 
