@@ -257,6 +257,7 @@ int store_set_disks(struct store *store, const struct store_disk *disks, unsigne
 		next->settled = json->settled;
 		next->state = json->state == STORE_READY ? STORE_READY : STORE_EMPTY;
 		status = store_json_write(store->dir, next, err);
+		store->json_unsure = status < 0;
 	}
 	free(next);
 	return status;

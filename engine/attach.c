@@ -10,33 +10,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "disk_list.h"
 #include "instance.h"
 #include "suitable.h"
 
-static int same_guest(const struct store_spec *spec, const struct guest *guest, const char *dir,
-		      struct errinfo *err)
-{
-	if (strcmp(spec->vm_uuid, guest->uuid) || strcmp(spec->vm, guest->name))
-		return err_set(err, -EPERM, "%s is the store of another guest (%s %s; this one is "
-			       "%s %s)", dir, spec->vm, spec->vm_uuid, guest->name, guest->uuid);
-	if (spec->disk_count != guest->disk_count)
-		return err_set(err, -EPERM, "%s holds %u disks, the guest has %u: use an empty "
-			       "store", dir, spec->disk_count, guest->disk_count);
-	for (unsigned i = 0; i < spec->disk_count; i++) {
-		const struct guest_disk *disk = &guest->disks[i];
-
-		if (strcmp(spec->disks[i].name, disk->name) || spec->disks[i].size != disk->size)
-			return err_set(err, -EPERM, "%s holds disk %s of %llu bytes, the guest has "
-				       "%s of %llu: use an empty store", dir, spec->disks[i].name,
-				       (unsigned long long)spec->disks[i].size, disk->name,
-				       (unsigned long long)disk->size);
-	}
-	return 0;
-}
+static struct guest guest_whole; /* with the disks that were not asked for */
 
 /* A recovery makes an overlay with clusters of the block's size, and qcow2's first
  * table ends at 32 MiB. */
-static int refuse_size(const struct guest_disk *disk, uint32_t block_bytes, struct errinfo *err)
+int sidecar_size_check(const struct guest_disk *disk, uint32_t block_bytes, struct errinfo *err)
 {
 	uint64_t cluster = block_bytes < 65536 ? block_bytes : 65536;
 	uint64_t most = (UINT64_C(32) << 20) / 8 * (cluster / 8) * cluster;
@@ -57,7 +39,7 @@ static int make_store(struct sidecar *sidecar, uint64_t need_bytes, struct errin
 	snprintf(spec.vm, sizeof(spec.vm), "%s", sidecar->guest.name);
 	snprintf(spec.vm_uuid, sizeof(spec.vm_uuid), "%s", sidecar->guest.uuid);
 	for (unsigned i = 0; i < spec.disk_count; i++) {
-		int rc = refuse_size(&sidecar->guest.disks[i], spec.block_bytes, err);
+		int rc = sidecar_size_check(&sidecar->guest.disks[i], spec.block_bytes, err);
 
 		if (rc)
 			return rc;
@@ -99,6 +81,7 @@ static int open_store(struct sidecar *sidecar, struct errinfo *err)
 	const char *dir = sidecar->config->store;
 	struct store_info info;
 	uint32_t block_bytes;
+	bool changed;
 	int rc = store_inspect(dir, &info, err);
 
 	if (rc == -ENOENT) {
@@ -108,7 +91,10 @@ static int open_store(struct sidecar *sidecar, struct errinfo *err)
 			rc = store_inspect(dir, &info, err);
 	}
 	if (!rc)
-		rc = same_guest(&info.spec, &sidecar->guest, dir, err);
+		rc = disk_list_check(&info, &sidecar->guest, &guest_whole,
+				     sidecar->config->drop_disks, dir, &changed, err);
+	for (unsigned i = 0; !rc && i < sidecar->guest.disk_count; i++)
+		rc = sidecar_size_check(&sidecar->guest.disks[i], info.spec.block_bytes, err);
 	if (rc)
 		return rc;
 	block_bytes = info.spec.block_bytes;
@@ -119,10 +105,12 @@ static int open_store(struct sidecar *sidecar, struct errinfo *err)
 		      block_bytes, err);
 	if (!rc)
 		rc = store_open(&sidecar->store, sidecar->loop.ring, sidecar->pool, dir, err);
+	if (!rc && changed)
+		rc = disk_list_apply(sidecar, err);
 	return rc;
 }
 
-static int make_scratch(struct sidecar *sidecar, struct errinfo *err)
+int sidecar_make_scratch(struct sidecar *sidecar, struct errinfo *err)
 {
 	uint64_t sizes[BOUND_DISKS];
 
@@ -179,6 +167,7 @@ static int look_at_guest(struct sidecar *sidecar, struct errinfo *err)
 	const struct config *config = sidecar->config;
 	int rc = guest_query(&sidecar->guest, &sidecar->monitor, err);
 
+	guest_whole = sidecar->guest;
 	if (!rc)
 		rc = guest_select(&sidecar->guest, config->disks, config->disk_count, err);
 	if (!rc)
@@ -254,7 +243,7 @@ int sidecar_attach(struct sidecar *sidecar, struct errinfo *err)
 		rc = exports_start(&sidecar->exports, &sidecar->monitor, sidecar->config->store,
 				   sidecar->predecessor_killed, err);
 	if (!rc)
-		rc = make_scratch(sidecar, err);
+		rc = sidecar_make_scratch(sidecar, err);
 	if (!rc)
 		report_attached(sidecar);
 	return rc;

@@ -22,6 +22,7 @@ struct config {
 	uint64_t scratch_bytes; /* what a frozen point may cost QEMU */
 	uint32_t block_bytes;	/* of a new store */
 	enum on_loss on_loss;
+	bool drop_disks; /* replicas of disks that were not asked for may go */
 	bool once; /* one consistent generation, then leave */
 };
 

@@ -19,9 +19,10 @@ static int compare(const struct guest_disk *was, const struct guest_disk *is, st
 			       "%s): end that snapshot or job, then start protect again", is->node,
 			       was->name, was->node);
 	if (is->size != was->size)
-		return err_set(err, -ESTALE, "disk %s was resized from %llu to %llu bytes: protect "
-			       "it anew with an empty store", was->name,
-			       (unsigned long long)was->size, (unsigned long long)is->size);
+		return err_set(err, -ESTALE, "disk %s was resized from %llu to %llu bytes%s", was->name,
+			       (unsigned long long)was->size, (unsigned long long)is->size,
+			       is->size < was->size ? ": start protect again, which copies it anew"
+						    : "");
 	return 0;
 }
 

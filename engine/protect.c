@@ -15,6 +15,7 @@
 
 #include "adopt.h"
 #include "control.h"
+#include "disk_list.h"
 #include "notify.h"
 #include "outcome.h"
 
@@ -106,6 +107,18 @@ static int try_synchronise(struct sidecar *sidecar, struct errinfo *err)
 	bool resumed = false;
 	int rc = synchronise(sidecar, &resumed, err);
 
+	if (rc == -ESTALE) { /* did a disk grow? */
+		struct errinfo why = {0};
+
+		rc = disk_list_follow(sidecar, &why);
+		if (rc != -ESTALE)
+			err_clear(err);
+		if (rc && rc != -ESTALE)
+			err_set(err, rc, "%s", why.text);
+		if (!rc)
+			rc = synchronise(sidecar, &resumed, err);
+	}
+
 	malloc_trim(0); /* the schema and the block queries are gone: so is their memory */
 	if (rc)
 		return rc;
@@ -182,8 +195,8 @@ static int tick(struct sidecar *sidecar, int64_t *wait_ms)
 	struct errinfo err = {0};
 	int rc = sidecar->uncovered ? -ENODATA : cycle_run(sidecar, &err);
 
-	/* Somebody removed a bitmap: the checksums tell what it knew. */
-	if (rc == -ENODATA) {
+	/* Somebody removed a bitmap, or made a disk longer: the checksums tell the rest. */
+	if (rc == -ENODATA || rc == -ESTALE) {
 		if (err.code)
 			log_warn("%s", err.text);
 		err_clear(&err);
@@ -191,6 +204,10 @@ static int tick(struct sidecar *sidecar, int64_t *wait_ms)
 	}
 	if (sidecar->monitor.closed)
 		return -ENOTCONN;
+	if (!sidecar->store) {
+		log_error("%s", err.text);
+		return rc;
+	}
 	if (!rc) {
 		if (sidecar->state == SIDECAR_DEGRADED)
 			become_protected(sidecar, true, sidecar->figures.last_bytes,

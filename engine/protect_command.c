@@ -16,6 +16,7 @@ enum option_key {
 	OPTION_ON_LOSS,
 	OPTION_EVENTS,
 	OPTION_ONCE,
+	OPTION_DROP_DISKS,
 	OPTION_SCRATCH,
 	OPTION_BLOCK,
 };
@@ -90,6 +91,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPTION_ONCE:
 		config->once = true;
 		return 0;
+	case OPTION_DROP_DISKS:
+		config->drop_disks = true;
+		return 0;
 	case OPTION_SCRATCH:
 		config->scratch_bytes = (uint64_t)command_number(state, arg, BOUND_SCRATCH_MIN_MIB,
 							    BOUND_SCRATCH_MAX_MIB,
@@ -117,6 +121,8 @@ static const struct argp_option options[] = {
 	 "the last generation and reset it", 0},
 	{"events", OPTION_EVENTS, "FILE|-", 0, "append events, one JSON object a line", 0},
 	{"once", OPTION_ONCE, NULL, 0, "make one consistent generation and leave", 0},
+	{"drop-disks", OPTION_DROP_DISKS, NULL, 0,
+	 "drop the replicas of disks that the guest has and that are not asked for any more", 0},
 	{"scratch", OPTION_SCRATCH, "MIB", 0,
 	 "memory a frozen point may cost at most (default 1024)", 0},
 	{"block-size", OPTION_BLOCK, "KIB", 0, "of a new store, 4 to 1024 (default 64)", 0},

@@ -4,6 +4,7 @@
  * through.  One file a chapter of the story:
  *
  *   attach.c     connect, look, refuse or warn, clean up what an earlier run left
+ *   disk_list.c  the guest's disks against those of the store
  *   firstcopy.c  fill the heads from the running guest, once
  *   resync.c     compare replica and disks by checksum, when no bitmap tells
  *   cycle.c      one generation: freeze, read, commit, thaw
@@ -109,6 +110,9 @@ void sidecar_degrade(struct sidecar *sidecar, const char *why);
 /* attach.c */
 int sidecar_attach(struct sidecar *sidecar, struct errinfo *err);
 int sidecar_track(struct sidecar *sidecar, struct errinfo *err); /* begin to record changes */
+/* -EFBIG: a recovery could not make an overlay for that many bytes. */
+int sidecar_size_check(const struct guest_disk *disk, uint32_t block_bytes, struct errinfo *err);
+int sidecar_make_scratch(struct sidecar *sidecar, struct errinfo *err);
 json_t *sidecar_disks_json(const struct guest *guest);
 
 /* leftovers.c: remove what an earlier sidecar left in QEMU; never a disk's root. */

@@ -273,9 +273,14 @@ class Owner(HarmTest):
     def test_resize_while_protected(self):
         with guest() as vm:
             sidecar = self.protect(vm)
+            since = len(sidecar.events)
             self.insist(vm, "block_resize", {"node-name": "d0", "size": 80 * MIB})
-            degraded = sidecar.wait("degraded")
-            for word in ("vda", "resized", str(64 * MIB), str(80 * MIB)):
+            sidecar.wait("protected", since=since, resumed=True)
+            self.assert_goes_on(vm, 100)
+            since = len(sidecar.events)
+            self.insist(vm, "block_resize", {"node-name": "d0", "size": 72 * MIB})
+            degraded = sidecar.wait("degraded", since=since)
+            for word in ("vda", "resized", str(80 * MIB), str(72 * MIB)):
                 self.assertIn(word, degraded["reason"])
             self.assert_goes_on(vm, 100)
             nodes, exports, jobs, _ = graph(vm)

@@ -11,7 +11,7 @@ import subprocess
 import unittest
 
 from harm_store_test import SmallDisk
-from harm_support import MIB, HarmTest, Sidecar, Vm, cache, end, filled_image, once_is_enough, qheal
+from harm_support import MIB, Disk, HarmTest, Sidecar, Vm, cache, end, filled_image, once_is_enough, qheal
 from input_guest_test import paused_vm
 
 
@@ -59,16 +59,20 @@ class Store(HarmTest):
         with paused_vm(1, name="other") as other:
             self.refused(self.store, "another guest", "mine", "other", vm=other)
 
-    def test_of_the_same_guest_with_other_disks(self):
-        self.good_store()
+    def test_of_the_same_guest_with_a_disk_that_was_not_asked_for(self):
         with paused_vm(2, name="mine") as other:
-            self.refused(self.store, "1 disks", "has 2", vm=other)
+            self.assertEqual(self.protect(vm=other).returncode, 0)
+            before = contents(self.folder)
+            done = self.protect("--disk", "vda", vm=other)
+            self.assertEqual(done.returncode, 1)
+            self.assert_sentence(done.stderr, "vdb", "--drop-disks", self.store)
+            self.assertEqual(contents(self.folder), before)
 
-    def test_of_the_same_guest_with_a_resized_disk(self):
+    def test_of_the_same_guest_with_none_of_the_disks(self):
         self.good_store()
-        with paused_vm(1, name="mine") as other:
-            other.qmp("block_resize", {"node-name": "d0", "size": 128 * MIB})
-            self.refused(self.store, "vda", 64 * MIB, 128 * MIB, vm=other)
+        with Vm([Disk(device="virtio-scsi")], region=4 * MIB, name="mine", paused=1) as other:
+            self.edit(disks=[{"name": "nvme0", "size": 64 * MIB}])
+            self.refused(self.store, "nvme0", "--drop-disks", vm=other)
 
     def test_in_use(self):
         self.good_store()
