@@ -49,7 +49,7 @@ bool restore_sum(struct restore *restore, uint64_t block, uint64_t *sum)
 
 int restore_measure(struct image *image, uint64_t *data_bytes, struct errinfo *err)
 {
-	uint64_t sums[512], block = 0, count;
+	uint64_t sums[512], block = 0, count = 0;
 
 	*data_bytes = 0;
 	while (block < image_blocks(image)) {
@@ -65,8 +65,8 @@ int restore_measure(struct image *image, uint64_t *data_bytes, struct errinfo *e
 			*data_bytes += sums[i] == SUM_ZERO ? 0 : image_block_bytes(image);
 		block += count;
 	}
-	if (*data_bytes > image_size(image))
-		*data_bytes = image_size(image);
+	if (block && sums[count - 1] != SUM_ZERO) /* the last block may be shorter */
+		*data_bytes -= block * image_block_bytes(image) - image_size(image);
 	return 0;
 }
 

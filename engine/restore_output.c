@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <libgen.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +88,11 @@ static int use_check(const struct restore_output *output, struct errinfo *err)
 	int fd = file_open(output->path, O_RDONLY);
 	int status = fd < 0 ? fd : file_check_image(fd);
 
+	for (unsigned ms = 0; status == -EBUSY && ms < RESTORE_LOCK_WAIT_MS;
+	     ms += RESTORE_LOCK_POLL_MS) {
+		poll(NULL, 0, RESTORE_LOCK_POLL_MS);
+		status = file_check_image(fd);
+	}
 	file_close(fd);
 	if (status == -EBUSY)
 		return err_set(err, status, "%s is in use: a QEMU or another restore has it open; "

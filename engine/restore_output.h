@@ -22,6 +22,11 @@
 
 #define RESTORE_STATE_SUFFIX ".qheal-restore"
 
+/* When a process is killed, the kernel ends what its io_uring had in flight, and
+ * with that its locks, a moment after the process is gone. */
+#define RESTORE_LOCK_WAIT_MS 3000
+#define RESTORE_LOCK_POLL_MS 20
+
 enum restore_mode {
 	RESTORE_NEW,
 	RESTORE_CONTINUE,

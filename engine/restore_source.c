@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 
 #include "ask.h"
 #include "file.h"
+#include "restore_output.h"
 
 #define KNOWN_TEXT 256 /* of names of points in a sentence: the newest ones fit */
 
@@ -154,10 +156,18 @@ static int heads_settle(struct restore_source *source, struct ring *ring, struct
 static int heads_open(struct restore_source *source, struct ring *ring, struct pool *pool,
 		      struct errinfo *err)
 {
-	int status = store_open(&source->store, ring, pool, source->dir, err);
+	struct errinfo failure = {0};
+	int status = store_open(&source->store, ring, pool, source->dir, &failure);
 
-	if (!status)
-		status = heads_settle(source, ring, err);
+	for (unsigned ms = 0; status == -EBUSY && ms < RESTORE_LOCK_WAIT_MS;
+	     ms += RESTORE_LOCK_POLL_MS) {
+		poll(NULL, 0, RESTORE_LOCK_POLL_MS);
+		err_clear(&failure);
+		status = store_open(&source->store, ring, pool, source->dir, &failure);
+	}
+	if (status)
+		return err_set(err, status, "%s", failure.text);
+	status = heads_settle(source, ring, err);
 	if (status)
 		return status;
 	source->generation = store_info(source->store)->generation;
