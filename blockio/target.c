@@ -55,12 +55,6 @@ uint64_t target_next_data(struct target *target, uint64_t offset)
 	return (uint64_t)found < target->size ? (uint64_t)found : target->size;
 }
 
-void target_reserve(struct target *target, uint64_t offset, uint64_t length)
-{
-	if (target->ops->reserve)
-		target->ops->reserve(target, offset, length);
-}
-
 int target_seal(struct target *target, struct errinfo *err)
 {
 	return target->ops->seal ? target->ops->seal(target, err) : 0;

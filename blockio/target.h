@@ -37,7 +37,6 @@ struct target_op {
 	uint64_t step; /* of it under way */
 	int mode;      /* of fallocate */
 	bool writes;
-	bool issued;	/* NBD: the library has it */
 	int status;	/* NBD: of what ended */
 	struct target_op *next;
 };
@@ -48,7 +47,6 @@ struct target_ops {
 	void (*zero)(struct target_op *op);
 	void (*flush)(struct target_op *op);
 	int64_t (*next_data)(struct target *target, uint64_t offset); /* NULL: unknown */
-	void (*reserve)(struct target *target, uint64_t offset, uint64_t length);
 	int (*seal)(struct target *target, struct errinfo *err);
 	void (*close)(struct target *target);
 };
@@ -93,8 +91,6 @@ void target_flush(struct target *target, struct target_op *op);
 
 /* The first byte from OFFSET on that may be other than zero; size: none. */
 uint64_t target_next_data(struct target *target, uint64_t offset);
-/* This range will be written: place for it at once.  Only a hint. */
-void target_reserve(struct target *target, uint64_t offset, uint64_t length);
 /* What makes it an image, last of all; flush behind it.  Blocking. */
 int target_seal(struct target *target, struct errinfo *err);
 void target_close(struct target *target); /* nothing in flight; NULL is allowed */

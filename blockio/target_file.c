@@ -68,6 +68,18 @@ static int file_blank(struct target_file *file, const char *path, uint64_t size,
 	return 0;
 }
 
+/* Direct writes fail over pages that somebody has just written through the cache. */
+static int file_settle(struct target_file *file, const char *path, struct errinfo *err)
+{
+	int status = file_sync(file->fd);
+
+	if (status)
+		return err_set(err, status, "%s: cannot flush what it has: %s", path,
+			       strerror(-status));
+	file_forget(file->fd, 0, 0);
+	return 0;
+}
+
 int target_file_open(struct target_file *file, struct ring *ring, const char *path, uint64_t size,
 		     enum target_begin begin, bool has_size, struct errinfo *err)
 {
@@ -87,6 +99,8 @@ int target_file_open(struct target_file *file, struct ring *ring, const char *pa
 	status = file_check(file, path, size, has_size && begin == TARGET_UPDATE, err);
 	if (!status && begin != TARGET_UPDATE && file->identity.kind == FILE_REGULAR)
 		status = file_blank(file, path, size, err);
+	else if (!status)
+		status = file_settle(file, path, err);
 	if (!status) {
 		file->tail_fd = file_open(path, O_RDWR);
 		if (file->tail_fd < 0)
