@@ -358,12 +358,26 @@ static void apply_sealed(void *arg, int status, const struct errinfo *error)
 	apply_step(apply);
 }
 
+static void apply_kept(void *arg, int status, const struct errinfo *error)
+{
+	struct apply *apply = arg;
+
+	if (status < 0) {
+		err_set(&apply->error, status, "%s", error->text);
+		apply_end(apply);
+		return;
+	}
+	journal_seal(apply->generation, apply_sealed, apply);
+}
+
 void apply_init(struct apply *apply, struct journal *journal, struct heads *heads,
+		struct keep *keep,
 		void (*done)(struct apply *apply, int status, const struct errinfo *error))
 {
 	memset(apply, 0, sizeof(*apply));
 	apply->journal = journal;
 	apply->heads = heads;
+	apply->keep = keep;
 	apply->done = done;
 	apply->waiter.ready = buffer_ready;
 	for (unsigned i = 0; i < APPLY_READS; i++)
@@ -391,6 +405,10 @@ void apply_start(struct apply *apply, struct generation *generation)
 	apply->guess = RECORD_PAGE + pool_buffer_bytes(apply->journal->pool);
 	apply->flushing = false;
 	err_clear(&apply->error);
+	if (generation->state == GENERATION_COMMITTED && keep_needed(apply->keep, generation)) {
+		keep_start(apply->keep, generation, apply_kept, apply);
+		return;
+	}
 	if (generation->state == GENERATION_COMMITTED) {
 		journal_seal(generation, apply_sealed, apply);
 		return;

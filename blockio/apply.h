@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * apply: brings one committed generation from the journal to the heads: seal it,
- * write its records in order, flush, release its area.  The same code runs after
+ * apply: brings one committed generation from the journal to the heads: what a kept
+ * point wants of what they lose goes there (keep.h), it is sealed, and
+ * its records are written in order, flushed, and its area released.  The same code runs after
  * every commit, when the buffers are often still in memory, and for the replay
  * on open, when all is read again.  Doing it twice changes nothing.
  *
- *   IDLE --start--> SEALING --> WRITING --> FLUSHING --> IDLE, done()
+ *   IDLE --start--> KEEPING --> SEALING --> WRITING --> FLUSHING --> IDLE, done()
  */
 #ifndef BLOCKIO_APPLY_H
 #define BLOCKIO_APPLY_H
@@ -15,6 +16,7 @@
 
 #include "head.h"
 #include "journal.h"
+#include "keep.h"
 
 #define APPLY_WRITES 16 /* in flight to the heads */
 #define APPLY_READS 6	 /* in flight from the journal, while lengths can be foretold */
@@ -44,6 +46,7 @@ struct apply_read {
 struct apply {
 	struct journal *journal;
 	struct heads *heads;
+	struct keep *keep;
 	struct apply_write writes[APPLY_WRITES];
 
 	/* private */
@@ -65,6 +68,7 @@ struct apply {
 };
 
 void apply_init(struct apply *apply, struct journal *journal, struct heads *heads,
+		struct keep *keep,
 		void (*done)(struct apply *apply, int status, const struct errinfo *error));
 
 /* GENERATION is COMMITTED or SEALED.  done() runs from ring_run(): 0 when it is

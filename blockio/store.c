@@ -187,6 +187,8 @@ bool store_apply_next(struct store *store)
 		oldest = b;
 	if (!generation_waits(oldest))
 		return false;
+	if (points_hold(&store->points, oldest->number))
+		return true; /* points_release() comes back to it */
 	store->apply_failed = false;
 	store->apply_start_ns = ring_now_ns();
 	apply_start(&store->apply, oldest);
@@ -211,6 +213,7 @@ void store_applied(struct apply *apply, int status, const struct errinfo *error)
 	store->apply_failed = status < 0;
 	if (!status)
 		store->stats.apply_ns = ring_now_ns() - store->apply_start_ns;
+	points_applied(&store->points, status, error);
 	if (status < 0 || !store_apply_next(store))
 		settle_all(store, status, error);
 }

@@ -141,6 +141,8 @@ struct store_stats {
 	uint64_t journal_bytes; /* of the last committed generation */
 	int64_t commit_ns;
 	int64_t apply_ns;
+	int64_t clone_ns;	/* of the last point: the apply could not begin meanwhile */
+	int64_t clone_slice_ns; /* nothing else could go on: its longest slice */
 };
 const struct store_stats *store_stats(const struct store *store);
 

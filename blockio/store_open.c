@@ -314,6 +314,8 @@ static int pool_check(const struct store *store, struct errinfo *err)
 
 static void files_close(struct store *store)
 {
+	points_close(&store->points);
+	keep_release(&store->keep);
 	for (unsigned i = 0; i < 2; i++)
 		journal_forget(&store->journal.generation[i]);
 	journal_close(&store->journal);
@@ -392,8 +394,12 @@ static int store_load(struct store *store, struct errinfo *err)
 		return status;
 	store_sink_init(store);
 	store_fill_init(store);
-	apply_init(&store->apply, &store->journal, &store->heads, store_applied);
-	status = journal_recover(store, found, &plan, err);
+	apply_init(&store->apply, &store->journal, &store->heads, &store->keep, store_applied);
+	status = keep_init(&store->keep, &store->journal, &store->heads, err);
+	if (!status)
+		status = points_open(&store->points, store, err);
+	if (!status)
+		status = journal_recover(store, found, &plan, err);
 	if (status) {
 		files_close(store);
 		return status;
@@ -441,7 +447,8 @@ static void nothing(void *arg)
 static bool store_quiet(const struct store *store)
 {
 	return !store->open && !apply_busy(&store->apply) && !store->fill.in_flight &&
-	       !store->fill.done && !ring_op_pending(&store->settle_now);
+	       !store->fill.done && !ring_op_pending(&store->settle_now) &&
+	       !points_busy(&store->points);
 }
 
 void store_close(struct store *store)
@@ -450,6 +457,7 @@ void store_close(struct store *store)
 		return;
 	if (store->open && store->open->state == GENERATION_RECEIVING)
 		store_abort(store, nothing, NULL);
+	points_cancel(&store->points);
 	/* A ring that fails leaves nobody to tell; the journal has it all. */
 	while (!store_quiet(store) && ring_run(store->ring) >= 0)
 		;

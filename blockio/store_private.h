@@ -10,6 +10,8 @@
 #include "file.h"
 #include "head.h"
 #include "journal.h"
+#include "keep.h"
+#include "point_private.h"
 #include "store.h"
 #include "store_json.h"
 
@@ -62,6 +64,8 @@ struct store {
 	void *commit_arg;
 	int64_t commit_start_ns;
 
+	struct keep keep;
+	struct points points;
 	struct apply apply;
 	int64_t apply_start_ns;
 	bool apply_failed; /* and not tried again since */

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * keep_files: see keep_files.h.
+ */
+#include "keep_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "file.h"
+
+uint64_t keep_disk_blocks(const struct keep_disk *disk, uint32_t block_bytes)
+{
+	return (disk->size + block_bytes - 1) / block_bytes;
+}
+
+uint32_t keep_disk_bytes(const struct keep_disk *disk, uint32_t block_bytes, uint64_t block,
+			 uint64_t count)
+{
+	uint64_t end = (block + count) * block_bytes;
+
+	return (uint32_t)((end < disk->size ? end : disk->size) - block * block_bytes);
+}
+
+struct keep_disk *keep_files_disk(struct keep_files *files, const char *name)
+{
+	for (unsigned i = 0; i < files->disk_count; i++)
+		if (strcmp(files->disks[i].name, name) == 0)
+			return &files->disks[i];
+	return NULL;
+}
+
+static int sized_open(const char *path, int flags, uint64_t size, int *fd, struct errinfo *err)
+{
+	int64_t found;
+
+	*fd = file_open(path, flags);
+	if (*fd < 0)
+		return err_set(err, *fd, "%s: cannot open: %s", path, strerror(-*fd));
+	found = file_size(*fd);
+	if (found < 0 || (uint64_t)found != size)
+		return err_set(err, -EUCLEAN,
+			       "%s has %lld bytes instead of %llu: the point is damaged", path,
+			       (long long)found, (unsigned long long)size);
+	return 0;
+}
+
+static int disk_open(struct keep_disk *disk, const char *dir, uint32_t block_bytes, int flags,
+		     struct errinfo *err)
+{
+	const uint64_t entries = keep_disk_blocks(disk, block_bytes) * sizeof(uint64_t);
+	char path[FILE_PATH_MAX];
+	int status;
+
+	snprintf(path, sizeof(path), "%s/%s/kept.raw", dir, disk->name);
+	status = sized_open(path, flags | O_DIRECT, disk->size, &disk->raw_fd, err);
+	if (!status)
+		status = sized_open(path, flags, disk->size, &disk->tail_fd, err);
+	if (status)
+		return status;
+	snprintf(path, sizeof(path), "%s/%s/kept", dir, disk->name);
+	return sized_open(path, flags, entries, &disk->entries_fd, err);
+}
+
+int keep_files_open(struct keep_files *files, const char *path, const struct point_info *point,
+		    uint32_t block_bytes, bool write, struct errinfo *err)
+{
+	int status = 0;
+
+	memset(files, 0, sizeof(*files));
+	files->id = point->id;
+	files->generation = point->generation;
+	files->block_bytes = block_bytes;
+	files->disk_count = point->disk_count;
+	for (unsigned i = 0; i < point->disk_count; i++) {
+		struct keep_disk *disk = &files->disks[i];
+
+		disk->raw_fd = disk->tail_fd = disk->entries_fd = -1;
+		disk->size = point->disks[i].size;
+		memcpy(disk->name, point->disks[i].name, sizeof(disk->name));
+	}
+	for (unsigned i = 0; i < point->disk_count && !status; i++)
+		status = disk_open(&files->disks[i], path, block_bytes, write ? O_RDWR : O_RDONLY,
+				   err);
+	if (status)
+		keep_files_close(files);
+	return status;
+}
+
+void keep_files_close(struct keep_files *files)
+{
+	for (unsigned i = 0; files->id && i < files->disk_count; i++) {
+		file_close(files->disks[i].raw_fd);
+		file_close(files->disks[i].tail_fd);
+		file_close(files->disks[i].entries_fd);
+	}
+	files->id = 0;
+}

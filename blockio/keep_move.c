@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * keep_move: see keep_move.h.  One operation at a time: it is work that has time.
+ *
+ *   WINDOW: entries of both --> runs: read, write --> flush --> entries --> WINDOW
+ *   after the last window: flush of the entries, done()
+ */
+#include "keep_move.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "file.h"
+#include "member.h"
+
+static void window_next(struct keep_move *move);
+static void window_copy(struct keep_move *move);
+
+static void move_end(struct keep_move *move, int status)
+{
+	if (move->buf)
+		pool_put(move->pool, move->buf);
+	move->buf = NULL;
+	move->done(move, status);
+}
+
+static void all_flushed(struct flush *flush, int result)
+{
+	move_end(member_of(flush, struct keep_move, flush), result);
+}
+
+static void entries_flush(struct keep_move *move)
+{
+	flush_init(&move->flush, move->ring);
+	for (unsigned i = 0; i < move->to->disk_count; i++)
+		flush_add(&move->flush, move->to->disks[i].entries_fd);
+	flush_start(&move->flush, false, all_flushed);
+}
+
+/* --- the entries of a window --- */
+
+static bool block_wanted(const struct keep_move *move, unsigned i)
+{
+	return move->theirs[i] != KEEP_NOT &&
+	       (move->ours[i] == KEEP_NOT || (move->unsure && move->ours[i] == move->theirs[i]));
+}
+
+static void entries_written(struct ring_op *op, int result)
+{
+	struct keep_move *move = member_of(op, struct keep_move, op);
+
+	if (result < 0) {
+		move_end(move, result);
+		return;
+	}
+	move->window += move->blocks;
+	window_next(move);
+}
+
+static void entries_write(struct keep_move *move)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < move->blocks; i++) {
+		if (!block_wanted(move, i))
+			continue;
+		move->ours[i] = move->theirs[i];
+		any = true;
+	}
+	if (!any) {
+		entries_written(&move->op, 0);
+		return;
+	}
+	move->op.done = entries_written;
+	ring_write(move->ring, &move->op, move->target->entries_fd, move->ours,
+		   (uint32_t)(move->blocks * sizeof(uint64_t)), move->window * sizeof(uint64_t));
+}
+
+static void content_flushed(struct ring_op *op, int result)
+{
+	struct keep_move *move = member_of(op, struct keep_move, op);
+
+	if (result < 0)
+		move_end(move, result);
+	else
+		entries_write(move);
+}
+
+/* --- its content --- */
+
+static uint64_t run_offset(const struct keep_move *move)
+{
+	return (move->window + move->at) * move->from->block_bytes;
+}
+
+static uint32_t run_bytes(const struct keep_move *move)
+{
+	return keep_disk_bytes(move->target, move->from->block_bytes, move->window + move->at,
+			       move->run);
+}
+
+static void run_written(struct ring_op *op, int result)
+{
+	struct keep_move *move = member_of(op, struct keep_move, op);
+
+	if (result < 0) {
+		move_end(move, result);
+		return;
+	}
+	move->at += move->run;
+	window_copy(move);
+}
+
+static void run_arrived(struct ring_op *op, int result)
+{
+	struct keep_move *move = member_of(op, struct keep_move, op);
+	const uint32_t bytes = run_bytes(move);
+
+	if (result < (int)bytes) {
+		move_end(move, result < 0 ? result : -EUCLEAN);
+		return;
+	}
+	move->copied = true;
+	move->op.done = run_written;
+	ring_write(move->ring, &move->op, keep_disk_fd(move->target, bytes), move->buf->data, bytes,
+		   run_offset(move));
+}
+
+static bool block_copied(const struct keep_move *move, unsigned i)
+{
+	return block_wanted(move, i) && move->theirs[i] != KEEP_ZERO;
+}
+
+static void window_copy(struct keep_move *move)
+{
+	const unsigned most = pool_buffer_bytes(move->pool) / move->from->block_bytes;
+	uint32_t bytes;
+
+	while (move->at < move->blocks && !block_copied(move, move->at))
+		move->at++;
+	if (move->at == move->blocks) {
+		if (!move->copied) {
+			entries_write(move);
+			return;
+		}
+		move->op.done = content_flushed;
+		ring_flush(move->ring, &move->op, move->target->raw_fd);
+		return;
+	}
+	for (move->run = 1; move->run < most && move->at + move->run < move->blocks; move->run++)
+		if (!block_copied(move, move->at + move->run))
+			break;
+	bytes = run_bytes(move);
+	move->op.done = run_arrived;
+	ring_read(move->ring, &move->op, keep_disk_fd(move->source, bytes), move->buf->data, bytes,
+		  run_offset(move));
+}
+
+/* --- window after window --- */
+
+static void ours_arrived(struct ring_op *op, int result)
+{
+	struct keep_move *move = member_of(op, struct keep_move, op);
+
+	if (result < (int)(move->blocks * sizeof(uint64_t))) {
+		move_end(move, result < 0 ? result : -EUCLEAN);
+		return;
+	}
+	move->at = 0;
+	move->copied = false;
+	window_copy(move);
+}
+
+static void theirs_arrived(struct ring_op *op, int result)
+{
+	struct keep_move *move = member_of(op, struct keep_move, op);
+
+	if (result < (int)(move->blocks * sizeof(uint64_t))) {
+		move_end(move, result < 0 ? result : -EUCLEAN);
+		return;
+	}
+	move->op.done = ours_arrived;
+	ring_read(move->ring, &move->op, move->target->entries_fd, move->ours,
+		  (uint32_t)(move->blocks * sizeof(uint64_t)), move->window * sizeof(uint64_t));
+}
+
+/* Where the next entries may be; the disk's end if there are none. */
+static uint64_t window_skip(const struct keep_move *move, uint64_t blocks)
+{
+	int64_t data = file_data_next(move->source->entries_fd, move->window * sizeof(uint64_t));
+	uint64_t block;
+
+	if (data == -ENXIO)
+		return blocks;
+	block = data < 0 ? move->window : (uint64_t)data / sizeof(uint64_t);
+	return block > blocks ? blocks : block;
+}
+
+static void window_next(struct keep_move *move)
+{
+	while (move->disk < move->from->disk_count) {
+		uint64_t blocks = 0;
+
+		move->source = &move->from->disks[move->disk];
+		move->target = keep_files_disk(move->to, move->source->name);
+		if (move->target) /* the disk may have grown between the two */
+			blocks = keep_disk_blocks(move->target, move->to->block_bytes);
+		if (blocks > keep_disk_blocks(move->source, move->from->block_bytes))
+			blocks = keep_disk_blocks(move->source, move->from->block_bytes);
+		if (move->target && move->window < blocks)
+			move->window = window_skip(move, blocks);
+		if (move->target && move->window < blocks) {
+			move->blocks = blocks - move->window;
+			if (move->blocks > MOVE_WINDOW)
+				move->blocks = MOVE_WINDOW;
+			move->op.done = theirs_arrived;
+			ring_read(move->ring, &move->op, move->source->entries_fd, move->theirs,
+				  (uint32_t)(move->blocks * sizeof(uint64_t)),
+				  move->window * sizeof(uint64_t));
+			return;
+		}
+		move->disk++;
+		move->window = 0;
+	}
+	entries_flush(move);
+}
+
+static void move_begin(struct ring_op *op, int result)
+{
+	struct keep_move *move = member_of(op, struct keep_move, op);
+
+	move->buf = pool_get(move->pool);
+	if (move->buf)
+		window_next(move);
+	else
+		pool_wait(move->pool, &move->waiter);
+}
+
+static void buffer_ready(struct pool_waiter *waiter)
+{
+	struct keep_move *move = member_of(waiter, struct keep_move, waiter);
+
+	move->op.done = move_begin;
+	ring_timer(move->ring, &move->op, 0);
+}
+
+void keep_move_start(struct keep_move *move, struct ring *ring, struct pool *pool,
+		     struct keep_files *from, struct keep_files *to, bool unsure,
+		     void (*done)(struct keep_move *move, int result))
+{
+	assert(!move->buf);
+	memset(move, 0, sizeof(*move));
+	move->ring = ring;
+	move->pool = pool;
+	move->from = from;
+	move->to = to;
+	move->unsure = unsure;
+	move->done = done;
+	move->waiter.ready = buffer_ready;
+	move->op.done = move_begin;
+	ring_timer(ring, &move->op, 0);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * keep_move: what a kept point has and the next older one lacks goes to the older
+ * one, so that the newer can be deleted.  Some thousand blocks at a time: their
+ * content, a flush, then their entries; so an entry never lacks its content,
+ * wherever the power goes.
+ */
+#ifndef BLOCKIO_KEEP_MOVE_H
+#define BLOCKIO_KEEP_MOVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "flush.h"
+#include "keep_files.h"
+#include "pool.h"
+#include "ring.h"
+
+#define MOVE_WINDOW 4096u /* blocks between two flushes: 256 MiB of 64 KiB */
+
+struct keep_move {
+	struct ring *ring;
+	struct pool *pool;
+	struct keep_files *from, *to;
+	/* An earlier move failed at a flush: entries of TO that equal those of FROM may
+	 * not be on stable storage. */
+	bool unsure;
+	/* RESULT: 0, and all is flushed, or an errno. */
+	void (*done)(struct keep_move *move, int result);
+
+	/* private */
+	struct ring_op op;
+	struct pool_waiter waiter;
+	struct flush flush;
+	struct buf *buf;
+	unsigned disk;
+	struct keep_disk *source, *target;
+	uint64_t window, blocks; /* first block and length of the window */
+	uint64_t theirs[MOVE_WINDOW], ours[MOVE_WINDOW]; /* entries: of FROM, of TO */
+	unsigned at, run;
+	bool copied;
+	int status;
+};
+
+/* FROM may get more entries meanwhile; whether those are moved is open. */
+void keep_move_start(struct keep_move *move, struct ring *ring, struct pool *pool,
+		     struct keep_files *from, struct keep_files *to, bool unsure,
+		     void (*done)(struct keep_move *move, int result));
+
+#endif

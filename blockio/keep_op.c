@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * keep_op: some blocks of one disk on their way from the head to the newest kept
+ * point: entries and sums are read, then each run of blocks that have to be kept
+ * is read and written, at last the entries.  A reader in another process that
+ * finds an entry finds its content.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "file.h"
+#include "keep_private.h"
+#include "member.h"
+
+static void op_copy(struct keep_op *op);
+
+static uint32_t op_block_bytes(const struct keep_op *op)
+{
+	return op->keep->target.block_bytes;
+}
+
+static void op_end(struct keep_op *op)
+{
+	struct keep *keep = op->keep;
+	struct buf *buf = op->buf;
+
+	op->buf = NULL;
+	keep->in_flight--;
+	pool_put(keep->journal->pool, buf);
+	/* Whoever waits for a buffer may have been served, and be this. */
+	if (keep->generation)
+		keep_step(keep);
+}
+
+static void op_fail(struct keep_op *op, int status, const char *what)
+{
+	keep_fail(op->keep, status, what);
+	op_end(op);
+}
+
+static void entries_written(struct ring_op *ring_op, int result)
+{
+	struct keep_op *op = member_of(ring_op, struct keep_op, op);
+
+	if (result < 0)
+		op_fail(op, result, "writing entries failed");
+	else
+		op_end(op);
+}
+
+static void entries_write(struct keep_op *op)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < op->count; i++) {
+		if (!op->wanted[i])
+			continue;
+		op->entries[i] = keep_entry(op->sums[i]);
+		op->keep->stats.kept++;
+		any = true;
+	}
+	if (!any) {
+		op_end(op);
+		return;
+	}
+	op->disk->dirty = true;
+	op->op.done = entries_written;
+	ring_write(op->keep->journal->ring, &op->op, op->disk->entries_fd, op->entries,
+		   op->count * (uint32_t)sizeof(uint64_t), op->block * sizeof(uint64_t));
+}
+
+/* --- content --- */
+
+static uint8_t *run_data(const struct keep_op *op)
+{
+	return op->buf->data + (size_t)op->at * op_block_bytes(op);
+}
+
+static uint32_t run_bytes(const struct keep_op *op)
+{
+	return keep_disk_bytes(op->disk, op_block_bytes(op), op->block + op->at, op->run);
+}
+
+static uint64_t run_offset(const struct keep_op *op)
+{
+	return (op->block + op->at) * op_block_bytes(op);
+}
+
+static void run_next(struct keep_op *op)
+{
+	op->at += op->run;
+	op_copy(op);
+}
+
+static void run_written(struct ring_op *ring_op, int result)
+{
+	struct keep_op *op = member_of(ring_op, struct keep_op, op);
+
+	if (result < 0) {
+		op_fail(op, result, "writing a block failed");
+		return;
+	}
+	op->keep->stats.write_bytes += (uint32_t)result;
+	run_next(op);
+}
+
+/* A block that the head has lost is kept as one that does not verify: the point
+ * has lost it too, and says so when it is read. */
+static void run_unreadable(struct keep_op *op, int status)
+{
+	if (status != -EIO) {
+		op_fail(op, status, "reading the head failed");
+	} else if (!op->alone) {
+		op->alone = true;
+		op_copy(op);
+	} else {
+		run_next(op);
+	}
+}
+
+static void run_arrived(struct ring_op *ring_op, int result)
+{
+	struct keep_op *op = member_of(ring_op, struct keep_op, op);
+	const uint32_t bytes = run_bytes(op);
+
+	if (result < (int)bytes) {
+		run_unreadable(op, result < 0 ? result : -EIO);
+		return;
+	}
+	op->keep->stats.read_bytes += bytes;
+	/* An entry that is there already is only made sure of: by content that has
+	 * its sum, not by one that the head has lost. */
+	if (op->entries[op->at] != KEEP_NOT &&
+	    block_sum(run_data(op), bytes, run_offset(op)) != op->sums[op->at]) {
+		run_next(op);
+		return;
+	}
+	op->disk->dirty = true;
+	op->op.done = run_written;
+	ring_write(op->keep->journal->ring, &op->op, keep_disk_fd(op->disk, bytes), run_data(op),
+		   bytes, run_offset(op));
+}
+
+static bool block_copied(const struct keep_op *op, unsigned block)
+{
+	return op->wanted[block] && op->sums[block] != SUM_ZERO;
+}
+
+/* The next run of blocks that have content to be kept. */
+static void op_copy(struct keep_op *op)
+{
+	const bool alone = op->alone || op->keep->unsure;
+	unsigned end;
+	uint32_t bytes;
+
+	while (op->at < op->count && !block_copied(op, op->at))
+		op->at++;
+	if (op->at == op->count) {
+		entries_write(op);
+		return;
+	}
+	end = op->at + 1;
+	while (!alone && end < op->count && block_copied(op, end))
+		end++;
+	op->run = end - op->at;
+	bytes = run_bytes(op);
+	op->op.done = run_arrived;
+	ring_read(op->keep->journal->ring, &op->op, bytes % 4096 ? op->head->tail_fd : op->head->fd,
+		  run_data(op), bytes, run_offset(op));
+}
+
+/* --- what has to be kept --- */
+
+static void sums_arrived(struct ring_op *ring_op, int result)
+{
+	struct keep_op *op = member_of(ring_op, struct keep_op, op);
+
+	if (result < (int)(op->count * sizeof(uint64_t))) {
+		op_fail(op, result < 0 ? result : -EUCLEAN, "reading the sums failed");
+		return;
+	}
+	op->keep->stats.blocks += op->count;
+	for (unsigned i = 0; i < op->count; i++) {
+		bool unsure = op->keep->unsure && op->entries[i] == keep_entry(op->sums[i]);
+
+		op->wanted[i] = unsure ||
+				(op->entries[i] == KEEP_NOT && op->sums[i] != op->fresh[i]);
+	}
+	op->at = 0;
+	op->alone = false;
+	op_copy(op);
+}
+
+static void entries_arrived(struct ring_op *ring_op, int result)
+{
+	struct keep_op *op = member_of(ring_op, struct keep_op, op);
+	const uint32_t bytes = op->count * (uint32_t)sizeof(uint64_t);
+
+	if (result < (int)bytes) {
+		op_fail(op, result < 0 ? result : -EUCLEAN, "reading entries failed");
+		return;
+	}
+	op->op.done = sums_arrived;
+	ring_read(op->keep->journal->ring, &op->op, op->head->sums_fd, op->sums, bytes,
+		  op->block * sizeof(uint64_t));
+}
+
+void keep_op_start(struct keep_op *op)
+{
+	op->op.done = entries_arrived;
+	ring_read(op->keep->journal->ring, &op->op, op->disk->entries_fd, op->entries,
+		  op->count * (uint32_t)sizeof(uint64_t), op->block * sizeof(uint64_t));
+}
+
+/* --- a disk that grows --- */
+
+static int tail_copy(const struct keep_disk *disk, const struct head *head, uint32_t block_bytes,
+		     uint8_t *data)
+{
+	const uint64_t block = disk->size / block_bytes;
+	const uint64_t offset = block * block_bytes;
+	const uint32_t bytes = (uint32_t)(disk->size - offset);
+	uint64_t entry, sum;
+	int64_t n = file_read(disk->entries_fd, &entry, sizeof(entry), block * sizeof(entry));
+	int status;
+
+	if (n != sizeof(entry))
+		return n < 0 ? (int)n : -EUCLEAN;
+	n = file_read(head->sums_fd, &sum, sizeof(sum), block * sizeof(sum));
+	if (n != sizeof(sum))
+		return n < 0 ? (int)n : -EUCLEAN;
+	if (entry != KEEP_NOT && entry != keep_entry(sum))
+		return 0;
+	n = file_read(head->tail_fd, data, bytes, offset);
+	if (n != bytes)
+		return n < 0 ? (int)n : -EUCLEAN;
+	status = sum == SUM_ZERO ? 0 : file_write(disk->tail_fd, data, bytes, offset);
+	entry = keep_entry(sum);
+	if (!status)
+		status = file_sync(disk->tail_fd);
+	if (!status)
+		status = file_write(disk->entries_fd, &entry, sizeof(entry),
+				    block * sizeof(entry));
+	return status ? status : file_sync(disk->entries_fd);
+}
+
+int keep_tail(struct keep *keep, unsigned disk, struct errinfo *err)
+{
+	const char *name = keep->heads->spec->disks[disk].name;
+	struct keep_disk *which = keep->target.id ? keep_files_disk(&keep->target, name) : NULL;
+	struct buf *buf;
+	int status;
+
+	if (!which || which->size % keep->target.block_bytes == 0 ||
+	    which->size != keep->journal->shape->disk_bytes[disk])
+		return 0;
+	buf = pool_get(keep->journal->pool);
+	if (!buf)
+		return err_set(err, -ENOBUFS, "no buffer is free to keep the end of disk %s", name);
+	status = tail_copy(which, &keep->heads->head[disk], keep->target.block_bytes, buf->data);
+	pool_put(keep->journal->pool, buf);
+	if (status)
+		return err_set(err, status,
+			       "%s/points/%08u: the end of disk %s cannot be kept: %s",
+			       keep->heads->dir, keep->target.id, name, strerror(-status));
+	return 0;
+}
