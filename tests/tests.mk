@@ -39,7 +39,8 @@ TEST_OBJECTS_store_sim = $(SIM_OBJ) $(filter $(addprefix %/,apply.o clone.o flus
 	keep_move.o keep_op.o keep_read.o point.o point_delete.o point_json.o point_store.o point_take.o \
 	pool.o record.o store.o store_fill.o \
 	store_json.o store_open.o store_disks.o point.o point_json.o sum.o),$(BLOCKIO_OBJ))
-$(BUILD)/tests/store_sim_test: $(SIM_OBJ)
+TEST_OBJECTS_store_shape_sim = $(TEST_OBJECTS_store_sim)
+$(BUILD)/tests/store_sim_test $(BUILD)/tests/store_shape_sim_test: $(SIM_OBJ)
 
 FUZZ_SECONDS ?= 60
 FUZZ_SRC := $(wildcard tests/fuzz/*_fuzz.c)
