@@ -5,7 +5,7 @@ import importlib
 
 import common
 
-ALL = ["pivot", "cycle", "lag", "impact", "firstcopy", "footprint", "freeze", "restore"]
+ALL = ["pivot", "cycle", "lag", "impact", "firstcopy", "resync", "footprint", "freeze", "restore"]
 
 
 def run():
