@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * image: see image.h.  A clone and a head are a raw image and its sums; block n
- * is where it is in the disk.
+ * is where it is in the disk.  Of a kept point each block is in it, in a newer one or
+ * in the head, and may move while it is being read: then it does not verify, and
+ * whoever reads looks again.
  */
 #include <assert.h>
 #include <errno.h>
@@ -13,6 +15,8 @@
 #include "image_private.h"
 #include "member.h"
 #include "store_json.h"
+
+#define PLACES 64u /* blocks looked up at once: on the stack */
 
 uint64_t image_blocks(const struct image *image)
 {
@@ -29,7 +33,9 @@ uint64_t image_blocks_bytes(const struct image *image, uint64_t block, uint64_t 
 
 /* --- opening --- */
 
-static int part_open(const char *path, int flags, uint64_t size, int *fd, struct errinfo *err)
+/* Not EXACT: of the head of a disk that may have grown since the point. */
+static int part_open(const char *path, int flags, uint64_t size, bool exact, int *fd,
+		     struct errinfo *err)
 {
 	int64_t found;
 
@@ -39,7 +45,7 @@ static int part_open(const char *path, int flags, uint64_t size, int *fd, struct
 	found = file_size(*fd);
 	if (found < 0)
 		return err_set(err, (int)found, "%s: %s", path, strerror((int)-found));
-	if ((uint64_t)found != size)
+	if ((uint64_t)found < size || (exact && (uint64_t)found != size))
 		return err_set(err, -EUCLEAN,
 			       "%s has %lld bytes instead of %llu: something else changed it",
 			       path, (long long)found, (unsigned long long)size);
@@ -49,10 +55,11 @@ static int part_open(const char *path, int flags, uint64_t size, int *fd, struct
 static int raw_open(struct image *image, const char *path, struct errinfo *err)
 {
 	struct image_file *file = &image->file;
-	int status = part_open(path, O_RDONLY | O_DIRECT, image->size, &file->fd, err);
+	int status = part_open(path, O_RDONLY | O_DIRECT, image->size, !image->chain, &file->fd,
+			       err);
 
 	if (!status && image->size % IMAGE_DIRECT_BYTES)
-		status = part_open(path, O_RDONLY, image->size, &file->tail_fd, err);
+		status = part_open(path, O_RDONLY, image->size, !image->chain, &file->tail_fd, err);
 	if (status)
 		return status;
 	file->cached = !file_is_direct(file->fd);
@@ -62,8 +69,8 @@ static int raw_open(struct image *image, const char *path, struct errinfo *err)
 
 static int sums_open(struct image *image, const char *path, struct errinfo *err)
 {
-	return part_open(path, O_RDONLY, image_blocks(image) * sizeof(uint64_t), &image->sums_fd,
-			 err);
+	return part_open(path, O_RDONLY, image_blocks(image) * sizeof(uint64_t), !image->chain,
+			 &image->sums_fd, err);
 }
 
 static int head_image_open(struct image *image, const char *dir, const char *disk,
@@ -95,6 +102,18 @@ static int clone_image_open(struct image *image, const char *dir, const struct p
 		return status;
 	snprintf(path, sizeof(path), "%s/points/%08u/%s/sums", dir, point->id, disk);
 	return sums_open(image, path, err);
+}
+
+static int kept_image_open(struct image *image, const char *dir, const struct point_info *point,
+			   const char *disk, struct errinfo *err)
+{
+	int status = keep_chain_open(&image->chain, dir, point, disk, image->block_bytes, err);
+
+	if (!status)
+		status = head_image_open(image, dir, disk, err);
+	snprintf(image->label, sizeof(image->label), "disk %s of point %s in %s", disk,
+		 point->name, dir);
+	return status;
 }
 
 static int disk_size(const struct store_disk *disks, unsigned count, const char *name,
@@ -149,8 +168,7 @@ int image_open(struct image **out, struct ring *ring, const char *dir,
 	else if (!status && point->kind == POINT_CLONE)
 		status = clone_image_open(image, dir, point, disk, err);
 	else if (!status)
-		status = err_set(err, -ENOTSUP, "point %s of %s is of a kind that this version "
-				 "cannot read", point->name, dir);
+		status = kept_image_open(image, dir, point, disk, err);
 	if (status) {
 		image_close(image);
 		return status;
@@ -168,6 +186,7 @@ void image_close(struct image *image)
 	file_close(image->file.fd);
 	file_close(image->file.tail_fd);
 	file_close(image->sums_fd);
+	keep_chain_close(image->chain);
 	free(image);
 }
 
@@ -186,8 +205,8 @@ const char *image_label(const struct image *image)
 	return image->label;
 }
 
-int image_sums(struct image *image, uint64_t block, uint32_t count, uint64_t *sums,
-	       struct errinfo *err)
+static int raw_sums(struct image *image, uint64_t block, uint32_t count, uint64_t *sums,
+		    struct errinfo *err)
 {
 	size_t length = (size_t)count * sizeof(*sums);
 	int64_t found;
@@ -204,9 +223,42 @@ int image_sums(struct image *image, uint64_t block, uint32_t count, uint64_t *su
 	return 0;
 }
 
+/* The sums of what is kept; the others are left alone. */
+static int kept_sums(struct image *image, uint64_t block, uint32_t count, uint64_t *sums,
+		     struct errinfo *err)
+{
+	struct keep_place places[PLACES];
+	int status = 0;
+
+	while (count && !status) {
+		uint32_t part = count < PLACES ? count : PLACES;
+
+		status = keep_chain_find(image->chain, block, part, places, err);
+		for (uint32_t i = 0; i < part && !status; i++)
+			if (places[i].entry != KEEP_NOT)
+				sums[i] = keep_sum(places[i].entry);
+		block += part;
+		sums += part;
+		count -= part;
+	}
+	return status;
+}
+
+/* The head first: what is not kept after its sum was read had not changed yet. */
+int image_sums(struct image *image, uint64_t block, uint32_t count, uint64_t *sums,
+	       struct errinfo *err)
+{
+	int status = raw_sums(image, block, count, sums, err);
+
+	if (!status && image->chain)
+		status = kept_sums(image, block, count, sums, err);
+	return status;
+}
+
 /* --- reading --- */
 
 static void read_step(struct image_read *read);
+static int run_find(struct image_read *read);
 
 static void read_step_done(struct ring_op *op, int result)
 {
@@ -220,7 +272,14 @@ static void read_step_done(struct ring_op *op, int result)
 	}
 	read->progress += (uint32_t)result;
 	if (read->progress < read->length) {
-		read_step(read);
+		int status = 0;
+
+		if (read->progress == read->run_end)
+			status = run_find(read);
+		if (status)
+			read->done(read, status);
+		else
+			read_step(read);
 		return;
 	}
 	if (read->file->cached)
@@ -228,16 +287,49 @@ static void read_step_done(struct ring_op *op, int result)
 	read->done(read, 0);
 }
 
+/* The run of neighbouring blocks that are in one file, from PROGRESS on. */
+static int run_find(struct image_read *read)
+{
+	struct image *image = read->image;
+	struct keep_place places[PLACES];
+	const uint64_t block = (read->offset + read->progress) / image->block_bytes;
+	const uint32_t left = read->length - read->progress;
+	uint32_t count = (left + image->block_bytes - 1) / image->block_bytes, run = 1;
+	int status;
+
+	count = count < PLACES ? count : PLACES;
+	status = keep_chain_find(image->chain, block, count, places, NULL);
+	if (status)
+		return status;
+	while (run < count && places[run].raw_fd == places[0].raw_fd)
+		run++;
+	read->run_end = read->progress + (uint32_t)image_blocks_bytes(image, block, run);
+	read->kept = (struct image_file){places[0].raw_fd, places[0].tail_fd, false};
+	read->file = places[0].entry == KEEP_NOT ? &image->file : &read->kept;
+	return 0;
+}
+
 /* What O_DIRECT can read, then what is left at the end of the disk. */
 static void read_step(struct image_read *read)
 {
-	uint32_t left = read->length - read->progress;
+	uint32_t left = read->run_end - read->progress;
 	uint32_t direct = left - left % IMAGE_DIRECT_BYTES;
 
 	read->op.done = read_step_done;
 	ring_read(read->image->ring, &read->op, direct ? read->file->fd : read->file->tail_fd,
 		  read->data + read->progress, direct ? direct : left,
 		  read->offset + read->progress);
+}
+
+static void read_place(struct ring_op *op, int result)
+{
+	struct image_read *read = member_of(op, struct image_read, op);
+	int status = run_find(read);
+
+	if (status)
+		read->done(read, status);
+	else
+		read_step(read);
 }
 
 void image_read_start(struct image *image, struct image_read *read, uint64_t block, uint32_t count,
@@ -250,5 +342,13 @@ void image_read_start(struct image *image, struct image_read *read, uint64_t blo
 	read->offset = block * image->block_bytes;
 	read->length = (uint32_t)image_blocks_bytes(image, block, count);
 	read->progress = 0;
+	read->run_end = read->length;
+	if (image->chain) {
+		/* The first place is looked up from the ring: done() never runs in here. */
+		read->run_end = 0;
+		read->op.done = read_place;
+		ring_timer(image->ring, &read->op, 0);
+		return;
+	}
 	read_step(read);
 }

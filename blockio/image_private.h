@@ -8,6 +8,7 @@
 
 #include "file.h"
 #include "image.h"
+#include "keep_read.h"
 
 #define IMAGE_DIRECT_BYTES 4096u /* what O_DIRECT wants at most */
 
@@ -24,6 +25,8 @@ struct image {
 	uint32_t block_bytes;
 	struct image_file file;
 	int sums_fd;
+	/* Of a kept point: where its blocks are; FILE and sums_fd are the head's. */
+	struct keep_chain *chain;
 	char label[STORE_NAME_MAX + FILE_PATH_MAX + 48];
 };
 
@@ -41,6 +44,8 @@ struct image_read {
 	uint64_t offset;
 	uint32_t length;
 	uint32_t progress;
+	struct image_file kept; /* of a kept point: FILE may point here */
+	uint32_t run_end;	/* PROGRESS at which the place has to be looked up */
 };
 
 /* COUNT blocks from BLOCK on into DATA, 4 KiB aligned, at least that long. */

@@ -23,6 +23,12 @@ static inline uint64_t keep_entry(uint64_t sum)
 	return sum == SUM_ZERO ? KEEP_ZERO : sum == KEEP_ZERO ? KEEP_ZERO - 1 : sum;
 }
 
+/* The sum it says; compare codes, see block_good(). */
+static inline uint64_t keep_sum(uint64_t entry)
+{
+	return entry == KEEP_ZERO ? SUM_ZERO : entry;
+}
+
 struct keep_disk {
 	int raw_fd;	/* O_DIRECT where possible */
 	int tail_fd;	/* buffered: for what is not whole pages */

@@ -6,6 +6,7 @@
 #include <CUnit/CUnit.h>
 
 #include "cunit_main.h"
+#include "image.h"
 #include "keep_read.h"
 #include "point_json.h"
 #include "store_fixture.h"
@@ -128,6 +129,70 @@ static void ready(struct fixture *f)
 	generation(f, 1, 11);
 }
 
+struct collect {
+	struct copy_sink sink;
+	struct fixture *f;
+	uint8_t *data;
+};
+
+static int collect_data(struct copy_sink *sink, unsigned disk, uint64_t offset, uint32_t length,
+			struct buf *buf, struct errinfo *err)
+{
+	struct collect *collect = (struct collect *)(void *)sink;
+
+	memcpy(collect->data + offset, buf->data, length);
+	pool_put(collect->f->pool, buf);
+	return 0;
+}
+
+static int collect_zero(struct copy_sink *sink, unsigned disk, uint64_t offset, uint64_t length,
+			struct errinfo *err)
+{
+	return 0;
+}
+
+/* All of vda at the point, as a restore reads it. */
+static uint8_t *image_content(struct fixture *f, const struct point_info *point)
+{
+	struct collect collect = {{.data = collect_data, .zero = collect_zero}, f, NULL};
+	struct imagecopy *copy;
+	struct image *image;
+
+	collect.data = calloc(1, SIZE);
+	CU_ASSERT_EQUAL_FATAL(image_open(&image, f->ring, f->dir, point, "vda", &f->err), 0);
+	CU_ASSERT_EQUAL_FATAL(imagecopy_start(&copy, image, f->pool, 0, 4, &collect.sink,
+					      fixture_done, f, &f->err), 0);
+	CU_ASSERT_EQUAL(fixture_wait(f), 0);
+	imagecopy_free(copy);
+	image_close(image);
+	return collect.data;
+}
+
+static void point_is_read_as_a_whole(void)
+{
+	struct fixture f;
+	struct point_info *points;
+	uint8_t *before, *after;
+	unsigned count;
+
+	ready(&f);
+	CU_ASSERT_EQUAL_FATAL(take(&f, "one"), 0);
+	CU_ASSERT_EQUAL(points_list(f.dir, &points, &count, &f.err), 0);
+	before = image_content(&f, &points[0]);
+	for (unsigned i = 0; i <= BLOCKS; i += 2)
+		generation(&f, i, i % 4 ? 50 + i : 0);
+	CU_ASSERT_EQUAL_FATAL(take(&f, "two"), 0);
+	for (unsigned i = 1; i <= BLOCKS; i++)
+		generation(&f, i, 70 + i);
+	CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+	after = image_content(&f, &points[0]);
+	CU_ASSERT_EQUAL(memcmp(before, after, SIZE), 0);
+	free(before);
+	free(after);
+	free(points);
+	fixture_release(&f);
+}
+
 static void every_point_keeps_its_generation(void)
 {
 	struct fixture f;
@@ -236,6 +301,7 @@ int main(void)
 {
 	static const struct cunit_case cases[] = {
 		{"every_point_keeps_its_generation", every_point_keeps_its_generation},
+		{"point_is_read_as_a_whole", point_is_read_as_a_whole},
 		{"point_that_is_read_is_not_deleted", point_that_is_read_is_not_deleted},
 		{"take_refuses_what_cannot_be", take_refuses_what_cannot_be},
 		{"damaged_point_json_is_refused", damaged_point_json_is_refused},
