@@ -263,6 +263,7 @@ struct extent {
 };
 
 #define EXTENTS 40
+#define ZERO_BLOCKS_MAX (1u << 20) /* many tables of every size, in seconds */
 
 /* Ascending and apart, over the whole disk; the last one touches its end. */
 static unsigned extents_make(struct extent extents[EXTENTS])
@@ -277,7 +278,8 @@ static unsigned extents_make(struct extent extents[EXTENTS])
 
 		extent->zero = dice(3) == 0;
 		if (extent->zero && dice(2))
-			many += dice(blocks / EXTENTS);
+			many += dice(blocks / EXTENTS < ZERO_BLOCKS_MAX ? blocks / EXTENTS
+									: ZERO_BLOCKS_MAX);
 		if (last && at + many < blocks)
 			at = blocks - many;
 		end = at + many > blocks ? blocks : at + many;
