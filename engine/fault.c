@@ -7,23 +7,37 @@
 
 #include "jsontext.h"
 
+static const char *const fault_names[FAULT_KINDS] = {
+	[FAULT_NONE] = "none",
+	[FAULT_DISK_WRITE] = "disk-write-error",
+	[FAULT_DISK_READ] = "disk-read-error",
+	[FAULT_DISK_FULL] = "disk-full",
+	[FAULT_REPLICA] = "replica-error",
+	[FAULT_QEMU_EXIT] = "qemu-exit",
+	[FAULT_DISK_HANG] = "disk-hang",
+	[FAULT_DISK_CORRUPT] = "disk-corrupt",
+	[FAULT_DISK_DEGRADING] = "disk-degrading",
+	[FAULT_QEMU_HANG] = "qemu-hang",
+	[FAULT_GUEST_PANIC] = "guest-panic",
+	[FAULT_GUEST_WATCHDOG] = "guest-watchdog",
+	[FAULT_GUEST_SILENT] = "guest-agent-silent",
+	[FAULT_MEMORY] = "memory-failure",
+	[FAULT_NIC] = "nic-down",
+	[FAULT_HOST] = "host-down",
+};
+
 const char *fault_name(enum fault_kind kind)
 {
-	switch (kind) {
-	case FAULT_DISK_WRITE:
-		return "disk-write-error";
-	case FAULT_DISK_READ:
-		return "disk-read-error";
-	case FAULT_DISK_FULL:
-		return "disk-full";
-	case FAULT_REPLICA:
-		return "replica-error";
-	case FAULT_QEMU_EXIT:
-		return "qemu-exit";
-	case FAULT_NONE:
-		break;
+	return (unsigned)kind < FAULT_KINDS ? fault_names[kind] : fault_names[FAULT_NONE];
+}
+
+enum fault_kind fault_by_name(const char *name)
+{
+	for (unsigned kind = FAULT_NONE + 1; kind < FAULT_KINDS; kind++) {
+		if (!strcmp(fault_names[kind], name))
+			return (enum fault_kind)kind;
 	}
-	return "none";
+	return FAULT_NONE;
 }
 
 static int disk_by_filter(const struct guest *guest, const char *node)

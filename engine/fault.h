@@ -18,6 +18,17 @@ enum fault_kind {
 	FAULT_DISK_FULL,
 	FAULT_REPLICA,
 	FAULT_QEMU_EXIT,
+	FAULT_DISK_HANG,
+	FAULT_DISK_CORRUPT,
+	FAULT_DISK_DEGRADING,
+	FAULT_QEMU_HANG,
+	FAULT_GUEST_PANIC,
+	FAULT_GUEST_WATCHDOG,
+	FAULT_GUEST_SILENT,
+	FAULT_MEMORY,
+	FAULT_NIC,
+	FAULT_HOST,
+	FAULT_KINDS,
 };
 
 struct fault {
@@ -29,6 +40,8 @@ struct fault {
 };
 
 const char *fault_name(enum fault_kind kind); /* as in the contract */
+/* FAULT_NONE: no such name. */
+enum fault_kind fault_by_name(const char *name);
 
 /* BLOCK_IO_ERROR.  Devices are told by qom-path (9.2), by device, or by the root
  * node, which may be our own filter.  FAULT_NONE: not one of the guest's disks, or

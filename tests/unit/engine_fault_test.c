@@ -155,6 +155,9 @@ static void names_are_those_of_the_contract(void)
 	CU_ASSERT_STRING_EQUAL(fault_name(FAULT_REPLICA), "replica-error");
 	CU_ASSERT_STRING_EQUAL(fault_name(FAULT_QEMU_EXIT), "qemu-exit");
 	CU_ASSERT_STRING_EQUAL(fault_name(FAULT_NONE), "none");
+	for (unsigned kind = 0; kind < FAULT_KINDS; kind++)
+		CU_ASSERT_EQUAL(fault_by_name(fault_name((enum fault_kind)kind)), kind);
+	CU_ASSERT_EQUAL(fault_by_name("disk"), FAULT_NONE);
 }
 
 int main(void)

@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * detect: see detect.h.  One function a row of the table in the contract.
+ */
+#include "detect.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NS_PER_S INT64_C(1000000000)
+#define DEAD_PROBES 2 /* places that must fail: one is a bad sector */
+
+const struct detect_limits detect_limits_default = {
+	.hang_ns = 15 * NS_PER_S, /* a disk's own retries end after some 7 s, with TLER */
+	.answer_ns = 10 * NS_PER_S, /* a drain of a busy disk takes a second or two */
+	.agent_ns = 60 * NS_PER_S,  /* a guest that swaps answers late */
+	.dump_ns = 600 * NS_PER_S,  /* some GiB to a slow disk */
+	.heartbeat_ns = 5 * NS_PER_S,
+	.history_ns = 3600 * NS_PER_S,
+	.errors_warn = 3, /* as SMART's users count: once is chance, thrice is not */
+	.full_percent = 95,
+	.corrected_warn = 10, /* between two looks; single ones are cosmic rays */
+};
+
+static const char *const cause_names[DETECT_CAUSES] = {
+	[CAUSE_UNKNOWN] = "unknown",	     [CAUSE_TRANSIENT] = "transient",
+	[CAUSE_BAD_SECTOR] = "bad-sector",   [CAUSE_NO_WRITES] = "no-writes",
+	[CAUSE_DEAD] = "dead",		     [CAUSE_FULL] = "full",
+	[CAUSE_HUNG] = "hung",		     [CAUSE_PATH] = "path",
+	[CAUSE_SLOWER] = "slower",	     [CAUSE_MORE_ERRORS] = "more-errors",
+	[CAUSE_EXIT] = "exit",		     [CAUSE_CRASH] = "crash",
+	[CAUSE_PANIC] = "panic",	     [CAUSE_PANIC_DUMPING] = "panic-dumping",
+};
+
+const char *detect_cause_name(enum detect_cause cause)
+{
+	return cause_names[cause];
+}
+
+enum detect_shutdown detect_shutdown_of(const char *reason)
+{
+	if (!reason)
+		return SHUTDOWN_NOT;
+	if (!strcmp(reason, "guest-panic"))
+		return SHUTDOWN_PANIC;
+	return strcmp(reason, "host-error") ? SHUTDOWN_WANTED : SHUTDOWN_ERROR;
+}
+
+enum detect_run detect_run_of(const char *status)
+{
+	static const struct {
+		const char *status;
+		enum detect_run run;
+	} table[] = {
+		{"running", RUN_RUNNING},	    {"io-error", RUN_IO_ERROR},
+		{"paused", RUN_PAUSED},		    {"guest-panicked", RUN_PANICKED},
+		{"watchdog", RUN_WATCHDOG},	    {"internal-error", RUN_INTERNAL_ERROR},
+		{"shutdown", RUN_SHUTDOWN},	    {"postmigrate", RUN_MIGRATED},
+		{"finish-migrate", RUN_MIGRATED},
+	};
+
+	for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		if (!strcmp(table[i].status, status))
+			return table[i].run;
+	}
+	return RUN_OTHER;
+}
+
+int detect_errno_of(const char *reason)
+{
+	/* What disks and their paths fail with; QEMU sends strerror() in the C locale. */
+	static const int known[] = {EIO, ENOSPC, EDQUOT, ENXIO, ENODEV, ENOMEDIUM, ETIMEDOUT,
+				    ENOTCONN, ECONNRESET, ECONNREFUSED, ECONNABORTED, EPIPE,
+				    ESHUTDOWN, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH,
+				    ENOLINK, ESTALE, EREMOTEIO, EROFS, EFBIG, ENODATA, EILSEQ,
+				    EBADMSG, ENOMEM, EPERM, EACCES};
+
+	for (unsigned i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		const char *text = strerrordesc_np(known[i]);
+
+		if (text && !strcmp(text, reason))
+			return known[i];
+	}
+	return 0;
+}
+
+/* --- the list --- */
+
+__attribute__((format(printf, 5, 6))) static struct detect_fault *
+add(struct detect_verdict *verdict, enum fault_kind kind, enum detect_cause cause, int index,
+    const char *format, ...)
+{
+	struct detect_fault *fault = &verdict->faults[verdict->count];
+	va_list args;
+
+	assert(verdict->count < DETECT_FAULTS_MAX);
+	verdict->count++;
+	*fault = (struct detect_fault){.kind = kind, .cause = cause, .index = index};
+	va_start(args, format);
+	vsnprintf(fault->evidence, sizeof(fault->evidence), format, args);
+	va_end(args);
+	return fault;
+}
+
+static const char *errno_text(int error)
+{
+	const char *text = error ? strerrordesc_np(error) : NULL;
+
+	return text ? text : "an error";
+}
+
+static double seconds(int64_t ns)
+{
+	return (double)ns / (double)NS_PER_S;
+}
+
+/* --- disks --- */
+
+struct errors {
+	unsigned count, reads, writes;
+	bool nospace, stops, gone, path;
+	const struct detect_error *last;
+};
+
+static bool is_path_errno(int error)
+{
+	switch (error) {
+	case ENOTCONN: case ECONNRESET: case ECONNREFUSED: case ECONNABORTED: case EPIPE:
+	case ESHUTDOWN: case EHOSTDOWN: case EHOSTUNREACH: case ENETDOWN: case ENETUNREACH:
+	case ENOLINK: case ESTALE: case EREMOTEIO:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static struct errors errors_since(const struct detect_disk *disk, int64_t since_ns)
+{
+	struct errors errors = {0};
+
+	for (unsigned i = 0; i < disk->error_count; i++) {
+		const struct detect_error *error = &disk->errors[i];
+
+		if (error->time_ns < since_ns)
+			continue;
+		errors.count++;
+		errors.reads += !error->write;
+		errors.writes += error->write;
+		errors.nospace = error->nospace || error->error == ENOSPC || error->error == EDQUOT;
+		errors.stops |= error->stops;
+		errors.gone |= error->error == ENXIO || error->error == ENODEV ||
+			       error->error == ENOMEDIUM;
+		errors.path |= is_path_errno(error->error);
+		errors.last = error;
+	}
+	return errors;
+}
+
+struct probes {
+	unsigned good, failed, failed_elsewhere, timeouts;
+	bool good_at_error, failed_at_error;
+};
+
+/* Of each place the newest; only those after SINCE_NS, when the error was. */
+static struct probes probes_since(const struct detect_disk *disk, int64_t since_ns)
+{
+	struct probes probes = {0};
+
+	for (unsigned i = 0; i < disk->probe_count; i++) {
+		const struct detect_probe *probe = &disk->probes[i];
+		bool newer = false;
+
+		for (unsigned j = i + 1; j < disk->probe_count; j++)
+			newer |= disk->probes[j].offset == probe->offset;
+		if (newer || probe->time_ns < since_ns)
+			continue;
+		probes.good += probe->result == PROBE_GOOD;
+		probes.timeouts += probe->result == PROBE_TIMEOUT;
+		probes.failed += probe->result == PROBE_ERROR;
+		probes.failed_elsewhere += probe->result == PROBE_ERROR && !probe->at_error;
+		if (probe->at_error) {
+			probes.good_at_error |= probe->result == PROBE_GOOD;
+			probes.failed_at_error |= probe->result == PROBE_ERROR;
+		}
+	}
+	return probes;
+}
+
+/* Requests that ended well since the last error. */
+static bool goes_on(const struct detect_disk *disk, const struct errors *errors)
+{
+	return disk->before.time_ns >= errors->last->time_ns && disk->before.time_ns &&
+	       disk->now.operations > disk->before.operations &&
+	       disk->now.failed == disk->before.failed;
+}
+
+/* The order matters: what explains everything comes first. */
+static enum detect_cause cause_of_errors(const struct detect_disk *disk,
+					 const struct errors *errors, const struct probes *probes)
+{
+	if (errors->nospace)
+		return CAUSE_FULL;
+	if (disk->disconnected || errors->path || (disk->remote && errors->last->error == ETIMEDOUT))
+		return CAUSE_PATH;
+	if (errors->gone)
+		return CAUSE_DEAD;
+	if (probes->failed >= DEAD_PROBES && !probes->good)
+		return CAUSE_DEAD;
+	if (probes->failed_at_error && probes->good)
+		return CAUSE_BAD_SECTOR;
+	if (probes->good_at_error && !probes->failed_elsewhere && errors->count == 1)
+		return CAUSE_TRANSIENT;
+	if (goes_on(disk, errors) && !probes->failed)
+		return CAUSE_TRANSIENT;
+	if (probes->good && !probes->failed && errors->reads && !errors->writes &&
+	    errors->count > 1)
+		return CAUSE_BAD_SECTOR;
+	if (probes->good && !probes->failed && errors->writes && !errors->reads)
+		return CAUSE_NO_WRITES;
+	return CAUSE_UNKNOWN;
+}
+
+/* A guest that does not stand still because of an error is not in need: those it
+ * got through, or that QEMU could try again, are history. */
+static int64_t incident_start(const struct detect_facts *facts, const struct detect_disk *disk,
+			      const struct detect_limits *limits, int64_t now_ns)
+{
+	int64_t since_ns = now_ns - limits->history_ns;
+
+	if (facts->run == RUN_IO_ERROR)
+		return since_ns;
+	/* It runs: an error is news until requests went well after it. */
+	if (disk->before.time_ns && disk->now.operations > disk->before.operations &&
+	    disk->now.failed == disk->before.failed && disk->before.time_ns > since_ns)
+		return disk->before.time_ns;
+	return since_ns;
+}
+
+static void detect_errors(const struct detect_facts *facts, const struct detect_limits *limits,
+			  int64_t now_ns, unsigned index, struct detect_verdict *verdict)
+{
+	const struct detect_disk *disk = &facts->disks[index];
+	struct errors errors =
+		errors_since(disk, incident_start(facts, disk, limits, now_ns));
+	enum detect_cause cause;
+	struct probes probes;
+	enum fault_kind kind;
+
+	if (!errors.count)
+		return;
+	probes = probes_since(disk, errors.last->time_ns);
+	cause = cause_of_errors(disk, &errors, &probes);
+	kind = cause == CAUSE_FULL ? FAULT_DISK_FULL
+	       : errors.last->write ? FAULT_DISK_WRITE : FAULT_DISK_READ;
+	add(verdict, kind, cause, (int)index,
+	    "%s failed: %s; %u read and %u write errors, probes after it: %u good, %u failed, %u "
+	    "without answer%s", errors.last->write ? "write" : "read",
+	    errno_text(errors.last->error), errors.reads, errors.writes, probes.good, probes.failed, probes.timeouts,
+	    disk->disconnected ? "; its server is not connected" : "");
+}
+
+static void detect_hang(const struct detect_facts *facts, const struct detect_limits *limits,
+			int64_t now_ns, unsigned index, struct detect_verdict *verdict)
+{
+	const struct detect_disk *disk = &facts->disks[index];
+	int64_t still_ns = now_ns - disk->progress_ns;
+	unsigned timeouts = probes_since(disk, disk->progress_ns).timeouts;
+
+	if (disk->in_flight && disk->progress_ns && still_ns >= limits->hang_ns)
+		add(verdict, FAULT_DISK_HANG, disk->disconnected ? CAUSE_PATH : CAUSE_HUNG,
+		    (int)index, "%u requests wait, none ended for %.1f s", disk->in_flight,
+		    seconds(still_ns));
+	else if (timeouts && !probes_since(disk, disk->progress_ns).good)
+		add(verdict, FAULT_DISK_HANG, disk->disconnected ? CAUSE_PATH : CAUSE_HUNG,
+		    (int)index, "%u probe reads were not answered, and nothing else ended since",
+		    timeouts);
+}
+
+static void detect_room(const struct detect_facts *facts, const struct detect_limits *limits,
+			unsigned index, struct detect_verdict *verdict)
+{
+	const struct detect_disk *disk = &facts->disks[index];
+	uint64_t used;
+
+	if (!disk->grows && !disk->write_threshold)
+		return;
+	if (disk->write_threshold) {
+		add(verdict, FAULT_DISK_FULL, CAUSE_FULL, (int)index,
+		    "the guest wrote behind the threshold of its image")->warning = true;
+		return;
+	}
+	if (!disk->room_total || disk->room_bytes > disk->room_total)
+		return;
+	used = (disk->room_total - disk->room_bytes) / (disk->room_total / 100 + 1);
+	if (used >= limits->full_percent)
+		add(verdict, FAULT_DISK_FULL, CAUSE_FULL, (int)index,
+		    "%llu MiB are left where the image lies, %llu%% are used",
+		    (unsigned long long)disk->room_bytes >> 20, (unsigned long long)used)
+			->warning = true;
+}
+
+static void detect_degrading(const struct detect_facts *facts, const struct detect_limits *limits,
+			     int64_t now_ns, unsigned index, struct detect_verdict *verdict)
+{
+	const struct detect_disk *disk = &facts->disks[index];
+	unsigned errors = errors_since(disk, now_ns - limits->history_ns).count;
+
+	if (disk->slower)
+		add(verdict, FAULT_DISK_DEGRADING, CAUSE_SLOWER, (int)index, "%s",
+		    disk->slower_detail)->warning = true;
+	else if (errors >= limits->errors_warn && facts->run == RUN_RUNNING)
+		add(verdict, FAULT_DISK_DEGRADING, CAUSE_MORE_ERRORS, (int)index,
+		    "%u errors in %.0f s, all of them got over", errors,
+		    seconds(limits->history_ns))->warning = true;
+}
+
+static void detect_disk(const struct detect_facts *facts, const struct detect_limits *limits,
+			int64_t now_ns, unsigned index, struct detect_verdict *verdict)
+{
+	const struct detect_disk *disk = &facts->disks[index];
+	unsigned before = verdict->count;
+
+	detect_errors(facts, limits, now_ns, index, verdict);
+	if (verdict->count == before)
+		detect_hang(facts, limits, now_ns, index, verdict);
+	if (disk->corrupt_blocks)
+		add(verdict, FAULT_DISK_CORRUPT, CAUSE_BAD_SECTOR, (int)index,
+		    "%llu blocks are unreadable or not what was written",
+		    (unsigned long long)disk->corrupt_blocks);
+	/* What is broken needs no warning. */
+	if (verdict->count != before)
+		return;
+	detect_room(facts, limits, index, verdict);
+	detect_degrading(facts, limits, now_ns, index, verdict);
+}
+
+/* --- the rest --- */
+
+/* Returns true when nothing else can be said about the guest. */
+static bool detect_qemu(const struct detect_facts *facts, const struct detect_limits *limits,
+			int64_t now_ns, struct detect_verdict *verdict)
+{
+	if (facts->process_ended) {
+		if (facts->shutdown == SHUTDOWN_WANTED || facts->run == RUN_MIGRATED)
+			return true; /* somebody wanted it */
+		if (facts->shutdown == SHUTDOWN_PANIC)
+			add(verdict, FAULT_GUEST_PANIC, CAUSE_PANIC, -1,
+			    "the guest panicked and QEMU ended, as -action panic says");
+		else
+			add(verdict, FAULT_QEMU_EXIT,
+			    facts->shutdown == SHUTDOWN_ERROR ? CAUSE_EXIT : CAUSE_CRASH, -1,
+			    "QEMU ended%s", facts->shutdown == SHUTDOWN_ERROR
+						    ? ": it told of an error of the host"
+						    : " without telling of a shutdown");
+		return true;
+	}
+	if (facts->shutdown == SHUTDOWN_WANTED || facts->run == RUN_SHUTDOWN ||
+	    facts->run == RUN_MIGRATED)
+		return facts->shutdown != SHUTDOWN_PANIC;
+	if (facts->run == RUN_INTERNAL_ERROR)
+		add(verdict, FAULT_QEMU_EXIT, CAUSE_EXIT, -1,
+		    "QEMU stands in state internal-error, out of which only a reset leads");
+	if (facts->asked_ns && now_ns - facts->asked_ns >= limits->answer_ns)
+		add(verdict, FAULT_QEMU_HANG, CAUSE_HUNG, -1,
+		    "QEMU has not answered for %.1f s", seconds(now_ns - facts->asked_ns));
+	else if (facts->monitor_ended)
+		add(verdict, FAULT_QEMU_HANG, CAUSE_UNKNOWN, -1,
+		    "QEMU closed its monitor, and its process lives");
+	return false;
+}
+
+static void detect_guest(const struct detect_facts *facts, const struct detect_limits *limits,
+			 int64_t now_ns, struct detect_verdict *verdict)
+{
+	bool dumping = facts->crashloaded_ns &&
+		       now_ns - facts->crashloaded_ns < limits->dump_ns;
+
+	if (dumping) {
+		add(verdict, FAULT_GUEST_PANIC, CAUSE_PANIC_DUMPING, -1,
+		    "the guest panicked %.1f s ago and its crash kernel is at work",
+		    seconds(now_ns - facts->crashloaded_ns));
+	} else if (facts->crashloaded_ns) {
+		add(verdict, FAULT_GUEST_PANIC, CAUSE_PANIC, -1,
+		    "the guest panicked, and its crash kernel has not ended after %.0f s",
+		    seconds(now_ns - facts->crashloaded_ns));
+	} else if (facts->panicked_ns || facts->run == RUN_PANICKED ||
+		   facts->shutdown == SHUTDOWN_PANIC) {
+		add(verdict, FAULT_GUEST_PANIC, CAUSE_PANIC, -1, "the guest's kernel panicked%s",
+		    facts->panic_action == PANIC_RUN ? " and runs on" : "");
+	} else if ((facts->watchdog_ns && !facts->watchdog_acts) || facts->run == RUN_WATCHDOG) {
+		add(verdict, FAULT_GUEST_WATCHDOG, CAUSE_UNKNOWN, -1,
+		    "the guest did not serve its watchdog");
+	} else if (facts->run == RUN_RUNNING && facts->agent_ns && facts->agent_asked &&
+		   now_ns - facts->agent_ns >= limits->agent_ns) {
+		add(verdict, FAULT_GUEST_SILENT, CAUSE_UNKNOWN, -1,
+		    "the guest agent has not answered for %.1f s",
+		    seconds(now_ns - facts->agent_ns));
+	}
+}
+
+static void detect_memory(const struct detect_facts *facts, const struct detect_limits *limits,
+			  struct detect_verdict *verdict)
+{
+	if (facts->memory_failure_ns)
+		add(verdict, FAULT_MEMORY, facts->memory_fatal ? CAUSE_DEAD : CAUSE_BAD_SECTOR, -1,
+		    "QEMU told of memory that cannot be corrected%s",
+		    facts->memory_fatal ? ", and that it is fatal" : "");
+	else if (facts->corrected_errors >= limits->corrected_warn)
+		add(verdict, FAULT_MEMORY, CAUSE_MORE_ERRORS, -1,
+		    "the host corrected %llu memory errors",
+		    (unsigned long long)facts->corrected_errors)->warning = true;
+}
+
+static void detect_store(const struct detect_facts *facts, struct detect_verdict *verdict)
+{
+	if (facts->store_error)
+		add(verdict, FAULT_REPLICA,
+		    facts->store_error == ENOSPC || facts->store_error == EDQUOT ? CAUSE_FULL
+										  : CAUSE_DEAD,
+		    -1, "the store cannot be written: %s", errno_text(facts->store_error));
+	else if (facts->store_room_total && facts->store_room_bytes < facts->store_need_bytes)
+		add(verdict, FAULT_REPLICA, CAUSE_FULL, -1,
+		    "%llu MiB are left for the store, the next generation needs %llu",
+		    (unsigned long long)facts->store_room_bytes >> 20,
+		    (unsigned long long)facts->store_need_bytes >> 20)->warning = true;
+}
+
+static void detect_nics(const struct detect_facts *facts, struct detect_verdict *verdict)
+{
+	for (unsigned i = 0; i < facts->nic_count; i++) {
+		const struct detect_nic *nic = &facts->nics[i];
+
+		if (nic->backend_lost)
+			add(verdict, FAULT_NIC, CAUSE_PATH, (int)i, "the backend of %s is gone",
+			    nic->name);
+		else if (nic->link_down && !nic->link_down_by_owner)
+			add(verdict, FAULT_NIC, CAUSE_UNKNOWN, (int)i,
+			    "the link of %s is down, and nobody asked for that", nic->name);
+	}
+}
+
+void detect_run(const struct detect_facts *facts, const struct detect_limits *limits,
+		int64_t now_ns, struct detect_verdict *verdict)
+{
+	assert(facts->disk_count <= BOUND_DISKS && facts->nic_count <= DETECT_NICS_MAX);
+	verdict->count = 0;
+	if (facts->host_heartbeat_ns && now_ns - facts->host_heartbeat_ns >= limits->heartbeat_ns)
+		add(verdict, FAULT_HOST, CAUSE_UNKNOWN, -1, "no heartbeat for %.1f s",
+		    seconds(now_ns - facts->host_heartbeat_ns));
+	if (!detect_qemu(facts, limits, now_ns, verdict)) {
+		detect_memory(facts, limits, verdict);
+		for (unsigned i = 0; i < facts->disk_count; i++)
+			detect_disk(facts, limits, now_ns, i, verdict);
+		detect_guest(facts, limits, now_ns, verdict);
+		detect_nics(facts, verdict);
+	}
+	detect_store(facts, verdict);
+}
