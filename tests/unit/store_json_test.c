@@ -10,7 +10,10 @@
 static const char good[] =
 	"{\"format\": 2, \"uuid\": \"01234567-89ab-4cde-8f01-23456789abcd\", \"vm\": \"g\","
 	" \"vm_uuid\": \"\", \"block_bytes\": 65536, \"state\": \"ready\","
-	" \"disks\": [{\"name\": \"vda\", \"size\": 1048576}, {\"name\": \"#block1\", \"size\": 512}],"
+	" \"disks\": [{\"name\": \"vda\", \"size\": 1048576}, {\"name\": \"#block1\", \"size\": 512,"
+	" \"from\": 4, \"grown_from\": 512}],"
+	" \"settled\": {\"generation\": 3, \"time_us\": 7, \"more\": false},"
+	" \"gone\": [{\"name\": \"vdg\", \"size\": 4096}],"
 	" \"promoted\": [{\"disk\": \"vda\", \"image\": \"/i\", \"generation\": 3, \"time_us\": 9}]}";
 
 static void what_is_written_is_read_back(void)
@@ -26,6 +29,12 @@ static void what_is_written_is_read_back(void)
 	CU_ASSERT_EQUAL(json->uuid_bytes[15], 0xcd);
 	CU_ASSERT_STRING_EQUAL(json->spec.disks[1].name, "#block1");
 	CU_ASSERT_STRING_EQUAL(json->promoted[0].image, "/i");
+	CU_ASSERT_EQUAL(json->marks[0].from, 0);
+	CU_ASSERT_EQUAL(json->marks[1].from, 4);
+	CU_ASSERT_EQUAL(json->marks[1].grown_from, 512);
+	CU_ASSERT_TRUE(json->settled.generation == 3 && json->settled.time_us == 7);
+	CU_ASSERT_EQUAL_FATAL(json->gone_count, 1);
+	CU_ASSERT_STRING_EQUAL(json->gone[0].name, "vdg");
 	text = store_json_format(json);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(text);
 	CU_ASSERT_EQUAL(store_json_parse(text, strlen(text), "x", again, &err), 0);
@@ -109,7 +118,18 @@ static void what_is_no_store_is_refused(void)
 		{"[{\"name\"", "[{\"nom\""},
 		{"\"disk\": \"vda\"", "\"disk\": \"vdz\""},
 		{"\"image\": \"/i\"", "\"image\": \"\""},
-		{"\"generation\": 3", "\"generation\": 0"},
+		{"\"generation\": 3, \"time_us\": 9", "\"generation\": 0, \"time_us\": 9"},
+		{"\"from\": 4", "\"from\": -4"},
+		{"\"from\": 4", "\"from\": \"4\""},
+		{"\"from\": 4, ", ""},
+		{"\"grown_from\": 512", "\"grown_from\": 1024"},
+		{"\"grown_from\": 512", "\"grown_from\": 100"},
+		{"\"generation\": 3, \"time_us\": 7", "\"generation\": 0, \"time_us\": 7"},
+		{"\"more\": false", "\"more\": 0"},
+		{", \"more\": false", ""},
+		{"\"vdg\"", "\"../x\""},
+		{"\"vdg\"", "\"vda\""},
+		{"\"ready\"", "\"filled\""},
 		{"{\"format\"", "[{\"format\""},
 		{"\"vm\": \"g\"", "\"vm\": \"g\", \"vm\": \"h\""},
 	};
