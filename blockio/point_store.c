@@ -221,7 +221,17 @@ void store_point_take(struct store *store, const struct point_request *request, 
 				      .done = done,
 				      .arg = arg};
 
-	job_add(&store->points, &store->points.takes, &job);
+	struct errinfo early = {0};
+
+	if (!store->info.incomplete) {
+		job_add(&store->points, &store->points.takes, &job);
+		return;
+	}
+	err_set(&early, -EAGAIN,
+		"%s: disks were added or grew, and no generation holds them yet: try again when "
+		"the guest is protected",
+		store->dir);
+	job_refuse(&store->points, &early, done, arg);
 }
 
 void store_point_delete(struct store *store, uint32_t id, point_done *done, void *arg)
