@@ -354,24 +354,5 @@ class Refused(RestoreTest):
         self.refused("cannot use nbd+unix", output=f"nbd+unix:///?socket={self.folder}/none")
 
 
-class Locks(RestoreTest):
-    def test_qemu_cannot_open_a_half_restored_image(self):
-        process = subprocess.Popen([cache.built("qheal"), "restore", "--store", self.store,
-                                    "--disk", "vda", "--output", self.out])
-        while not self.out.exists() or self.out.stat().st_size < VDA:
-            if process.poll() is not None:
-                self.skipTest("it was quicker than us")
-        process.send_signal(signal.SIGSTOP)
-        try:
-            if not pathlib.Path(f"{self.out}.qheal-restore").exists():
-                self.skipTest("it was quicker than us")
-            done = run("qemu-io", "-r", "-f", "raw", "-c", "length", self.out)
-            self.assertIn("lock", done.stdout + done.stderr)
-        finally:
-            process.send_signal(signal.SIGCONT)
-            process.wait()
-        self.assert_same(self.out)
-
-
 if __name__ == "__main__":
     unittest.main()
