@@ -14,29 +14,32 @@
 #include "ring.h"
 #include "sim_file.h"
 
-#define SIM_FILES 256 /* every store.json that is replaced was one */
-#define SIM_FDS 256
-#define SIM_NAMES 64
-#define SIM_NAME_CHANGES 128
+#define SIM_FILES 256
+#define SIM_FDS 512
+#define SIM_NAMES 256
+#define SIM_NAME_CHANGES 512
+#define SIM_NAME 32
 #define SIM_PATH 128
 #define SIM_OPS 512
+#define SIM_ROOT 0 /* the node of the directory / */
 
 enum { OP_READ, OP_WRITE, OP_WRITE_FLUSH, OP_FLUSH, OP_FALLOCATE, OP_NOW };
 
 struct sim_name {
-	char path[SIM_PATH]; /* "": free */
-	int file;	     /* -1: a directory */
+	char text[SIM_NAME]; /* "": free */
+	int dir;	     /* node of the directory it is in */
+	int node;
 };
 
-/* FROM disappears (unless ""), TO then names FILE ("": nothing does). */
+/* FROM disappears (unless ""), TO (unless "") then names NODE. */
 struct sim_name_change {
-	char from[SIM_PATH], to[SIM_PATH];
-	int file;
+	char from[SIM_NAME], to[SIM_NAME];
+	int dir, node;
 };
 
 struct sim_fd {
 	bool open, locked;
-	int file;
+	int node;
 	char path[SIM_PATH];
 };
 
@@ -49,7 +52,9 @@ struct ring {
 struct sim {
 	uint64_t random;
 	struct sim_file files[SIM_FILES];
+	bool dirs[SIM_FILES]; /* the node is a directory */
 	unsigned file_count;
+	bool clones; /* files can share blocks */
 	struct sim_name seen[SIM_NAMES], stable[SIM_NAMES];
 	struct sim_name_change changes[SIM_NAME_CHANGES];
 	unsigned change_count;
@@ -78,6 +83,9 @@ struct sim *sim_new(uint64_t seed)
 	struct sim *sim = calloc(1, sizeof(*sim));
 
 	sim->random = seed;
+	sim_file_init(&sim->files[SIM_ROOT]);
+	sim->dirs[SIM_ROOT] = true;
+	sim->file_count = SIM_ROOT + 1;
 	return sim;
 }
 
@@ -105,6 +113,11 @@ void sim_on_step(struct sim *sim, void (*step)(void *arg), void *arg)
 uint64_t sim_steps(const struct sim *sim)
 {
 	return sim->steps;
+}
+
+void sim_clones(struct sim *sim, bool possible)
+{
+	sim->clones = possible;
 }
 
 bool sim_busy(const struct sim *sim)
@@ -145,160 +158,224 @@ static bool sim_lies(const struct sim *sim, const char *path)
 
 /* --- names --- */
 
-static struct sim_name *name_find(struct sim_name *names, const char *path)
+/* Nodes are files and directories; a name is an entry of a directory.  So a
+ * directory that is renamed takes along what is in it. */
+
+static struct sim_name *name_find(struct sim_name *names, int dir, const char *text)
 {
 	for (unsigned i = 0; i < SIM_NAMES; i++)
-		if (strcmp(names[i].path, path) == 0)
+		if (names[i].text[0] && names[i].dir == dir && strcmp(names[i].text, text) == 0)
 			return &names[i];
 	return NULL;
 }
 
-static void name_set(struct sim_name *names, const char *path, int file)
+static void name_set(struct sim_name *names, int dir, const char *text, int node)
 {
-	struct sim_name *name = name_find(names, path);
+	struct sim_name *name = name_find(names, dir, text);
 
-	if (!name)
-		name = name_find(names, "");
-	assert(name && strlen(path) < SIM_PATH);
-	strcpy(name->path, path);
-	name->file = file;
+	for (unsigned i = 0; i < SIM_NAMES && !name; i++)
+		if (!names[i].text[0])
+			name = &names[i];
+	assert(name);
+	strcpy(name->text, text);
+	name->dir = dir;
+	name->node = node;
 }
 
 static void name_apply(struct sim_name *names, const struct sim_name_change *change)
 {
-	struct sim_name *from = change->from[0] ? name_find(names, change->from) : NULL;
+	struct sim_name *from =
+		change->from[0] ? name_find(names, change->dir, change->from) : NULL;
 
 	if (from)
-		from->path[0] = '\0';
+		from->text[0] = '\0';
 	if (change->to[0])
-		name_set(names, change->to, change->file);
+		name_set(names, change->dir, change->to, change->node);
 }
 
-static void name_change(struct sim *sim, const char *from, const char *to, int file)
+/* FROM becomes TO in the directory DIR; "" is none. */
+static void name_change(struct sim *sim, int dir, const char *from, const char *to, int node)
 {
 	struct sim_name_change *change = &sim->changes[sim->change_count++];
 
 	assert(sim->change_count <= SIM_NAME_CHANGES);
+	*change = (struct sim_name_change){.dir = dir, .node = node};
 	strcpy(change->from, from);
 	strcpy(change->to, to);
-	change->file = file;
 	name_apply(sim->seen, change);
 }
 
-static bool path_in(const char *path, const char *dir)
+/* The node of PATH, or -ENOENT.  PARENT and LAST, the directory and the name in it,
+ * are found even if PATH is not there; PARENT < 0: nor is the directory. */
+static int path_find(struct sim *sim, const char *path, int *parent, char *last)
 {
-	size_t length = strlen(dir);
+	int node = SIM_ROOT;
 
-	return strncmp(path, dir, length) == 0 && path[length] == '/' &&
-	       !strchr(path + length + 1, '/');
+	*parent = SIM_ROOT;
+	last[0] = '\0';
+	while (*path) {
+		const struct sim_name *name;
+		size_t length;
+
+		path += strspn(path, "/");
+		length = strcspn(path, "/");
+		if (!length)
+			break;
+		*parent = node;
+		if (node < 0)
+			return -ENOENT;
+		assert(length < SIM_NAME);
+		memcpy(last, path, length);
+		last[length] = '\0';
+		path += length;
+		name = name_find(sim->seen, node, last);
+		node = name ? name->node : -ENOENT;
+	}
+	return node;
 }
 
-static bool parent_exists(struct sim_name *names, const char *path)
+static bool node_named(const struct sim *sim, int node)
 {
-	char parent[SIM_PATH];
-	char *slash;
+	for (unsigned i = 0; i < SIM_NAMES; i++)
+		if ((sim->seen[i].text[0] && sim->seen[i].node == node) ||
+		    (sim->stable[i].text[0] && sim->stable[i].node == node))
+			return true;
+	for (unsigned i = 0; i < sim->change_count; i++)
+		if (sim->changes[i].node == node || sim->changes[i].dir == node)
+			return true;
+	for (unsigned i = 0; i < SIM_FDS; i++)
+		if (sim->fds[i].open && sim->fds[i].node == node)
+			return true;
+	return false;
+}
 
-	strcpy(parent, path);
-	slash = strrchr(parent, '/');
-	if (!slash || slash == parent)
-		return true; /* the root is always there */
-	*slash = '\0';
-	return name_find(names, parent) != NULL;
+/* A node that nothing knows any more, or a new one. */
+static int node_new(struct sim *sim, bool dir)
+{
+	int node = SIM_ROOT + 1;
+
+	while (node < (int)sim->file_count && node_named(sim, node))
+		node++;
+	assert(node < SIM_FILES);
+	if (node < (int)sim->file_count)
+		sim_file_release(&sim->files[node]);
+	else
+		sim->file_count = (unsigned)node + 1;
+	sim_file_init(&sim->files[node]);
+	sim->dirs[node] = dir;
+	return node;
 }
 
 int file_make_dir(const char *path)
 {
-	int status = sim_step(current);
+	char last[SIM_NAME];
+	int parent, node, status = sim_step(current);
 
 	if (status)
 		return status;
-	if (!parent_exists(current->seen, path))
+	node = path_find(current, path, &parent, last);
+	if (parent < 0)
 		return -ENOENT;
-	if (!name_find(current->seen, path))
-		name_change(current, "", path, -1);
+	if (node < 0)
+		name_change(current, parent, "", last, node_new(current, true));
 	return 0;
 }
 
+/* Only within a directory: nothing else is done, and nothing else is atomic here. */
 int file_rename(const char *from, const char *to)
 {
-	struct sim_name *name = name_find(current->seen, from);
-	int status = sim_step(current);
+	char last_from[SIM_NAME], last_to[SIM_NAME];
+	int parent_from, parent_to, node, status = sim_step(current);
 
 	if (status)
 		return status;
-	if (!name)
-		return -ENOENT;
-	name_change(current, from, to, name->file);
+	node = path_find(current, from, &parent_from, last_from);
+	if (node < 0)
+		return node;
+	path_find(current, to, &parent_to, last_to);
+	assert(parent_from == parent_to);
+	name_change(current, parent_from, last_from, last_to, node);
 	return 0;
 }
 
-static int name_remove(const char *path, bool dir)
+static int node_remove(const char *path, bool dir)
 {
-	struct sim_name *name = name_find(current->seen, path);
-	int status = sim_step(current);
+	char last[SIM_NAME];
+	int parent, node, status = sim_step(current);
 
 	if (status)
 		return status;
-	if (!name)
-		return -ENOENT;
-	if (dir != (name->file < 0))
+	node = path_find(current, path, &parent, last);
+	if (node < 0)
+		return node;
+	if (current->dirs[node] != dir)
 		return dir ? -ENOTDIR : -EISDIR;
-	for (unsigned i = 0; dir && i < SIM_NAMES; i++)
-		if (path_in(current->seen[i].path, path))
+	for (unsigned i = 0; i < SIM_NAMES; i++)
+		if (dir && current->seen[i].text[0] && current->seen[i].dir == node)
 			return -ENOTEMPTY;
-	name_change(current, path, "", -1);
+	name_change(current, parent, last, "", node);
 	return 0;
 }
 
 int file_remove(const char *path)
 {
-	return name_remove(path, false);
+	return node_remove(path, false);
 }
 
 int file_remove_dir(const char *path)
 {
-	return name_remove(path, true);
+	return node_remove(path, true);
 }
 
 int file_list(const char *path, int (*entry)(void *arg, const char *name), void *arg)
 {
-	int status = 0;
+	char last[SIM_NAME];
+	int parent, node = path_find(current, path, &parent, last), status = 0;
 
-	if (!name_find(current->seen, path))
-		return -ENOENT;
+	if (node < 0)
+		return node;
+	if (!current->dirs[node])
+		return -ENOTDIR;
 	for (unsigned i = 0; i < SIM_NAMES && !status; i++)
-		if (path_in(current->seen[i].path, path))
-			status = entry(arg, strrchr(current->seen[i].path, '/') + 1);
+		if (current->seen[i].text[0] && current->seen[i].dir == node) {
+			strcpy(last, current->seen[i].text);
+			status = entry(arg, last);
+		}
 	return status;
+}
+
+static void dir_flush(struct sim *sim, int node)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < sim->change_count; i++) {
+		if (sim->changes[i].dir == node)
+			name_apply(sim->stable, &sim->changes[i]);
+		else
+			sim->changes[kept++] = sim->changes[i];
+	}
+	sim->change_count = kept;
 }
 
 int file_sync_dir(const char *path)
 {
 	struct sim *sim = current;
-	int status = sim_step(sim);
-	unsigned kept = 0;
+	char last[SIM_NAME];
+	int parent, node, status = sim_step(sim);
 
 	if (status || sim_lies(sim, path))
 		return status;
-	for (unsigned i = 0; i < sim->change_count; i++) {
-		const struct sim_name_change *change = &sim->changes[i];
-		const char *name = change->to[0] ? change->to : change->from;
-
-		if (path_in(name, path) ||
-		    (path[0] == '/' && !path[1] && !strchr(name + 1, '/')))
-			name_apply(sim->stable, change);
-		else
-			sim->changes[kept++] = sim->changes[i];
-	}
-	sim->change_count = kept;
-	return 0;
+	node = path_find(sim, path, &parent, last);
+	if (node >= 0)
+		dir_flush(sim, node);
+	return node < 0 ? node : 0;
 }
 
 int file_open(const char *path, int flags)
 {
 	struct sim *sim = current;
-	struct sim_name *name = name_find(sim->seen, path);
-	int fd = 0;
+	char last[SIM_NAME];
+	int parent, node, fd = 0;
 
 	if (flags & (O_CREAT | O_TRUNC)) {
 		int status = sim_step(sim);
@@ -306,21 +383,20 @@ int file_open(const char *path, int flags)
 		if (status)
 			return status;
 	}
-	if (!name && !((flags & O_CREAT) && parent_exists(sim->seen, path)))
+	node = path_find(sim, path, &parent, last);
+	if (node < 0 && (!(flags & O_CREAT) || parent < 0))
 		return -ENOENT;
-	if (!name) {
-		assert(sim->file_count < SIM_FILES);
-		sim_file_init(&sim->files[sim->file_count]);
-		name_change(sim, "", path, (int)sim->file_count++);
-		name = name_find(sim->seen, path);
+	if (node < 0) {
+		node = node_new(sim, false);
+		name_change(sim, parent, "", last, node);
 	}
-	while (sim->fds[fd].open)
+	while (fd < SIM_FDS && sim->fds[fd].open)
 		fd++;
-	assert(fd < SIM_FDS && name->file >= 0);
-	sim->fds[fd] = (struct sim_fd){.open = true, .file = name->file};
+	assert(fd < SIM_FDS && strlen(path) < SIM_PATH);
+	sim->fds[fd] = (struct sim_fd){.open = true, .node = node};
 	strcpy(sim->fds[fd].path, path);
 	if (flags & O_TRUNC)
-		sim_file_change(&sim->files[name->file], SIM_TRUNCATE, NULL, 0, 0);
+		sim_file_change(&sim->files[node], SIM_TRUNCATE, NULL, 0, 0);
 	return fd;
 }
 
@@ -329,7 +405,7 @@ int file_open(const char *path, int flags)
 static struct sim_file *fd_file(struct sim *sim, int fd)
 {
 	assert(fd >= 0 && fd < SIM_FDS && sim->fds[fd].open);
-	return &sim->files[sim->fds[fd].file];
+	return &sim->files[sim->fds[fd].node];
 }
 
 void file_close(int fd)
@@ -356,6 +432,11 @@ static int fd_flush(struct sim *sim, int fd, int status)
 {
 	struct sim_file *file = fd_file(sim, fd);
 
+	if (sim->dirs[sim->fds[fd].node]) {
+		if (!status && !sim_lies(sim, sim->fds[fd].path))
+			dir_flush(sim, sim->fds[fd].node);
+		return status;
+	}
 	/* As Linux has it: after a failed flush the pages are clean and lost. */
 	if (status && sim_random(&sim->random) & 1)
 		sim_file_forget(file);
@@ -390,23 +471,57 @@ int file_lock(int fd)
 {
 	for (int i = 0; i < SIM_FDS; i++)
 		if (i != fd && current->fds[i].open && current->fds[i].locked &&
-		    current->fds[i].file == current->fds[fd].file)
+		    current->fds[i].node == current->fds[fd].node)
 			return -EBUSY;
 	current->fds[fd].locked = true;
 	return 0;
 }
 
-/* One machine runs one program: nobody has it for himself. */
 int file_lock_shared(int fd)
 {
+	return 0; /* one machine runs one program: nobody has it for himself */
+}
+
+/* What FROM is seen to be, as a write that is not flushed. */
+int file_clone(int to, int from, uint64_t offset, uint64_t length)
+{
+	const struct sim_file *source = fd_file(current, from);
+	uint8_t *data;
+	int status = sim_step(current);
+
+	if (status || !current->clones)
+		return status ? status : -EOPNOTSUPP;
+	length = length ? length : source->seen.size - offset;
+	data = calloc(1, length + 1);
+	length = sim_file_read(source, data, length, offset);
+	sim_file_change(fd_file(current, to), SIM_WRITE, data, offset, length);
+	free(data);
 	return 0;
+}
+
+int64_t file_data_next(int fd, uint64_t offset)
+{
+	const struct sim_image *image = &fd_file(current, fd)->seen;
+	uint64_t page = offset / SIM_PAGE;
+
+	while (page < image->count && !image->pages[page])
+		page++;
+	if (page >= image->count || offset >= image->size)
+		return -ENXIO;
+	return (int64_t)(page * SIM_PAGE > offset ? page * SIM_PAGE : offset);
+}
+
+int64_t file_clock_us(void)
+{
+	return 1 + (int64_t)current->steps;
 }
 
 int64_t file_used(const char *path)
 {
-	struct sim_name *name = name_find(current->seen, path);
+	char last[SIM_NAME];
+	int parent, node = path_find(current, path, &parent, last);
 
-	return name && name->file >= 0 ? (int64_t)current->files[name->file].seen.size : -ENOENT;
+	return node < 0 ? node : (int64_t)current->files[node].seen.size;
 }
 
 int file_room(const char *path, uint64_t *bytes)
@@ -499,6 +614,11 @@ void ring_flush(struct ring *ring, struct ring_op *op, int fd)
 	op_queue(ring, op, OP_FLUSH, fd, NULL, 0, 0);
 }
 
+void ring_sync(struct ring *ring, struct ring_op *op, int fd)
+{
+	ring_flush(ring, op, fd);
+}
+
 void ring_fallocate(struct ring *ring, struct ring_op *op, int fd, int mode, uint64_t offset,
 		    uint64_t length)
 {
@@ -586,6 +706,14 @@ int64_t ring_now_ns(void)
 
 /* --- the power cut --- */
 
+static bool dir_named(const struct sim_name *names, int node)
+{
+	for (unsigned i = 0; i < SIM_NAMES; i++)
+		if (names[i].text[0] && names[i].node == node)
+			return true;
+	return node == SIM_ROOT;
+}
+
 static void names_cut(struct sim *to, const struct sim *from, uint64_t *random)
 {
 	bool orphans = true;
@@ -599,9 +727,9 @@ static void names_cut(struct sim *to, const struct sim *from, uint64_t *random)
 		for (unsigned i = 0; i < SIM_NAMES; i++) {
 			struct sim_name *name = &to->stable[i];
 
-			if (!name->path[0] || parent_exists(to->stable, name->path))
+			if (!name->text[0] || dir_named(to->stable, name->dir))
 				continue;
-			name->path[0] = '\0';
+			name->text[0] = '\0';
 			orphans = true;
 		}
 	}
@@ -614,6 +742,9 @@ struct sim *sim_cut(const struct sim *sim, uint64_t seed)
 	uint64_t random = seed ^ UINT64_C(0x706f776572);
 
 	after->file_count = sim->file_count;
+	after->clones = sim->clones;
+	memcpy(after->dirs, sim->dirs, sizeof(after->dirs));
+	sim_file_release(&after->files[SIM_ROOT]);
 	for (unsigned i = 0; i < sim->file_count; i++)
 		sim_file_cut(&after->files[i], &sim->files[i], &random);
 	for (unsigned i = 0; sim->ring && i < sim->ring->count; i++) {
@@ -622,7 +753,7 @@ struct sim *sim_cut(const struct sim *sim, uint64_t seed)
 
 		if ((op->kind == OP_WRITE || op->kind == OP_WRITE_FLUSH ||
 		     op->kind == OP_FALLOCATE) && !op->progress)
-			sim_file_cut_change(&after->files[sim->fds[op->fd].file], &change,
+			sim_file_cut_change(&after->files[sim->fds[op->fd].node], &change,
 					    &random);
 	}
 	names_cut(after, sim, &random);

@@ -106,6 +106,7 @@ void sim_store_free(struct sim_store *s)
 	sim_use(NULL);
 	sim_free(s->sim);
 	attempts_free(s);
+	sim_points_release(s);
 	free(s->live);
 	free(s->filled);
 	free(s->committed);
@@ -344,11 +345,21 @@ static bool content_right(const struct sim_content *content)
 	return true;
 }
 
+static bool points_right(struct sim_store *s)
+{
+	const char *what;
+	uint64_t number;
+
+	return sim_points_right(s, &what, &number) || wrong(s, what, number);
+}
+
 bool sim_store_right(struct sim_store *s)
 {
 	if (store_info(s->store)->generation != s->acknowledged)
 		return wrong(s, "open at generation", store_info(s->store)->generation);
-	return content_right(s->committed) || wrong(s, "heads are wrong at", s->acknowledged);
+	if (!content_right(s->committed))
+		return wrong(s, "heads are wrong at", s->acknowledged);
+	return points_right(s);
 }
 
 /* What the store says it is must have been possible, and be in the heads. */
@@ -408,6 +419,8 @@ static void reopen(struct sim_store *after, struct sim_store *s)
 {
 	const struct sim_content *content = NULL;
 	struct sim *before = sim_use(after->sim);
+	const char *what;
+	uint64_t number;
 	int status;
 
 	/* One time in four the power goes again, during the recovery. */
@@ -421,6 +434,8 @@ static void reopen(struct sim_store *after, struct sim_store *s)
 		wrong(s, "does not open, errno", (uint64_t)-status);
 	else if (!status && !found_right(s, store_info(after->store), &content))
 		wrong(s, "found wrong at generation", store_info(after->store)->generation);
+	else if (!status && !sim_points_right(after, &what, &number))
+		wrong(s, what, number);
 	else if (!status && store_info(after->store)->state >= STORE_FILLED && after->depth == 1 &&
 		 draw(s, 8) == 0)
 		goes_on(after, s, content);

@@ -24,6 +24,26 @@ struct sim_content {
 	uint8_t disk[SIM_DISKS][SIM_DISK_BYTES_MAX];
 };
 
+#define SIM_POINTS 64
+
+enum sim_point_state {
+	SIM_POINT_MAYBE, /* being taken or deleted, or that failed: right, if it is there */
+	SIM_POINT_THERE,
+	SIM_POINT_GONE,
+};
+
+struct sim_store;
+
+struct sim_point {
+	struct sim_store *store;
+	char name[8];
+	enum sim_point_state state;
+	bool busy;
+	int status;
+	uint64_t generation;
+	struct sim_content *content;
+};
+
 enum sim_phase {
 	SIM_CREATING, /* no store, or an empty one */
 	SIM_EMPTY,    /* empty, or being filled */
@@ -48,6 +68,9 @@ struct sim_store {
 	struct sim_content *attempts[SIM_ATTEMPTS]; /* may be found as the next one */
 	unsigned attempt_count;
 
+	struct sim_point points[SIM_POINTS];
+	unsigned point_count; /* ever taken */
+
 	/* what was seen */
 	unsigned cuts_per_step;
 	unsigned depth; /* how many power cuts ago the run began */
@@ -66,6 +89,14 @@ int sim_store_fill(struct sim_store *s);
 int sim_store_generation(struct sim_store *s, unsigned puts); /* waits for the commit */
 int sim_store_settle(struct sim_store *s);
 void sim_store_abort(struct sim_store *s, unsigned puts);
+
+/* Of the last generation; of a random one.  Both go on until sim_points_wait(). */
+void sim_point_take(struct sim_store *s);
+void sim_point_delete(struct sim_store *s);
+int sim_points_wait(struct sim_store *s); /* 0, or what one of them said */
+void sim_points_release(struct sim_store *s);
+/* Those that must be there are, and each has its generation's content. */
+bool sim_points_right(const struct sim_store *s, const char **what, uint64_t *number);
 
 /* Pull the plug now, look, and count what is wrong. */
 void sim_store_cut(struct sim_store *s);

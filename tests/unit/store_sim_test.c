@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "cunit_main.h"
+#include "point.h"
 #include "sim/sim_store.h"
 
 #define GENERATIONS 30
@@ -38,6 +39,14 @@ static void step_cut(void *arg)
 		sim_store_cut(s);
 }
 
+static unsigned points_count(const struct sim_store *s)
+{
+	unsigned count;
+
+	store_points(s->store, &count);
+	return count;
+}
+
 /* Some large generations, some empty, some aborted, some settled, some not. */
 static void history_run(struct sim_store *s, unsigned generations)
 {
@@ -46,10 +55,17 @@ static void history_run(struct sim_store *s, unsigned generations)
 
 		if (kind == 0)
 			sim_store_abort(s, 5);
+		if (kind % 3 == 1)
+			sim_point_take(s);
+		if (points_count(s) > kind)
+			sim_point_delete(s);
 		CU_ASSERT_EQUAL(sim_store_generation(s, kind == 1 ? 40 : kind), 0);
+		if (kind % 2)
+			CU_ASSERT_EQUAL(sim_points_wait(s), 0);
 		if (kind > 6)
 			CU_ASSERT_EQUAL(sim_store_settle(s), 0);
 	}
+	CU_ASSERT_EQUAL(sim_points_wait(s), 0);
 	CU_ASSERT_EQUAL(sim_store_settle(s), 0);
 	CU_ASSERT_TRUE(sim_store_right(s));
 }
@@ -71,6 +87,7 @@ static void committed_generations_survive_power_cut_at_any_operation(void)
 	for (unsigned i = 0; i < 20 && (cuts < CUTS || i < setting("SIM_RUNS", 1)); i++) {
 		struct sim_store *s = store_new(seed + i, (unsigned)setting("SIM_CUTS", 1));
 
+		sim_clones(s->sim, i % 2);
 		CU_ASSERT_EQUAL_FATAL(sim_store_create(s), 0);
 		CU_ASSERT_EQUAL_FATAL(sim_store_open(s), 0);
 		CU_ASSERT_EQUAL(sim_store_fill(s), 0);
