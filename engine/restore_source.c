@@ -190,14 +190,16 @@ void restore_source_release(struct restore_source *source)
 {
 	struct errinfo ignored = {0};
 	json_t *answer = NULL;
+	char id[16];
 
 	store_close(source->store);
 	file_close(source->hold_fd);
 	/* If nobody hears it, the sidecar lets go of temporary points by itself. */
+	snprintf(id, sizeof(id), "%u", source->point ? source->point->id : 0);
 	if (source->temporary &&
 	    !ask_sidecar(source->dir,
-			 json_pack("{s:s,s:i}", "command", "point-delete", "id",
-				   (int)source->point->id),
+			 json_pack("{s:s,s:s,s:I}", "command", "point-delete", "point", id, "id",
+				   (json_int_t)source->point->id),
 			 ASK_TIMEOUT_S, &answer, &ignored))
 		json_decref(answer);
 	free(source->point);

@@ -150,6 +150,7 @@ static void change(const struct restore_fixture *t, uint64_t offset)
 static void a_new_file_is_the_image(void)
 {
 	struct restore_fixture t;
+	struct target *second = NULL;
 	uint64_t data_bytes;
 
 	setup(&t);
@@ -160,7 +161,7 @@ static void a_new_file_is_the_image(void)
 	CU_ASSERT_EQUAL(restore_progress(t.restore)->data_bytes, data_bytes);
 	CU_ASSERT_EQUAL(restore_progress(t.restore)->scanned, SIZE);
 	restore_free(t.restore);
-	CU_ASSERT_EQUAL(target_open_raw(&t.target, t.f.ring, t.path, SIZE, TARGET_NEW, &t.f.err),
+	CU_ASSERT_EQUAL(target_open_raw(&second, t.f.ring, t.path, SIZE, TARGET_NEW, &t.f.err),
 			-EEXIST);
 	teardown(&t);
 }
