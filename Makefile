@@ -26,6 +26,7 @@ endif
 
 QMP_LIBS     := $(shell $(PKG) --libs jansson)
 BLOCKIO_LIBS := $(shell $(PKG) --libs liburing libxxhash libnbd jansson)
+ENGINE_LIBS  := $(shell $(PKG) --libs inih) -lm
 CUNIT_LIBS   := -lcunit
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
@@ -67,7 +68,7 @@ $(BUILD)/qmp.pc: qmp/qmp.pc.in Makefile
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
 
 $(BUILD)/qheal: $(BUILD)/obj/engine/main.o $(BUILD)/libengine.a $(BUILD)/libqmp.a $(BUILD)/libblockio.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BLOCKIO_LIBS) $(QMP_LIBS)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BLOCKIO_LIBS) $(QMP_LIBS) $(ENGINE_LIBS)
 
 -include tests/tests.mk bench/bench.mk qmp/qmp.mk engine/engine.mk
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

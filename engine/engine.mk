@@ -10,7 +10,7 @@ TEST_LDFLAGS_engine := $(ALLOC_WRAP) -Wl,--wrap=sendmsg
 $(BUILD)/tests/engine_%_test: $(BUILD)/obj/tests/unit/engine_%_test.o $(FAKE_OBJ) $(ENGINE_SUPPORT) \
 		$(BUILD)/libengine.a $(BUILD)/libqmp.a $(BUILD)/libblockio.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) $(TEST_LDFLAGS_engine) -o $@ $^ $(BLOCKIO_LIBS) $(QMP_LIBS) $(CUNIT_LIBS)
+	$(CC) $(ALL_LDFLAGS) $(TEST_LDFLAGS_engine) -o $@ $^ $(BLOCKIO_LIBS) $(QMP_LIBS) $(ENGINE_LIBS) $(CUNIT_LIBS)
 
 # One test runs the program itself, beside which it lies.
 $(BUILD)/tests/engine_main_test: | $(BUILD)/qheal

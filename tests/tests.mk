@@ -22,7 +22,7 @@ link: $(BUILD)/libqmp.a $(BUILD)/libblockio.a
 $(BUILD)/tests/%_test: $(BUILD)/obj/tests/unit/%_test.o $(SUPPORT) $(BUILD)/libengine.a $(BUILD)/libqmp.a $(BUILD)/libblockio.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $(TEST_LDFLAGS_$*) -o $@ $< $(SUPPORT) $(or $(TEST_OBJECTS_$*),$(filter %.a,$^)) \
-		$(BLOCKIO_LIBS) $(QMP_LIBS) $(CUNIT_LIBS)
+		$(BLOCKIO_LIBS) $(QMP_LIBS) $(ENGINE_LIBS) $(CUNIT_LIBS)
 
 # Programs in which the Nth allocation fails (support/alloc_fail.h).
 TEST_LDFLAGS_pool = $(ALLOC_WRAP)
