@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * model: see model.h and docs/MODELS.md.
+ */
+#include "model.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CATCH_UP_SMALL (256u << 10) /* up to that the time is that of the calls */
+
+/* What is expected before anything was seen: bench/pivot.py and the design's table. */
+static const double figure_priors[MODEL_FIGURES] = {
+	[MODEL_DETECT] = 0.5,	[MODEL_DRAIN] = 0.5,	[MODEL_OVERLAY] = 0.5,
+	[MODEL_FREEZE] = 1.5,	[MODEL_CATCH_UP] = 3.0, [MODEL_FLUSH] = 2.0,
+	[MODEL_SWAP] = 2.0,	[MODEL_PROMOTE] = 1.5,	[MODEL_RESUME] = 0.5,
+	[MODEL_ROUND_TRIP] = 0.3, [MODEL_BOOT] = 20000, [MODEL_START] = 300,
+	[MODEL_HEAL] = 2.0,	[MODEL_RELINK] = 5.0,	[MODEL_MIGRATE] = 300,
+	[MODEL_CATCH_UP_RATE] = 8e8, [MODEL_COPY_RATE] = 1e8,
+};
+
+/* Beta(a, b) of a strategy's success: as good as A tries that went well and B
+ * that did not.  A pivot swaps what was tested; a resume only hopes. */
+static const struct {
+	double a, b;
+} success_priors[STRATEGIES] = {
+	[STRATEGY_RESUME] = {1, 1},   [STRATEGY_HEAL] = {4, 1},	   [STRATEGY_PIVOT] = {18, 2},
+	[STRATEGY_MIRROR] = {8, 2},   [STRATEGY_ROLLBACK] = {18, 2}, [STRATEGY_RESTORE] = {8, 2},
+	[STRATEGY_RESTART] = {8, 2},  [STRATEGY_RESET] = {6, 4},   [STRATEGY_FAILOVER] = {6, 4},
+	[STRATEGY_RELINK] = {4, 1},   [STRATEGY_HOLD] = {1, 0},
+};
+
+/* Gamma(a, b) of a fault's rate, b in hours: half a fault in so many hours.  Round
+ * figures: a disk fails some 1.5 % a year (Backblaze's drive statistics), the rest
+ * is guessed; what is seen soon outweighs them. */
+static const struct {
+	double a, b;
+} rate_priors[FAULT_KINDS] = {
+	[FAULT_DISK_WRITE] = {0.5, 290000}, [FAULT_DISK_READ] = {0.5, 290000},
+	[FAULT_DISK_FULL] = {0.5, 44000},   [FAULT_REPLICA] = {0.5, 290000},
+	[FAULT_QEMU_EXIT] = {0.5, 22000},   [FAULT_DISK_HANG] = {0.5, 88000},
+	[FAULT_DISK_CORRUPT] = {0.5, 440000}, [FAULT_DISK_DEGRADING] = {0.5, 88000},
+	[FAULT_QEMU_HANG] = {0.5, 88000},   [FAULT_GUEST_PANIC] = {0.5, 8800},
+	[FAULT_GUEST_WATCHDOG] = {0.5, 22000}, [FAULT_GUEST_SILENT] = {0.5, 8800},
+	[FAULT_MEMORY] = {0.5, 440000},	    [FAULT_NIC] = {0.5, 44000},
+	[FAULT_HOST] = {0.5, 44000},
+};
+
+const struct model_weights model_weights_default = {
+	.downtime_s = 1.0,
+	.lost_mib = 60.0, /* a minute of downtime is better than a MiB lost */
+	.moved_gib = 1.0,
+	.interference_s = 0.05,
+	.guest_reset = 30.0,
+};
+
+void model_empty(struct model *model)
+{
+	memset(model, 0, sizeof(*model));
+}
+
+/* --- learning --- */
+
+static double figure_max(unsigned figure)
+{
+	return figure == MODEL_CATCH_UP_RATE || figure == MODEL_COPY_RATE ? MODEL_RATE_MAX
+									  : MODEL_MS_MAX;
+}
+
+void model_observe(struct model *model, enum model_figure figure, double value)
+{
+	struct model_window *window = &model->figures[figure];
+
+	if (!isfinite(value) || value <= 0 || value > figure_max(figure))
+		return;
+	window->values[window->next] = value;
+	window->next = (window->next + 1) % MODEL_WINDOW;
+	window->count += window->count < MODEL_WINDOW;
+}
+
+void model_observe_step(struct model *model, const char *name, double ms, uint64_t bytes)
+{
+	static const struct {
+		const char *name;
+		enum model_figure figure;
+	} table[] = {
+		{"detect", MODEL_DETECT},   {"drain", MODEL_DRAIN},   {"overlay", MODEL_OVERLAY},
+		{"freeze", MODEL_FREEZE},   {"flush", MODEL_FLUSH},   {"swap", MODEL_SWAP},
+		{"promote", MODEL_PROMOTE}, {"resume", MODEL_RESUME}, {"heal", MODEL_HEAL},
+		{"boot", MODEL_BOOT},	    {"start", MODEL_START},   {"relink", MODEL_RELINK},
+	};
+	double fixed_ms;
+
+	for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		if (!strcmp(table[i].name, name))
+			model_observe(model, table[i].figure, ms);
+	}
+	if (strcmp(name, "catch-up"))
+		return;
+	if (bytes <= CATCH_UP_SMALL) {
+		model_observe(model, MODEL_CATCH_UP, ms);
+		return;
+	}
+	/* What the calls take is no matter of the bytes, but never all of the time. */
+	fixed_ms = fmin(model_median(model, MODEL_CATCH_UP), ms / 2);
+	model_observe(model, MODEL_CATCH_UP_RATE, (double)bytes / (ms - fixed_ms) * 1e3);
+}
+
+void model_observe_hours(struct model *model, double hours)
+{
+	if (!isfinite(hours) || hours <= 0)
+		return;
+	for (unsigned kind = FAULT_NONE + 1; kind < FAULT_KINDS; kind++)
+		model->rates[kind].hours += hours;
+}
+
+void model_observe_fault(struct model *model, enum fault_kind kind)
+{
+	model->rates[kind].faults += kind != FAULT_NONE;
+}
+
+void model_observe_outcome(struct model *model, const struct model_outcome *outcome)
+{
+	struct model_tries *tries = &model->tries[outcome->strategy];
+
+	if (!isfinite(outcome->predicted_ms) || !isfinite(outcome->measured_ms))
+		return;
+	model->outcomes[model->outcome_next] = *outcome;
+	model->outcome_next = (model->outcome_next + 1) % MODEL_OUTCOMES_MAX;
+	model->outcome_count += model->outcome_count < MODEL_OUTCOMES_MAX;
+	if (tries->tried == UINT32_MAX)
+		return;
+	tries->tried++;
+	tries->succeeded += outcome->succeeded;
+}
+
+/* --- asking --- */
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The mean of the two in the middle when the count is even. */
+static double median_of(double *values, unsigned count)
+{
+	qsort(values, count, sizeof(*values), compare);
+	return count ? (values[(count - 1) / 2] + values[count / 2]) / 2 : 0;
+}
+
+double model_median(const struct model *model, enum model_figure figure)
+{
+	const struct model_window *window = &model->figures[figure];
+	double values[MODEL_WINDOW + 1];
+
+	memcpy(values, window->values, window->count * sizeof(double));
+	if (window->count >= MODEL_PRIOR_FADES)
+		return median_of(values, window->count);
+	values[window->count] = figure_priors[figure];
+	return median_of(values, window->count + 1);
+}
+
+double model_probability(const struct model *model, enum fault_kind kind, double hours)
+{
+	double a = rate_priors[kind].a + model->rates[kind].faults;
+	double b = rate_priors[kind].b + model->rates[kind].hours;
+
+	if (kind == FAULT_NONE || !(hours > 0))
+		return 0;
+	return -expm1(-a * log1p(hours / b));
+}
+
+struct model_total model_probability_any(const struct model *model, double hours)
+{
+	struct model_total total = {0};
+	double log_none = 0; /* small probabilities would drown in 1 - (1 - p) */
+
+	for (unsigned kind = FAULT_NONE + 1; kind < FAULT_KINDS; kind++) {
+		double p = model_probability(model, (enum fault_kind)kind, hours);
+
+		log_none += log1p(-p);
+		total.bound += p;
+	}
+	total.probability = -expm1(log_none);
+	return total;
+}
+
+double model_success(const struct model *model, enum strategy strategy)
+{
+	const struct model_tries *tries = &model->tries[strategy];
+	double a = success_priors[strategy].a, b = success_priors[strategy].b;
+
+	return (a + tries->succeeded) / (a + b + tries->tried);
+}
+
+/* --- the steps of a strategy --- */
+
+#define FIXED(name, figure, down) {name, figure, MODEL_FIGURES, down}
+
+struct step {
+	const char *name;
+	enum model_figure figure; /* MODEL_FIGURES: no fixed part */
+	enum model_figure rate;	  /* MODEL_FIGURES: no bytes */
+	bool down;
+};
+
+static const struct step plans[STRATEGIES][MODEL_STEPS_MAX] = {
+	[STRATEGY_RESUME] = {FIXED("detect", MODEL_DETECT, true),
+			     FIXED("resume", MODEL_RESUME, true)},
+	[STRATEGY_HEAL] = {FIXED("detect", MODEL_DETECT, true), FIXED("drain", MODEL_DRAIN, true),
+			   FIXED("heal", MODEL_HEAL, true), FIXED("flush", MODEL_FLUSH, true),
+			   FIXED("resume", MODEL_RESUME, true)},
+	[STRATEGY_PIVOT] = {FIXED("detect", MODEL_DETECT, true), FIXED("drain", MODEL_DRAIN, true),
+			    FIXED("overlay", MODEL_OVERLAY, true),
+			    FIXED("freeze", MODEL_FREEZE, true),
+			    {"catch-up", MODEL_CATCH_UP, MODEL_CATCH_UP_RATE, true},
+			    FIXED("flush", MODEL_FLUSH, true), FIXED("swap", MODEL_SWAP, true),
+			    FIXED("promote", MODEL_PROMOTE, true),
+			    FIXED("resume", MODEL_RESUME, true)},
+	[STRATEGY_MIRROR] = {{"copy", MODEL_FIGURES, MODEL_COPY_RATE, false},
+			     FIXED("swap", MODEL_SWAP, true)},
+	[STRATEGY_ROLLBACK] = {FIXED("detect", MODEL_DETECT, true),
+			       FIXED("drain", MODEL_DRAIN, true),
+			       FIXED("overlay", MODEL_OVERLAY, true),
+			       FIXED("flush", MODEL_FLUSH, true), FIXED("swap", MODEL_SWAP, true),
+			       FIXED("promote", MODEL_PROMOTE, true),
+			       FIXED("resume", MODEL_RESUME, true),
+			       FIXED("boot", MODEL_BOOT, true)},
+	[STRATEGY_RESTORE] = {FIXED("detect", MODEL_DETECT, true),
+			      {"copy", MODEL_FIGURES, MODEL_COPY_RATE, true},
+			      FIXED("flush", MODEL_FLUSH, true), FIXED("swap", MODEL_SWAP, true),
+			      FIXED("resume", MODEL_RESUME, true), FIXED("boot", MODEL_BOOT, true)},
+	[STRATEGY_RESTART] = {FIXED("detect", MODEL_DETECT, true),
+			      FIXED("start", MODEL_START, true), FIXED("boot", MODEL_BOOT, true)},
+	[STRATEGY_RESET] = {FIXED("detect", MODEL_DETECT, true),
+			    FIXED("reset", MODEL_ROUND_TRIP, true), FIXED("boot", MODEL_BOOT, true)},
+	[STRATEGY_FAILOVER] = {FIXED("switch", MODEL_MIGRATE, true)},
+	[STRATEGY_RELINK] = {FIXED("relink", MODEL_RELINK, false)},
+	[STRATEGY_HOLD] = {{0}},
+};
+
+/* What a step moves: a copy the whole disk, a catch-up what is dirty. */
+static uint64_t step_bytes(const struct step *step, const struct model_work *work)
+{
+	if (step->rate == MODEL_FIGURES)
+		return 0;
+	return step->rate == MODEL_CATCH_UP_RATE ? work->dirty_bytes : work->disk_bytes;
+}
+
+void model_predict(const struct model *model, enum strategy strategy,
+		   const struct model_work *work, struct model_prediction *prediction)
+{
+	memset(prediction, 0, sizeof(*prediction));
+	for (const struct step *step = plans[strategy];
+	     prediction->count < MODEL_STEPS_MAX && step->name; step++) {
+		uint64_t bytes = step_bytes(step, work);
+		double ms = 0;
+
+		if (step->figure != MODEL_FIGURES)
+			ms = model_median(model, step->figure);
+		if (step->figure == MODEL_HEAL && work->heal_blocks > 1)
+			ms *= (double)work->heal_blocks;
+		if (bytes)
+			ms += (double)bytes / model_median(model, step->rate) * 1e3;
+		prediction->steps[prediction->count].name = step->name;
+		prediction->steps[prediction->count].down = step->down;
+		prediction->steps[prediction->count++].ms = ms;
+		prediction->work_ms += ms;
+		prediction->downtime_ms += step->down ? ms : 0;
+		prediction->moved_bytes += bytes;
+	}
+}
+
+double model_cost(const struct model_weights *weights, enum strategy strategy,
+		  const struct model_prediction *prediction, uint64_t lost_bytes)
+{
+	bool resets = strategy == STRATEGY_ROLLBACK || strategy == STRATEGY_RESTORE ||
+		      strategy == STRATEGY_RESTART || strategy == STRATEGY_RESET;
+
+	return weights->downtime_s * prediction->downtime_ms / 1e3 +
+	       weights->lost_mib * (double)lost_bytes / (1 << 20) +
+	       weights->moved_gib * (double)prediction->moved_bytes / (1 << 30) +
+	       weights->interference_s * (prediction->work_ms - prediction->downtime_ms) / 1e3 +
+	       (resets ? weights->guest_reset : 0);
+}
+
+struct model_error model_error(const struct model *model)
+{
+	double percents[MODEL_OUTCOMES_MAX];
+	struct model_error error = {0};
+
+	for (unsigned i = 0; i < model->outcome_count; i++) {
+		const struct model_outcome *outcome = &model->outcomes[i];
+		double off_ms = fabs(outcome->predicted_ms - outcome->measured_ms);
+
+		if (!outcome->succeeded || outcome->measured_ms <= 0)
+			continue;
+		percents[error.count++] = 100 * off_ms / outcome->measured_ms;
+		error.within += off_ms <= 5 || off_ms <= outcome->measured_ms / 4;
+	}
+	error.median_percent = median_of(percents, error.count);
+	return error;
+}
