@@ -83,7 +83,8 @@ static int file_extend(const char *path, uint64_t from, uint64_t to, struct erri
 {
 	int fd = file_open(path, O_RDWR);
 	int64_t size = fd < 0 ? fd : file_size(fd);
-	bool other = size >= 0 && (uint64_t)size != from && (uint64_t)size != to;
+	/* In between: it grew before, and no generation held it since. */
+	bool other = size >= 0 && ((uint64_t)size < from || (uint64_t)size > to);
 	int status = size < 0 ? (int)size : 0;
 
 	if (!status && !other)
@@ -93,7 +94,7 @@ static int file_extend(const char *path, uint64_t from, uint64_t to, struct erri
 	file_close(fd);
 	if (other)
 		return err_set(err, -EUCLEAN,
-			       "%s has %lld bytes instead of %llu or %llu: something else changed "
+			       "%s has %lld bytes instead of %llu to %llu: something else changed "
 			       "it; protect into a new store",
 			       path, (long long)size, (unsigned long long)from,
 			       (unsigned long long)to);

@@ -83,11 +83,14 @@ static int settle(struct test *t)
 
 static int test_open(struct test *t)
 {
+	struct errinfo err = {0};
 	int status;
 
 	ring_new(&t->ring, 64, NULL);
 	pool_new(&t->pool, t->ring, 12, BUFFER, BLOCK, NULL);
-	status = store_open(&t->store, t->ring, t->pool, DIR, NULL);
+	status = store_open(&t->store, t->ring, t->pool, DIR, &err);
+	if (status && t->depth == 0)
+		printf("%s\n", err.text);
 	return status;
 }
 
