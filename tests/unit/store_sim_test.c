@@ -15,7 +15,7 @@
 #include "point.h"
 #include "sim/sim_store.h"
 
-#define GENERATIONS 30
+#define GENERATIONS 15
 /* Histories go on until there were that many.  Sanitizers look for other faults, at
  * a tenth of the speed: one history is enough for them. */
 #ifdef __SANITIZE_ADDRESS__
@@ -82,9 +82,9 @@ static struct sim_store *store_new(uint64_t seed, unsigned cuts_per_step)
 static void committed_generations_survive_power_cut_at_any_operation(void)
 {
 	uint64_t seed = setting("SIM_SEED", 1);
-	uint64_t cuts = 0, steps = 0;
+	uint64_t cuts = 0, steps = 0, points = 0;
 
-	for (unsigned i = 0; i < 20 && (cuts < CUTS || i < setting("SIM_RUNS", 1)); i++) {
+	for (unsigned i = 0; i < 20 && (cuts < CUTS || i < setting("SIM_RUNS", 2)); i++) {
 		struct sim_store *s = store_new(seed + i, (unsigned)setting("SIM_CUTS", 1));
 
 		sim_clones(s->sim, i % 2);
@@ -95,14 +95,15 @@ static void committed_generations_survive_power_cut_at_any_operation(void)
 		sim_store_close(s);
 		cuts += s->cuts;
 		steps += sim_steps(s->sim);
+		points += s->point_count;
 		if (s->wrong)
 			printf("seed %llu: %llu wrong, first: %s\n", (unsigned long long)seed + i,
 			       (unsigned long long)s->wrong, s->first_wrong);
 		CU_ASSERT_EQUAL(s->wrong, 0);
 		sim_store_free(s);
 	}
-	printf(" [seed %llu: %llu steps, %llu power cuts] ", (unsigned long long)seed,
-	       (unsigned long long)steps, (unsigned long long)cuts);
+	printf(" [seed %llu: %llu steps, %llu points, %llu power cuts] ", (unsigned long long)seed,
+	       (unsigned long long)steps, (unsigned long long)points, (unsigned long long)cuts);
 	CU_ASSERT_TRUE(cuts >= CUTS);
 }
 
