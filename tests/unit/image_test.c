@@ -14,7 +14,7 @@
 #define BLOCKS 67u
 #define TAIL 1536u /* of the last block: one direct page less than none */
 #define SIZE ((uint64_t)(BLOCKS - 1) * BLOCK + TAIL)
-#define POINT_ID 7
+#define POINT_ID 7u
 
 /* --- reads that fail (ring_read is wrapped) --- */
 
