@@ -43,6 +43,8 @@ struct imagecopy_progress {
 	uint64_t scanned;   /* bytes of the disk looked at, up to its size */
 	uint64_t data_bytes; /* read and handed on */
 	uint64_t bad_bytes;
+	/* Of the block that bad() is called for, when it could be read: for reports. */
+	uint64_t bad_expected, bad_found;
 };
 
 int imagecopy_start(struct imagecopy **copy, struct image *image, struct pool *pool, unsigned disk,

@@ -142,6 +142,9 @@ static void block_bad(struct imagecopy_read *read, int status)
 	uint32_t length = block_length(read);
 	int ret = status;
 
+	copy->progress.bad_expected = read->buf->sums[read->at];
+	copy->progress.bad_found =
+	    status == -EUCLEAN ? block_sum(block_data(read), length, offset) : 0;
 	if (copy->sink->bad)
 		ret = copy->sink->bad(copy->sink, copy->disk, offset, length, status);
 	if (ret) {

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The story of a verification: the latest generation, then each point, one disk
+ * after the other, so that a spinning disk reads in order.  A bad block is noted
+ * and the reading goes on.
+ *
+ * A block whose sum says zeros is not read by imagecopy: a sum that was lost would
+ * pass for it.  So where a head or a clone has data under such a sum, that is read
+ * too and has to be zeros.
+ */
+#include "verify_run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "file.h"
+#include "image.h"
+#include "loop.h"
+#include "member.h"
+#include "progress.h"
+#include "report.h"
+#include "restore_source.h"
+#include "sum.h"
+
+/* 16 MiB: a request of 1 MiB is where every disk measured is at its full rate. */
+#define VERIFY_BUFFERS 16
+#define VERIFY_BUFFER_BYTES (1u << 20)
+#define VERIFY_BAD_MAX 1000   /* listed one by one; more are only counted */
+#define VERIFY_WINDOW 4096u   /* sums looked at in one go */
+
+struct verify {
+	const char *store;
+	bool json;
+	struct loop loop;
+	struct pool *pool;
+	struct copy_sink sink;
+	struct progress progress;
+	struct ring_op timer;
+	struct restore_source *source; /* being read */
+	const struct store_disk *disk;
+	struct image *image;
+	struct imagecopy *copy;
+	bool done;
+	uint64_t scanned, total; /* bytes of the images so far, and of all */
+	uint64_t data_bytes, bad_count, bad_bytes;
+	unsigned images, points;
+	json_t *bad;
+	int64_t begin_ns;
+	struct errinfo err;
+};
+
+/* --- what is found --- */
+
+static void sum_text(uint64_t sum, char text[17])
+{
+	snprintf(text, 17, "%016llx", (unsigned long long)sum);
+}
+
+static void bad_note(struct verify *verify, uint64_t offset, uint32_t length, int status,
+		     uint64_t expected, uint64_t found)
+{
+	uint64_t block = offset / image_block_bytes(verify->image);
+	char expected_text[17], found_text[17] = "";
+	json_t *bad;
+
+	verify->bad_count++;
+	verify->bad_bytes += length;
+	if (verify->bad_count > VERIFY_BAD_MAX)
+		return;
+	sum_text(expected, expected_text);
+	if (status == -EUCLEAN)
+		sum_text(found, found_text);
+	bad = json_pack("{s:s,s:s,s:I,s:I,s:I,s:s,s:s,s:s}", "disk", verify->disk->name, "point",
+			verify->source->name, "block", (json_int_t)block, "offset",
+			(json_int_t)offset, "length", (json_int_t)length, "expected",
+			expected_text, "found", found_text, "error",
+			status == -EUCLEAN ? "checksum" : strerror(-status));
+	json_array_append_new(verify->bad, bad);
+	if (verify->json)
+		return;
+	progress_end(&verify->progress);
+	if (status == -EUCLEAN)
+		printf("bad: disk %s of %s: block %llu (%u bytes at %llu) has the sum %s instead of "
+		       "%s\n", verify->disk->name, verify->source->name, (unsigned long long)block,
+		       length, (unsigned long long)offset, found_text, expected_text);
+	else
+		printf("bad: disk %s of %s: block %llu (%u bytes at %llu) cannot be read: %s\n",
+		       verify->disk->name, verify->source->name, (unsigned long long)block, length,
+		       (unsigned long long)offset, strerror(-status));
+}
+
+static int sink_data(struct copy_sink *sink, unsigned disk, uint64_t offset, uint32_t length,
+		     struct buf *buf, struct errinfo *err)
+{
+	struct verify *verify = member_of(sink, struct verify, sink);
+
+	pool_put(verify->pool, buf);
+	return 0;
+}
+
+static int sink_bad(struct copy_sink *sink, unsigned disk, uint64_t offset, uint32_t length,
+		    int status)
+{
+	struct verify *verify = member_of(sink, struct verify, sink);
+	const struct imagecopy_progress *progress = imagecopy_progress(verify->copy);
+
+	bad_note(verify, offset, length, status, progress->bad_expected, progress->bad_found);
+	return 0;
+}
+
+/* --- blocks that have to be zeros --- */
+
+static int zero_block_check(struct verify *verify, int fd, uint64_t block, uint8_t *data)
+{
+	uint64_t offset = block * image_block_bytes(verify->image);
+	uint64_t left = image_size(verify->image) - offset;
+	uint32_t length = image_block_bytes(verify->image);
+	int64_t found;
+
+	length = left < length ? (uint32_t)left : length;
+	found = file_read(fd, data, length, offset);
+	file_forget(fd, offset, length);
+	if (found >= 0 && (uint64_t)found < length)
+		found = -EIO;
+	if (found < 0)
+		bad_note(verify, offset, length, (int)found, SUM_ZERO, 0);
+	else if (!block_is_zero(data, length))
+		bad_note(verify, offset, length, -EUCLEAN, SUM_ZERO,
+			 block_sum(data, length, offset));
+	return 0;
+}
+
+/* Blocks FIRST to END - 1 are zeros, say their sums: what of them is no hole? */
+static int zero_run_check(struct verify *verify, int fd, uint64_t first, uint64_t end,
+			  uint8_t *data)
+{
+	uint32_t block_bytes = image_block_bytes(verify->image);
+
+	while (first < end) {
+		int64_t next = file_data_next(fd, first * block_bytes);
+
+		if (next == -ENXIO || (next >= 0 && (uint64_t)next / block_bytes >= end))
+			return 0;
+		if (next < 0)
+			return err_set(&verify->err, (int)next, "%s: cannot look for holes: %s",
+				       image_label(verify->image), strerror((int)-next));
+		if ((uint64_t)next / block_bytes > first)
+			first = (uint64_t)next / block_bytes;
+		zero_block_check(verify, fd, first++, data);
+	}
+	return 0;
+}
+
+static int zeros_scan(struct verify *verify, int fd, uint64_t *sums, uint8_t *data)
+{
+	uint64_t blocks = image_blocks(verify->image);
+	int status = 0;
+
+	for (uint64_t at = 0; at < blocks && !status; at += VERIFY_WINDOW) {
+		uint32_t count = blocks - at < VERIFY_WINDOW ? (uint32_t)(blocks - at)
+							      : VERIFY_WINDOW;
+
+		status = image_sums(verify->image, at, count, sums, &verify->err);
+		for (uint32_t i = 0; i < count && !status;) {
+			uint32_t first = i;
+
+			while (i < count && sums[i] == SUM_ZERO)
+				i++;
+			if (i > first)
+				status = zero_run_check(verify, fd, at + first, at + i, data);
+			else
+				i++;
+		}
+	}
+	return status;
+}
+
+static int zeros_check(struct verify *verify)
+{
+	const struct point_info *point = verify->source->point;
+	uint64_t *sums = malloc(VERIFY_WINDOW * sizeof(*sums));
+	uint8_t *data = malloc(image_block_bytes(verify->image));
+	char path[FILE_PATH_MAX];
+	int fd, status;
+
+	if (point)
+		point_head_path(verify->store, point->id, verify->disk->name, path, sizeof(path));
+	else
+		store_head_path(verify->store, verify->disk->name, path, sizeof(path));
+	fd = file_open(path, O_RDONLY);
+	if (fd < 0)
+		status = err_set(&verify->err, fd, "%s: %s", path, strerror(-fd));
+	else if (!sums || !data)
+		status = err_set(&verify->err, -ENOMEM, "no memory to verify %s", path);
+	else
+		status = zeros_scan(verify, fd, sums, data);
+	file_close(fd);
+	free(sums);
+	free(data);
+	return status;
+}
+
+/* --- one image --- */
+
+static void copy_done(void *arg, int status, const struct errinfo *error)
+{
+	struct verify *verify = arg;
+
+	verify->done = true;
+	if (status)
+		err_set(&verify->err, status, "%s", error->text);
+}
+
+static bool copy_event(void *arg)
+{
+	const struct verify *verify = arg;
+
+	return verify->done || verify->loop.quit;
+}
+
+static int copy_wait(struct verify *verify)
+{
+	int status = loop_until(&verify->loop, copy_event, verify, INT64_MAX);
+
+	if (!verify->done) {
+		imagecopy_cancel(verify->copy);
+		loop_until_set(&verify->loop, &verify->done, INT64_MAX);
+	}
+	return status ? status : verify->err.code;
+}
+
+static int image_check(struct verify *verify)
+{
+	bool kept = verify->source->point && verify->source->point->kind == POINT_KEPT;
+	int status;
+
+	verify->done = false;
+	status = imagecopy_start(&verify->copy, verify->image, verify->pool, 0, VERIFY_BUFFERS,
+				 &verify->sink, copy_done, verify, &verify->err);
+	if (!status)
+		status = copy_wait(verify);
+	if (verify->copy)
+		verify->data_bytes += imagecopy_progress(verify->copy)->data_bytes;
+	imagecopy_free(verify->copy);
+	verify->copy = NULL;
+	return status || kept ? status : zeros_check(verify);
+}
+
+static int source_check(struct verify *verify, struct restore_source *source)
+{
+	int status = 0;
+
+	verify->source = source;
+	for (unsigned i = 0; i < source->disk_count && !status; i++) {
+		verify->disk = &source->disks[i];
+		status = image_open(&verify->image, verify->loop.ring, verify->store,
+				    source->point, verify->disk->name, &verify->err);
+		if (!status)
+			status = image_check(verify);
+		image_close(verify->image);
+		verify->image = NULL;
+		verify->scanned += verify->disk->size;
+		verify->images += !status;
+	}
+	return status;
+}
+
+/* --- all of them --- */
+
+static int point_check(struct verify *verify, const struct point_info *point)
+{
+	struct restore_source source;
+	struct errinfo gone = {0};
+	char id[16];
+	int status;
+
+	snprintf(id, sizeof(id), "%u", point->id);
+	status = restore_source_find(&source, verify->store, id, &gone);
+	if (!status)
+		status = restore_source_open(&source, verify->loop.ring, verify->pool, &gone);
+	/* The retention deleted it since it was listed. */
+	if (status && status != -ENOENT && status != -EBUSY)
+		err_set(&verify->err, status, "%s", gone.text);
+	else if (!status && !source_check(verify, &source))
+		verify->points++;
+	restore_source_release(&source);
+	return verify->err.code;
+}
+
+static int points_check(struct verify *verify, const struct point_info *points, unsigned count)
+{
+	for (unsigned i = count; i-- > 0;)
+		if (!points[i].temporary && point_check(verify, &points[i]))
+			break;
+	return verify->err.code;
+}
+
+static void total_count(struct verify *verify, const struct restore_source *latest,
+			const struct point_info *points, unsigned count)
+{
+	for (unsigned d = 0; d < latest->disk_count; d++)
+		verify->total += latest->disks[d].size;
+	for (unsigned i = 0; i < count; i++)
+		for (unsigned d = 0; d < points[i].disk_count && !points[i].temporary; d++)
+			verify->total += points[i].disks[d].size;
+}
+
+static void progress_tick(struct ring_op *op, int result)
+{
+	struct verify *verify = member_of(op, struct verify, timer);
+	uint64_t now = verify->copy ? imagecopy_progress(verify->copy)->scanned : 0;
+
+	if (result < 0)
+		return;
+	progress_show(&verify->progress, verify->scanned + now, verify->total, ring_now_ns());
+	ring_timer(verify->loop.ring, op, ring_now_ns() + PROGRESS_PERIOD_NS);
+}
+
+static int all_check(struct verify *verify, struct restore_source *latest)
+{
+	struct point_info *points = NULL;
+	unsigned count = 0;
+	int status = points_list(verify->store, &points, &count, &verify->err);
+
+	if (status)
+		return status;
+	total_count(verify, latest, points, count);
+	verify->timer.done = progress_tick;
+	ring_timer(verify->loop.ring, &verify->timer, ring_now_ns() + PROGRESS_PERIOD_NS);
+	status = source_check(verify, latest);
+	if (!status)
+		status = points_check(verify, points, count);
+	free(points);
+	return status;
+}
+
+static int tell(struct verify *verify, uint64_t generation)
+{
+	double seconds = (double)(ring_now_ns() - verify->begin_ns) / 1e9;
+	char bytes[16];
+
+	if (verify->json) {
+		json_t *result = json_pack(
+			"{s:b,s:I,s:i,s:i,s:I,s:f,s:I,s:I,s:O}", "good", !verify->bad_count,
+			"generation", (json_int_t)generation, "points", (int)verify->points,
+			"images", (int)verify->images, "data_bytes",
+			(json_int_t)verify->data_bytes, "seconds", seconds, "bad_count",
+			(json_int_t)verify->bad_count, "bad_bytes", (json_int_t)verify->bad_bytes,
+			"bad", verify->bad);
+
+		json_dumpf(result, stdout, REPORT_JSON);
+		putchar('\n');
+		json_decref(result);
+	} else {
+		progress_bytes(bytes, (double)verify->data_bytes);
+		printf("generation %llu and %u points: %s read in %.1f s, %llu bad blocks\n",
+		       (unsigned long long)generation, verify->points, bytes, seconds,
+		       (unsigned long long)verify->bad_count);
+	}
+	return verify->bad_count != 0;
+}
+
+static int prepare(struct verify *verify, struct restore_source *latest)
+{
+	int status = restore_source_find(latest, verify->store, "latest", &verify->err);
+
+	if (!status)
+		status = loop_init(&verify->loop, &verify->err);
+	if (!status)
+		status = pool_new(&verify->pool, verify->loop.ring, VERIFY_BUFFERS,
+				  VERIFY_BUFFER_BYTES, latest->info.spec.block_bytes, &verify->err);
+	if (!status)
+		status = restore_source_open(latest, verify->loop.ring, verify->pool, &verify->err);
+	return status;
+}
+
+static void release(struct verify *verify, struct restore_source *latest)
+{
+	if (verify->loop.ring && ring_op_pending(&verify->timer)) {
+		ring_cancel(verify->loop.ring, &verify->timer);
+		while (ring_op_pending(&verify->timer) && ring_run(verify->loop.ring) >= 0)
+			;
+	}
+	restore_source_release(latest);
+	if (verify->loop.ring) {
+		pool_free(verify->pool);
+		loop_release(&verify->loop);
+	}
+	json_decref(verify->bad);
+}
+
+int verify_run(const char *store, bool json)
+{
+	struct verify verify = {.store = store, .json = json, .begin_ns = ring_now_ns(),
+				.sink = {.data = sink_data, .bad = sink_bad},
+				.bad = json_array()};
+	struct restore_source latest = {.hold_fd = -1};
+	int status = prepare(&verify, &latest);
+
+	progress_init(&verify.progress, "verify", json, ring_now_ns());
+	if (!status)
+		status = all_check(&verify, &latest);
+	progress_end(&verify.progress);
+	if (verify.loop.quit)
+		log_error("interrupted: %llu bad blocks so far",
+			  (unsigned long long)verify.bad_count);
+	else if (status)
+		log_error("%s", verify.err.text);
+	else
+		status = tell(&verify, latest.generation);
+	release(&verify, &latest);
+	return status != 0;
+}

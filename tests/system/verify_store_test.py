@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`qheal verify` and the standalone reader of a made store: good ones are good, damage is found where
+it is, whatever file it is in, and no restore gives it out as good.
+
+QHEAL_SEED repeats the random places.
+"""
+
+import json
+import os
+import pathlib
+import random
+import shutil
+import sys
+import unittest
+
+from lab import cache
+import restore_store_test
+from restore_store_test import BLOCK, VDB, run
+
+READER = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "store-read"
+
+
+
+class VerifyTest(restore_store_test.RestoreTest):
+    def verify(self, store):
+        return run(cache.built("qheal"), "verify", "--store", store, "--json")
+
+    def found(self, store):
+        """The one bad block."""
+        done = self.verify(store)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        told = json.loads(done.stdout)
+        self.assertEqual((told["good"], told["bad_count"], len(told["bad"])), (False, 1, 1))
+        return told["bad"][0]
+
+    def reader(self, store):
+        try:
+            return run(READER, store)
+        except OSError as error:
+            self.skipTest(f"no reader: {error}")
+
+    def reader_good(self, store):
+        done = self.reader(store)
+        self.assertEqual(done.stderr, "")
+        return done.returncode == 0
+
+
+class Verify(VerifyTest):
+    def test_good_store_is_good(self):
+        done = self.verify(self.store)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        told = json.loads(done.stdout)
+        self.assertEqual((told["good"], told["generation"], told["images"], told["bad"]),
+                         (True, 1, 2, []))
+        self.assertTrue(self.reader_good(self.store))
+
+    def test_bad_block_is_named_with_both_sums(self):
+        store = self.own_store()
+        self.flip(self.head("vda", store), 7 * BLOCK + 5)
+        bad = self.found(store)
+        self.assertEqual((bad["disk"], bad["point"], bad["block"], bad["offset"], bad["length"]),
+                         ("vda", "latest", 7, 7 * BLOCK, BLOCK))
+        self.assertEqual((len(bad["expected"]), len(bad["found"])), (16, 16))
+        self.assertNotEqual(bad["expected"], bad["found"])
+        self.assertFalse(self.reader_good(store))
+
+    def test_sum_that_was_lost_does_not_pass_for_zeros(self):
+        store = self.own_store()
+        with open(store / "disks" / "vda" / "sums", "r+b") as file:
+            file.seek(9 * 8)
+            file.write(bytes(8))
+        self.assertEqual(self.found(store)["block"], 9)
+        self.assertFalse(self.reader_good(store))
+
+    def test_truncated_head_is_refused_by_name(self):
+        store = self.own_store()
+        os.truncate(self.head("vdb", store), VDB - 512)
+        done = self.verify(store)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("vdb", done.stderr)
+        self.assertFalse(self.reader_good(store))
+
+    def test_no_store_and_no_option(self):
+        self.assertEqual(self.verify(self.folder / "none").returncode, 1)
+        self.assertEqual(run(cache.built("qheal"), "verify").returncode, 2)
+
+
+class BitFlips(VerifyTest):
+    """One bit anywhere: a restore is right or fails, and nothing crashes."""
+
+    def test_no_flip_is_restored_silently(self):
+        seed = int(os.environ.get("QHEAL_SEED", random.randrange(1 << 32)))
+        print(f"QHEAL_SEED={seed}", file=sys.stderr, flush=True)
+        dice = random.Random(seed)
+        for name in ("store.json", "disks/vdb/head.raw", "disks/vdb/sums", "journal/a", "journal/b"):
+            for cut in (False, False, False, True):
+                with self.subTest(file=name, cut=cut):
+                    self.harmed(name, cut, dice)
+
+    def harmed(self, name, cut, dice):
+        store = self.own_store()
+        path = store / name
+        place = dice.randrange(path.stat().st_size)
+        if cut:
+            os.truncate(path, place)
+        else:
+            self.flip(path, place)
+        verified = self.verify(store)
+        self.assertIn(verified.returncode, (0, 1), (name, place, verified.stderr))
+        done = self.restore(disk="vdb", store=store)
+        self.assertIn(done.returncode, (0, 1), (name, place, done.stderr))
+        if done.returncode == 0:
+            self.assert_same(self.out, "vdb")
+        if verified.returncode == 0:
+            self.assertEqual(done.returncode, 0, (name, place))
+        self.out.unlink(missing_ok=True)
+        shutil.rmtree(store)
+
+
+if __name__ == "__main__":
+    unittest.main()
