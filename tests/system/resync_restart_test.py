@@ -31,6 +31,8 @@ class ResyncTest(HarmTest):
         vm.console.close()
         if disks:
             vm.disks = disks
+            for index, disk in enumerate(disks):
+                disk.guest_name = f"vd{'abcdef'[index]}"  # Linux goes by the order
         for path in (vm.work / "lab.sock", vm.qmp_path):
             path.unlink(missing_ok=True)
         return vm.start()
