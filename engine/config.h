@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "bounds.h"
+#include "retention.h"
 
 enum on_loss { ON_LOSS_HOLD, ON_LOSS_ROLLBACK };
 
@@ -23,6 +24,9 @@ struct config {
 	uint32_t block_bytes;	/* of a new store */
 	enum on_loss on_loss;
 	bool drop_disks; /* replicas of disks that were not asked for may go */
+	struct retention keep;	  /* of automatic points; not set: none are taken */
+	int64_t point_every_s;	  /* from one of them to the next */
+	unsigned reserve_percent; /* of the file system, before points go */
 	bool once; /* one consistent generation, then leave */
 };
 

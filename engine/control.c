@@ -152,7 +152,7 @@ static void client_answer(struct client *client, json_t *reply)
 		client_hang_up(client);
 }
 
-static const char *const orders[] = {"point", "point-delete", "rollback"};
+static const char *const orders[] = {"point", "point-delete"};
 
 static bool is_order(const char *command)
 {
@@ -184,7 +184,7 @@ static void client_request(struct client *client)
 		client_answer(client, status_of_sidecar(sidecar));
 	else if (!is_order(command))
 		client_answer(client, json_pack("{s:s}", "error", "unknown command; there is: "
-						"status, point, point-delete, rollback"));
+						"status, point, point-delete"));
 	else if (store_info(sidecar->store)->state != STORE_READY)
 		client_answer(client, json_pack("{s:s}", "error", "there is no generation yet: the "
 						"first copy has to end before"));

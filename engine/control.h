@@ -5,9 +5,9 @@
  * nothing was done.
  *
  *   status                                        answered at once
- *   point         name?, quiesce?, temporary?     orders: what takes time, or touches
+ *   point         name?, temporary?               orders: what takes time, or touches
  *   point-delete  point (name or id)              the guest, waits for the flow of
- *   rollback      point (name or id)              control and is answered when done
+ *                                                 control and is answered when done
  *
  * The flow takes the orders one at a time, in the order they came, between two
  * cycles.  A client that went away meanwhile is forgotten; its order is not.

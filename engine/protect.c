@@ -138,7 +138,8 @@ static bool woken(void *arg)
 {
 	const struct sidecar *sidecar = arg;
 
-	return sidecar->alert || sidecar->loop.quit || sidecar->monitor.closed;
+	return sidecar->alert || sidecar->loop.quit || sidecar->monitor.closed ||
+	       (sidecar->steady && keeper_wants(sidecar));
 }
 
 /* Until DEADLINE_NS, or something is to be done. */
@@ -240,10 +241,12 @@ static void count_skipped(struct sidecar *sidecar, int64_t *due_ns, int64_t inte
 
 static int steady(struct sidecar *sidecar, struct errinfo *err)
 {
-	int64_t wait_ms = sidecar->config->interval_ms, due_ns = ring_now_ns();
+	int64_t wait_ms = sidecar->config->interval_ms, due_ns = ring_now_ns(), keeper_ns;
 	int rc = 0;
 
 	sidecar->alert = true; /* a fault that came before could not be attended to */
+	sidecar->steady = true;
+	keeper_start(sidecar);
 	while (!sidecar->loop.quit && !sidecar->monitor.closed && !rc) {
 		bool cycling = sidecar->state == SIDECAR_PROTECTED ||
 			       sidecar->state == SIDECAR_DEGRADED;
@@ -258,7 +261,12 @@ static int steady(struct sidecar *sidecar, struct errinfo *err)
 			count_skipped(sidecar, &due_ns, wait_ms * NS_PER_MS);
 			continue;
 		}
-		rest(sidecar, cycling ? due_ns : INT64_MAX);
+		if (keeper_wants(sidecar)) {
+			keeper_run(sidecar);
+			continue;
+		}
+		keeper_ns = keeper_due_ns(sidecar);
+		rest(sidecar, cycling && due_ns < keeper_ns ? due_ns : keeper_ns);
 	}
 	return sidecar->loop.quit ? 0 : rc ? rc : -ENOTCONN;
 }
@@ -315,6 +323,7 @@ static void settle_heads(struct sidecar *sidecar)
 static void leave(struct sidecar *sidecar)
 {
 	notify_stopping();
+	keeper_stop(sidecar);
 	control_stop(sidecar->control);
 	if (!sidecar->monitor.closed && sidecar->exports.dir_fd > 0)
 		exports_stop(&sidecar->exports, &sidecar->monitor);

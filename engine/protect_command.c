@@ -19,6 +19,9 @@ enum option_key {
 	OPTION_DROP_DISKS,
 	OPTION_SCRATCH,
 	OPTION_BLOCK,
+	OPTION_KEEP,
+	OPTION_POINT_EVERY,
+	OPTION_RESERVE,
 };
 
 static void set_block(struct argp_state *state, struct config *config, const char *text)
@@ -29,6 +32,14 @@ static void set_block(struct argp_state *state, struct config *config, const cha
 		argp_error(state, "--block-size is a power of two from 4 to 1024 KiB, not %lld",
 			   kib);
 	config->block_bytes = (uint32_t)kib << 10;
+}
+
+static void set_keep(struct argp_state *state, struct config *config, const char *text)
+{
+	struct errinfo err = {0};
+
+	if (retention_parse(&config->keep, text, &err))
+		argp_error(state, "--keep: %s", err.text);
 }
 
 static void add_disk(struct argp_state *state, struct config *config, const char *name)
@@ -102,6 +113,16 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPTION_BLOCK:
 		set_block(state, config, arg);
 		return 0;
+	case OPTION_KEEP:
+		set_keep(state, config, arg);
+		return 0;
+	case OPTION_POINT_EVERY:
+		config->point_every_s = command_number(state, arg, 1, 86400, "--point-every (s)");
+		return 0;
+	case OPTION_RESERVE:
+		config->reserve_percent = (unsigned)command_number(state, arg, 0, 90,
+								   "--reserve (%)");
+		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "what is \"%s\"?", arg);
 		return 0;
@@ -125,6 +146,12 @@ static const struct argp_option options[] = {
 	 "drop the replicas of disks that the guest has and that are not asked for any more", 0},
 	{"scratch", OPTION_SCRATCH, "MIB", 0,
 	 "memory a frozen point may cost at most (default 1024)", 0},
+	{"keep", OPTION_KEEP, "last=N,hourly=N,...", 0,
+	 "take points by itself and keep these: last, hourly, daily, weekly, monthly, yearly", 0},
+	{"point-every", OPTION_POINT_EVERY, "S", 0,
+	 "from one such point to the next (default 60 s)", 0},
+	{"reserve", OPTION_RESERVE, "PERCENT", 0,
+	 "below this much free space the oldest points go (default 5)", 0},
 	{"block-size", OPTION_BLOCK, "KIB", 0, "of a new store, 4 to 1024 (default 64)", 0},
 	{0},
 };
@@ -136,7 +163,8 @@ int protect_command(int argc, char **argv)
 		"Keep a hot replica of a running guest's disks and repair the guest from it when a "
 		"disk fails.", NULL, NULL, NULL};
 	struct config config = {.interval_ms = 1000, .scratch_bytes = BOUND_TMP_BYTES,
-				.block_bytes = STORE_BLOCK_BYTES_DEFAULT};
+				.block_bytes = STORE_BLOCK_BYTES_DEFAULT, .point_every_s = 60,
+				.reserve_percent = 5};
 
 	command_parse(&argp, argc, argv, &config);
 	if (!command_needs(argv[0], config.qmp, "--qmp SOCKET, QEMU's monitor") ||

@@ -33,6 +33,7 @@
 #include "fault.h"
 #include "guard.h"
 #include "guest.h"
+#include "keeper.h"
 #include "loop.h"
 #include "monitor.h"
 #include "pool.h"
@@ -64,6 +65,8 @@ struct sidecar {
 	struct pool *pool;
 	struct store *store;
 	struct control *control;
+	struct keeper keeper;
+	bool steady; /* protection was reached: the keeper is at work */
 	/* QEMU's bitmaps do not go back to the store's generation on every disk: a
 	 * recovery could not catch up. */
 	bool uncovered;

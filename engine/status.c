@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "ask.h"
 #include "command.h"
 #include "jsontext.h"
+#include "space.h"
 
 static json_t *disks_json(const struct store_spec *spec)
 {
@@ -63,6 +65,7 @@ json_t *status_of_sidecar(const struct sidecar *sidecar)
 
 	json_object_update(status, more);
 	json_decref(more);
+	json_object_set_new(status, "space", keeper_json(sidecar));
 	if (sidecar->state == SIDECAR_DEGRADED)
 		json_object_set_new(status, "degraded", json_string(sidecar->degraded_why));
 	if (sidecar->last_fault)
@@ -87,6 +90,20 @@ static void print_disks(const json_t *status)
 		       (double)number(disk, "size") / (1 << 20));
 }
 
+static void print_space(const json_t *space)
+{
+	printf("  space: heads %.1f, journal %.1f, points %.1f (%lld), promoted %.1f MiB; %.1f of "
+	       "%.1f GiB free\n", (double)number(space, "heads") / (1 << 20),
+	       (double)number(space, "journal") / (1 << 20),
+	       (double)number(space, "points") / (1 << 20), number(space, "points_count"),
+	       (double)number(space, "promoted") / (1 << 20),
+	       (double)number(space, "fs_free") / (1 << 30),
+	       (double)number(space, "fs_size") / (1 << 30));
+	if (json_text(space, "full_at")[0])
+		printf("  at the present rate of %lld bytes/s it is full at %s\n",
+		       number(space, "growth"), json_text(space, "full_at"));
+}
+
 static void print_status(const json_t *status)
 {
 	const json_t *fault = json_object_get(status, "last_fault");
@@ -109,6 +126,7 @@ static void print_status(const json_t *status)
 	} else {
 		printf("  no sidecar is running on this store\n");
 	}
+	print_space(json_object_get(status, "space"));
 	if (json_text(status, "degraded")[0])
 		printf("  behind: %s\n", json_text(status, "degraded"));
 	if (fault)
@@ -118,6 +136,23 @@ static void print_status(const json_t *status)
 		printf("  last recovery: %s, %.1f ms, now on %s\n", json_text(recovery, "strategy"),
 		       json_real_value(json_object_get(recovery, "downtime_ms")),
 		       json_text(json_object_get(recovery, "image"), "path"));
+}
+
+/* Measured here and not by the sidecar: it would wait for the disk. */
+static void add_space(json_t *status, const char *store)
+{
+	struct point_info *points = NULL;
+	struct errinfo ignored = {0};
+	unsigned count = 0;
+	json_t *space;
+
+	if (points_list(store, &points, &count, &ignored))
+		count = 0;
+	space = space_json(store, points, count);
+	json_object_set_new(space, "points_count", json_integer(count));
+	json_object_update(space, json_object_get(status, "space"));
+	json_object_set_new(status, "space", space);
+	free(points);
 }
 
 static int status_once(const char *store, bool as_json)
@@ -140,6 +175,7 @@ static int status_once(const char *store, bool as_json)
 		}
 		status = status_of_store(&info);
 	}
+	add_space(status, store);
 	if (as_json) {
 		json_dumpf(status, stdout, REPORT_JSON);
 		putchar('\n');

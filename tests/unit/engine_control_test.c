@@ -337,7 +337,7 @@ static void orders_are_answered_when_they_are_done_in_turn(void)
 	CU_ASSERT(!control_has_order(control));
 	CU_ASSERT_PTR_NULL(control_take_order(control));
 	fds[0] = order_new("{\"command\":\"point\",\"name\":\"a\"}\n");
-	fds[1] = order_new("{\"command\":\"rollback\",\"name\":\"b\"}\n");
+	fds[1] = order_new("{\"command\":\"point-delete\",\"name\":\"b\"}\n");
 	CU_ASSERT(control_has_order(control));
 	CU_ASSERT(answers()); /* meanwhile */
 	pump(1200);	      /* longer than a silent client has */
