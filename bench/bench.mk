@@ -1,18 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# make bench                      all numbers as one JSON object (some 20 minutes)
-# make bench BENCH=pivot          one of them; ROUNDS=5, SECONDS_EACH=5, QEMU=10
-# make bench RESULT=FILE          write it there as well
+# make bench                      build/qheal-bench all: the numbers, in ten minutes
+# make bench BENCH=restore        one case; SIZE=1G ROUNDS=5 QEMU=10
+# make bench RESULT=FILE          the JSON document; the table goes to stdout
 
-BENCH_ARGS = $(BENCH) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+BENCH_ARGS = $(if $(SIZE),--size $(SIZE)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	     $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH)) $(if $(RESULT),--output $(RESULT))
 
-$(BUILD)/bench/%: $(BUILD)/obj/bench/%.o
+# Programs of one file each; the rest is qheal-bench.
+BENCH_ALONE := drain mirror_peer slow qheal_bench
+BENCH_OBJ := $(filter-out $(BENCH_ALONE:%=$(BUILD)/obj/bench/%.o),$(call objects,bench))
+
+$(BUILD)/qheal-bench: $(BUILD)/obj/bench/qheal_bench.o $(BENCH_OBJ)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -ljansson -lm
+
+$(BUILD)/bench/drain: $(BUILD)/obj/bench/drain.o
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< -lnbd
 
-bench: all lab $(BUILD)/bench/drain ## the numbers, as JSON
-	@BUILD=$(abspath $(BUILD)) $(if $(filter-out all,$(QEMU)),QHEAL_QEMU=$(QEMU)) PYTHONDONTWRITEBYTECODE=1 \
-		python3 bench/run.py $(BENCH_ARGS)
+$(BUILD)/bench/mirror-peer: $(BUILD)/obj/bench/mirror_peer.o
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $<
 
-.PHONY: bench
+# Delays the program that it is preloaded into: proves that delays are found.
+$(BUILD)/bench/slow.so: bench/slow.c
+	@mkdir -p $(@D)
+	$(CC) -shared -fPIC -std=gnu11 -O2 -D_GNU_SOURCE -o $@ $<
+
+$(BUILD)/obj/tests/unit/bench_%.o: CPPFLAGS += -Ibench
+$(BUILD)/tests/bench_%_test: $(BUILD)/obj/tests/unit/bench_%_test.o $(SUPPORT) $(BENCH_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -ljansson -lm $(CUNIT_LIBS)
+
+bench-programs: all $(BUILD)/qheal-bench $(addprefix $(BUILD)/bench/,drain mirror-peer slow.so)
+
+bench: bench-programs lab ## the numbers, as JSON
+	@$(if $(filter-out all,$(QEMU)),QHEAL_QEMU=$(QEMU)) $(BUILD)/qheal-bench $(or $(BENCH),all) $(BENCH_ARGS)
+
+.PHONY: bench bench-programs

@@ -21,6 +21,7 @@ from lab import cache, vm as lab_vm  # noqa: E402
 
 MIB = 1 << 20
 GIB = 1 << 30
+SAMPLES = "--samples" in sys.argv  # figures() keeps every value
 WORK = os.environ.get("QHEAL_WORK", "/var/tmp")  # no tmpfs: its flushes cost nothing
 
 
@@ -41,6 +42,10 @@ def figures(values, digits=2):
     """Count, median and spread of a sample; None when it is empty."""
     if not values:
         return None
+    if SAMPLES:
+        return {"samples": [round(value, 6) for value in values], "count": len(values),
+                "median": statistics.median(values), "min": min(values),
+                "p90": percentile(values, 90), "p99": percentile(values, 99), "max": max(values)}
     found = {"count": len(values), "median": statistics.median(values), "min": min(values),
              "p90": percentile(values, 90), "p99": percentile(values, 99), "max": max(values)}
     return {key: round(value, digits) for key, value in found.items()}
@@ -160,13 +165,15 @@ def options(argv=None):
     parser.add_argument("names", nargs="*", help="benchmarks to run; all when none is given")
     parser.add_argument("--rounds", type=int, help="how often; each has a default of its own")
     parser.add_argument("--seconds", type=float, help="how long one sample of a rate takes")
+    parser.add_argument("--samples", action="store_true",
+                        help="keep every value, do not look at the machine: for qheal-bench")
     parser.add_argument("--output", help="write the report there as well")
     return parser.parse_args(argv)
 
 
 def report(results, path=None):
     text = json.dumps({"date": time.strftime("%Y-%m-%d", time.gmtime()), "commit": commit(),
-                       "machine": results.pop("machine"), **results}, indent=1)
+                       "machine": results.pop("machine", None), **results}, indent=1)
     print(text)
     if path:
         pathlib.Path(path).write_text(text + "\n")

@@ -10,7 +10,7 @@ ALL = ["pivot", "cycle", "lag", "impact", "firstcopy", "resync", "footprint", "f
 
 def run():
     chosen = common.options()
-    results = {"machine": common.machine()}
+    results = {} if chosen.samples else {"machine": common.machine()}
     for name in chosen.names or ALL:
         results[name] = common.run(name, importlib.import_module(name).measure, chosen)
     common.report(results, chosen.output)

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * restore: a disk of the replica back to a file, by qheal and by what people use today.
+ *
+ * The tools take turns, in a round one way and in the next the other.  For all of them:
+ * what earlier ones wrote is on the disk, the source is not in the page cache, and the
+ * time ends when the target is on stable storage (a flush by us is part of it; it costs
+ * nothing when the tool did its own).
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+#define ROUNDS 5
+#define DIFFER_STEP (UINT64_C(100) * 65536) /* one block in a hundred */
+
+struct variant {
+	const char *name;
+	unsigned percent; /* of the disk that is data */
+	bool in_place;	  /* the target is there, and differs in few blocks */
+};
+
+struct tool {
+	const char *name;
+	void (*command)(const struct bench *bench, const struct variant *variant, const char *from,
+			const char *to, const char **argv);
+	bool baseline; /* only with --baseline */
+};
+
+static const char *store_of(const char *head)
+{
+	static char store[PATH_MAX];
+
+	snprintf(store, sizeof(store), "%s", head);
+	*strstr(store, "/disks/") = '\0';
+	return store;
+}
+
+static void words(const char **argv, const char *const *list, unsigned count)
+{
+	memcpy(argv, list, count * sizeof(*argv));
+	argv[count] = NULL;
+}
+#define WORDS(argv, ...)                                                                           \
+	words(argv, (const char *const[]){__VA_ARGS__},                                            \
+	      sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+
+static void restore_with(const char *program, const struct variant *variant, const char *from,
+			 const char *to, const char **argv)
+{
+	WORDS(argv, program, "restore", "--store", store_of(from), "--disk", "vda", "--output", to,
+	      "--json", variant->in_place ? "--in-place" : NULL);
+}
+
+static void with_qheal(const struct bench *bench, const struct variant *variant, const char *from,
+		       const char *to, const char **argv)
+{
+	restore_with(bench->qheal, variant, from, to, argv);
+}
+
+static void with_baseline(const struct bench *bench, const struct variant *variant,
+			  const char *from, const char *to, const char **argv)
+{
+	restore_with(bench->baseline, variant, from, to, argv);
+}
+
+static void with_cp(const struct bench *bench, const struct variant *variant, const char *from,
+		    const char *to, const char **argv)
+{
+	WORDS(argv, "cp", "--sparse=auto", "--reflink=never", from, to);
+}
+
+static void with_dd(const struct bench *bench, const struct variant *variant, const char *from,
+		    const char *to, const char **argv)
+{
+	static char in[PATH_MAX + 4], out[PATH_MAX + 4];
+
+	snprintf(in, sizeof(in), "if=%s", from);
+	snprintf(out, sizeof(out), "of=%s", to);
+	WORDS(argv, "dd", in, out, "bs=4M", "iflag=direct", "oflag=direct", "status=none",
+	      variant->in_place	       ? "conv=notrunc,fsync"
+	      : variant->percent < 100 ? "conv=sparse,fsync"
+				       : "conv=fsync");
+}
+
+static void with_nbdcopy(const struct bench *bench, const struct variant *variant,
+			 const char *from, const char *to, const char **argv)
+{
+	WORDS(argv, "nbdcopy", "--flush", from, to);
+}
+
+static void with_qemu_img(const struct bench *bench, const struct variant *variant,
+			  const char *from, const char *to, const char **argv)
+{
+	WORDS(argv, "qemu-img", "convert", "-f", "raw", "-O", "raw", "-t", "none", "-T", "none",
+	      "-W", "-m", "16", from, to, variant->in_place ? "-n" : NULL);
+}
+
+static void with_mirror(const struct bench *bench, const struct variant *variant, const char *from,
+			const char *to, const char **argv)
+{
+	static char program[PATH_MAX + 32];
+
+	snprintf(program, sizeof(program), "%s/bench/mirror-peer", bench->build);
+	WORDS(argv, program, from, to);
+}
+
+static const struct tool tools[] = {
+    {"qheal", with_qheal, false},	{"baseline", with_baseline, true},
+    {"cp", with_cp, false},		{"dd", with_dd, false},
+    {"nbdcopy", with_nbdcopy, false},	{"qemu-img", with_qemu_img, false},
+    {"blockdev-mirror", with_mirror, false},
+};
+#define TOOLS (sizeof(tools) / sizeof(tools[0]))
+
+/* The tool is there: its program, and what it needs. */
+static bool tool_usable(struct bench *bench, const struct variant *variant, const struct tool *tool,
+			const char **argv)
+{
+	const char *missing = child_exists(argv[0]) ? NULL : argv[0];
+
+	if (!missing && tool->command == with_mirror && !child_exists("qemu-storage-daemon"))
+		missing = "qemu-storage-daemon";
+	if (missing) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "restore.%s", variant->name);
+		document_miss(&bench->document, name, tool->name,
+			      "its program is not installed (scripts/deps --bench)");
+	}
+	return !missing;
+}
+
+static void note(struct bench *bench, const struct variant *variant, const struct tool *tool,
+		 const struct child_usage *usage)
+{
+	double gb = (double)bench->size_bytes * variant->percent / 100 / 1e9;
+	bool ours = tool->command == with_qheal;
+	char name[SERIES_NAME_MAX + 1];
+	struct series *series;
+
+	snprintf(name, sizeof(name), "restore.%s.%s", variant->name, tool->name);
+	series = bench_note(bench, name, "s", SERIES_LESS, usage->wall_s);
+	series->ours = ours;
+	if (ours)
+		snprintf(series->beside, sizeof(series->beside), "restore.%s.dd", variant->name);
+	else if (tool->baseline)
+		snprintf(series->beside, sizeof(series->beside), "restore.%s.qheal", variant->name);
+	snprintf(name, sizeof(name), "restore.%s.%s.rate", variant->name, tool->name);
+	bench_note(bench, name, "mb_s", SERIES_MORE, gb * 1e3 / usage->wall_s);
+	snprintf(name, sizeof(name), "restore.%s.%s.cpu", variant->name, tool->name);
+	bench_note(bench, name, "s_gb", SERIES_LESS, usage->cpu_s / gb);
+	snprintf(name, sizeof(name), "restore.%s.%s.memory", variant->name, tool->name);
+	bench_note(bench, name, "mib", SERIES_LESS, usage->peak_mib);
+}
+
+/* The target as the variant wants to find it. */
+static int target_prepare(const struct variant *variant, const struct tool *tool, const char *from,
+			  const char *to, uint64_t size, struct errinfo *err)
+{
+	const char *argv[] = {"cp", "--sparse=auto", from, to, NULL};
+	int rc;
+
+	if (variant->in_place) {
+		rc = access(to, F_OK) ? child_run(argv, NULL, false, NULL, err) : 0;
+		return rc ? rc : file_differ(to, DIFFER_STEP, err);
+	}
+	unlink(to);
+	if (tool->command != with_mirror)
+		return 0;
+	/* The mirror needs a node of the same size. */
+	rc = child_run((const char *const[]){"touch", to, NULL}, NULL, false, NULL, err);
+	if (!rc && truncate(to, (off_t)size))
+		rc = err_set(err, -errno, "cannot make %s: %s", to, strerror(errno));
+	return rc;
+}
+
+/* What is compared has to be the same: byte by byte, once a tool and variant. */
+static int target_check(const char *from, const char *to, struct errinfo *err)
+{
+	return child_run((const char *const[]){"cmp", from, to, NULL}, NULL, false, NULL, err);
+}
+
+static int tool_round(struct bench *bench, const struct variant *variant, const struct tool *tool,
+		      const char *from, unsigned round, struct errinfo *err)
+{
+	const char *to = work_path(&bench->work, "target.raw"), *argv[CHILD_WORDS_MAX];
+	struct child_usage usage;
+	double begin;
+	int rc;
+
+	tool->command(bench, variant, from, to, argv);
+	bench_progress(bench, "restore.%s round %u: %s", variant->name, round + 1, tool->name);
+	rc = target_prepare(variant, tool, from, to, bench->size_bytes, err);
+	if (!rc)
+		rc = work_settle(&bench->work, variant->in_place ? to : NULL, err);
+	if (!rc)
+		rc = work_settle(&bench->work, from, err);
+	if (!rc)
+		rc = child_run(argv, NULL, false, &usage, err);
+	begin = child_now_s();
+	if (!rc)
+		rc = file_flush(to, err);
+	usage.wall_s += child_now_s() - begin;
+	if (!rc && round == 0)
+		rc = target_check(from, to, err);
+	if (!rc)
+		note(bench, variant, tool, &usage);
+	return rc;
+}
+
+static int limit_round(struct bench *bench, const struct variant *variant, const char *from,
+		       struct errinfo *err)
+{
+	uint64_t size = bench->size_bytes * variant->percent / 100;
+	const char *to = work_path(&bench->work, "limit.raw");
+	char name[SERIES_NAME_MAX + 1];
+	double seconds;
+	int rc;
+
+	bench_progress(bench, "restore.%s: the hardware's limit", variant->name);
+	if (!variant->in_place)
+		unlink(to);
+	rc = work_settle(&bench->work, from, err);
+	if (!rc)
+		rc = limit_seconds(&bench->work, variant->in_place ? LIMIT_READ : LIMIT_COPY,
+				   from, variant->in_place ? NULL : to, size, &seconds, err);
+	unlink(to);
+	if (rc)
+		return rc;
+	snprintf(name, sizeof(name), "restore.%s.limit", variant->name);
+	bench_note(bench, name, "s", SERIES_LESS, seconds);
+	snprintf(name, sizeof(name), "restore.%s.limit.rate", variant->name);
+	bench_note(bench, name, "mb_s", SERIES_MORE, (double)size / 1e6 / seconds);
+	return 0;
+}
+
+static int variant_run(struct bench *bench, const struct variant *variant, struct errinfo *err)
+{
+	unsigned rounds = bench->rounds ? bench->rounds : ROUNDS;
+	const char *argv[CHILD_WORDS_MAX];
+	char head[PATH_MAX];
+	bool usable[TOOLS], fio = child_exists("fio");
+	int rc = store_make(bench, variant->name, variant->percent, head, err);
+
+	for (unsigned i = 0; !rc && i < TOOLS; i++) {
+		usable[i] = !tools[i].baseline || bench->baseline;
+		if (!usable[i])
+			continue;
+		tools[i].command(bench, variant, head, "target", argv);
+		usable[i] = tool_usable(bench, variant, &tools[i], argv);
+	}
+	if (!fio)
+		document_miss(&bench->document, "restore", "fio", "not installed: no limit");
+	for (unsigned round = 0; !rc && round < rounds; round++) {
+		for (unsigned i = 0; !rc && i < TOOLS; i++) {
+			unsigned turn = round % 2 ? (unsigned)TOOLS - 1 - i : i;
+
+			if (usable[turn])
+				rc = tool_round(bench, variant, &tools[turn], head, round, err);
+		}
+		if (!rc && fio)
+			rc = limit_round(bench, variant, head, err);
+	}
+	unlink(work_path(&bench->work, "target.raw"));
+	tree_remove(work_path(&bench->work, variant->name));
+	return rc;
+}
+
+int case_restore(struct bench *bench, struct errinfo *err)
+{
+	static const struct variant variants[] = {
+	    {"full", 100, false}, {"sparse", 10, false}, {"in-place", 100, true}};
+	int rc = 0;
+
+	for (unsigned i = 0; !rc && i < sizeof(variants) / sizeof(variants[0]); i++)
+		rc = variant_run(bench, &variants[i], err);
+	return rc;
+}
