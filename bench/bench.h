@@ -21,6 +21,8 @@ struct bench {
 	double seconds;	      /* of one sample of a rate; 0: as each case thinks */
 	const char *qheal;    /* the program that is measured */
 	const char *baseline; /* another build, in turn with it; NULL: none */
+	const char *variants; /* of restore: words with commas, NULL: all */
+	const char *tools;    /* of restore, likewise; "limit" is one */
 	const char *source;   /* folder of the sources, where the lab is */
 	char build[PATH_MAX]; /* folder of the build */
 	double began_s;
@@ -43,6 +45,9 @@ struct series *bench_note(struct bench *bench, const char *name, const char *uni
 void bench_progress(struct bench *bench, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void bench_progress_end(struct bench *bench);
+
+/* WORD is one of the words in LIST, or LIST is NULL. */
+bool bench_wants(const char *list, const char *word);
 
 /* store.c: a store of one disk, vda, PERCENT of it incompressible data.  HEAD is the
  * path of its image.  Valid until bench->work is gone. */

@@ -247,8 +247,9 @@ static int variant_run(struct bench *bench, const struct variant *variant, struc
 	bool usable[TOOLS], fio = child_exists("fio");
 	int rc = store_make(bench, variant->name, variant->percent, head, err);
 
-	for (unsigned i = 0; !rc && i < TOOLS; i++) {
-		usable[i] = !tools[i].baseline || bench->baseline;
+	for (unsigned i = 0; i < TOOLS; i++) {
+		usable[i] = bench_wants(tools[i].baseline ? NULL : bench->tools, tools[i].name) &&
+			    (!tools[i].baseline || bench->baseline);
 		if (!usable[i])
 			continue;
 		tools[i].command(bench, variant, head, "target", argv);
@@ -263,7 +264,7 @@ static int variant_run(struct bench *bench, const struct variant *variant, struc
 			if (usable[turn])
 				rc = tool_round(bench, variant, &tools[turn], head, round, err);
 		}
-		if (!rc && fio)
+		if (!rc && fio && bench_wants(bench->tools, "limit"))
 			rc = limit_round(bench, variant, head, err);
 	}
 	unlink(work_path(&bench->work, "target.raw"));
@@ -277,7 +278,9 @@ int case_restore(struct bench *bench, struct errinfo *err)
 	    {"full", 100, false}, {"sparse", 10, false}, {"in-place", 100, true}};
 	int rc = 0;
 
-	for (unsigned i = 0; !rc && i < sizeof(variants) / sizeof(variants[0]); i++)
-		rc = variant_run(bench, &variants[i], err);
+	for (unsigned i = 0; !rc && i < sizeof(variants) / sizeof(variants[0]); i++) {
+		if (bench_wants(bench->variants, variants[i].name))
+			rc = variant_run(bench, &variants[i], err);
+	}
 	return rc;
 }

@@ -10,19 +10,21 @@ from lab.vm import Vm
 DIRTY_MIB = (1, 16, 64, 256)
 SIZES_GIB = (1, 64, 4096)
 ROUNDS = 3
+INTERVAL_MS = 1500
 
 
 def cycle(vm, qheal, mib):
     """MIB of new data, then the generation that brings all of it."""
     since = len(qheal.events)
     vm.order(f"burst {mib}", timeout=180)
-    qheal.wait_generations(2)
+    while sum(event["bytes"] for event in qheal.find("generation", since)) < mib * MIB:
+        qheal.wait_generations(1)
     return max(qheal.find("generation", since), key=lambda event: event["bytes"])
 
 
 def qheal_cycles(size, mib, rounds):
     """An interval longer than the burst takes, so that one cycle has most of it."""
-    with Vm(disks=[Disk(size=size)], paused=1) as vm, Sidecar(vm, interval=4000) as qheal:
+    with Vm(disks=[Disk(size=size)], paused=1) as vm, Sidecar(vm, interval=INTERVAL_MS) as qheal:
         qheal.wait("protected", timeout=120)
         found = [cycle(vm, qheal, mib) for _ in range(rounds)]
     return {"duration_ms": common.figures([event["duration_ms"] for event in found]),

@@ -59,6 +59,17 @@ struct series *bench_note(struct bench *bench, const char *name, const char *uni
 	return series;
 }
 
+bool bench_wants(const char *list, const char *word)
+{
+	size_t length = strlen(word);
+
+	for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+		if (!strncmp(at, word, length) && (!at[length] || at[length] == ','))
+			return true;
+	}
+	return !list;
+}
+
 void bench_progress(struct bench *bench, const char *format, ...)
 {
 	bool terminal = isatty(STDERR_FILENO);
@@ -85,6 +96,7 @@ void bench_progress_end(struct bench *bench)
 enum option_key {
 	OPTION_QHEAL = 0x100, OPTION_BASELINE, OPTION_SOURCE, OPTION_REQUIRE, OPTION_FILE,
 	OPTION_JUNIT, OPTION_PLOTS, OPTION_SECONDS, OPTION_FROM,
+	OPTION_TOOLS, OPTION_VARIANTS,
 };
 
 static uint64_t parse_size(struct argp_state *state, const char *text)
@@ -177,6 +189,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPTION_FROM:
 		order->from = arg;
 		return 0;
+	case OPTION_TOOLS:
+		bench->tools = arg;
+		return 0;
+	case OPTION_VARIANTS:
+		bench->variants = arg;
+		return 0;
 	case OPTION_PLOTS:
 		order->plots = arg;
 		return 0;
@@ -202,7 +220,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_option options[] = {
-    {"size", 's', "BYTES", 0, "of the disk in restore and scrub; 1G if left out", 0},
+    {"size", 's', "BYTES", 0, "of the disk in restore and scrub; 512M if left out", 0},
     {"rounds", 'r', "N", 0, "how often; each case has its own number if left out", 0},
     {"seconds", OPTION_SECONDS, "S", 0, "how long one sample of a rate takes", 0},
     {"directory", 'd', "DIR", 0, "where to work: QHEAL_WORK or /var/tmp; not a tmpfs", 0},
@@ -214,6 +232,9 @@ static const struct argp_option options[] = {
     {"junit", OPTION_JUNIT, "FILE", 0, "the thresholds as JUnit XML", 2},
     {"qheal", OPTION_QHEAL, "PROGRAM", 0, "measure this one; the one beside qheal-bench", 3},
     {"baseline", OPTION_BASELINE, "PROGRAM", 0, "in turn with this older build (restore)", 3},
+    {"variants", OPTION_VARIANTS, "WORD,...", 0, "of restore: full, sparse, in-place", 3},
+    {"tools", OPTION_TOOLS, "WORD,...", 0,
+     "of restore: qheal, cp, dd, nbdcopy, qemu-img, blockdev-mirror, limit", 3},
     {"source", OPTION_SOURCE, "DIR", 0, "folder of the sources, for cases with guests; .", 3},
     {0},
 };
@@ -364,7 +385,7 @@ int main(int argc, char **argv)
 	    "Measures qheal beside what people use today.\v"
 	    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 a threshold is not held or compare "
 	    "found something slower, 130 interrupted.", NULL, NULL, NULL};
-	static struct bench bench = {.size_bytes = UINT64_C(1) << 30, .source = "."};
+	static struct bench bench = {.size_bytes = UINT64_C(512) << 20, .source = "."};
 	static struct order order = {.bench = &bench};
 	struct errinfo err = {0};
 	int rc, told;
