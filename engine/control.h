@@ -5,7 +5,7 @@
  * nothing was done.
  *
  *   status                                        answered at once
- *   point         name?, temporary?               orders: what takes time, or touches
+ *   point         name?, temporary?, quiesce?     orders: what takes time, or touches
  *   point-delete  point (name or id)              the guest, waits for the flow of
  *                                                 control and is answered when done
  *

@@ -144,6 +144,9 @@ static void order_point(struct sidecar *sidecar, const json_t *order)
 	keeper->name_try = !name[0];
 	if (name[0])
 		rc = points_check_name(name, &err);
+	if (!rc && json_is_true(json_object_get(order, "quiesce")))
+		rc = err_set(&err, -ENOTSUP, "no point was taken: protect was started without "
+			     "--agent SOCKET, so nobody can freeze the guest's file systems");
 	/* Who reads the latest generation does not need a newer one. */
 	if (!rc && !keeper->request.temporary)
 		rc = may_capture(sidecar, &err);

@@ -19,11 +19,11 @@
 
 #define POINTS_NAMES 1000 /* of one second */
 
-enum option_key { OPTION_CREATE = COMMAND_KEY_OWN, OPTION_DELETE };
+enum option_key { OPTION_CREATE = COMMAND_KEY_OWN, OPTION_DELETE, OPTION_QUIESCE };
 
 struct arguments {
 	const char *store, *name, *delete;
-	bool create, json;
+	bool create, json, quiesce;
 };
 
 static int list_points(const struct arguments *arguments, struct errinfo *err)
@@ -149,7 +149,14 @@ static int change_points(const struct arguments *arguments, struct errinfo *err)
 	request = json_pack("{s:s,s:s*}", "command", arguments->create ? "point" : "point-delete",
 			    arguments->create ? "name" : "point",
 			    arguments->create ? arguments->name : arguments->delete);
+	if (arguments->quiesce)
+		json_object_set_new(request, "quiesce", json_true());
 	rc = ask_sidecar(arguments->store, request, ASK_LONG_TIMEOUT_S, &answer, err);
+	if (ask_nobody(rc) && arguments->quiesce) {
+		err_clear(err);
+		return err_set(err, rc, "no point was taken: --quiesce needs the sidecar that "
+			       "protects the guest, and none runs on %s", arguments->store);
+	}
 	if (ask_nobody(rc)) {
 		err_clear(err);
 		rc = do_here(arguments, &answer, err);
@@ -185,6 +192,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPTION_DELETE:
 		arguments->delete = arg;
 		return 0;
+	case OPTION_QUIESCE:
+		arguments->quiesce = true;
+		return 0;
 	case ARGP_KEY_ARG:
 		if (!arguments->create || arguments->name)
 			argp_error(state, "what is \"%s\"?", arg);
@@ -193,6 +203,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (arguments->create && arguments->delete)
 			argp_error(state, "--create or --delete, not both");
+		if (arguments->quiesce && !arguments->create)
+			argp_error(state, "--quiesce goes with --create");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -205,6 +217,8 @@ int points_command(int argc, char **argv)
 		COMMAND_OPTION_STORE,
 		COMMAND_OPTION_JSON,
 		{"create", OPTION_CREATE, NULL, 0, "take one now, named NAME or by the time", 0},
+		{"quiesce", OPTION_QUIESCE, NULL, 0,
+		 "while the guest's file systems are frozen by its agent", 0},
 		{"delete", OPTION_DELETE, "POINT", 0, "delete this one, a name or an id", 0},
 		{0},
 	};
