@@ -50,7 +50,7 @@ def together(count, seconds):
 
 def measure(chosen):
     return {"seconds": chosen.seconds or SECONDS,
-            "entries": [together(count, chosen.seconds or SECONDS) for count in COUNTS]}
+            "entries": [together(count, chosen.seconds or SECONDS) for count in (COUNTS[:1] if chosen.rounds == 1 else COUNTS)]}
 
 
 if __name__ == "__main__":
