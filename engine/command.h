@@ -43,6 +43,8 @@ bool command_needs(const char *command, const char *value, const char *what);
 
 /* The commands. */
 int check_command(int argc, char **argv);
+int incidents_command(int argc, char **argv);
+int plan_command(int argc, char **argv);
 int points_command(int argc, char **argv);
 int protect_command(int argc, char **argv);
 int restore_command(int argc, char **argv);

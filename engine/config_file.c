@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report.h"
 #include "statefile.h"
 
 #define NS_PER_S 1e9
@@ -395,4 +396,12 @@ int config_file_load(struct config_file *file, const char *path,
 	good = config_file_parse(file, text, length, errors);
 	free(text);
 	return good ? 0 : err_set(err, -EINVAL, "%s has %u errors", path, errors->count);
+}
+
+void config_file_tell(const char *path, const struct config_file_errors *errors)
+{
+	for (unsigned i = 0; i < errors->count && i < CONFIG_FILE_ERRORS_MAX; i++)
+		log_error("%s:%d: %s", path, errors->list[i].line, errors->list[i].text);
+	if (errors->count > CONFIG_FILE_ERRORS_MAX)
+		log_error("%s: and %u more", path, errors->count - CONFIG_FILE_ERRORS_MAX);
 }

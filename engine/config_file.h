@@ -53,5 +53,7 @@ void config_file_default(struct config_file *file);
 /* -EINVAL: ERRORS tell what is wrong; else why PATH cannot be read. */
 int config_file_load(struct config_file *file, const char *path,
 		     struct config_file_errors *errors, struct errinfo *err);
+/* All of them, a line each, to the log. */
+void config_file_tell(const char *path, const struct config_file_errors *errors);
 
 #endif

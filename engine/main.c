@@ -16,6 +16,8 @@ static const struct command {
 	const char *needs, *does;
 } commands[] = {
 	{"check", check_command, "--qmp SOCKET", "what can be protected"},
+	{"incidents", incidents_command, "--store DIR", "what failed, and what was done about it"},
+	{"plan", plan_command, "--store DIR", "what would be done about each fault"},
 	{"points", points_command, "--store DIR", "points in time: list, take, delete"},
 	{"protect", protect_command, "--qmp SOCKET --store DIR", "keep a replica, repair the guest"},
 	{"restore", restore_command, "--store DIR --output PATH", "disks as they were at a point in time"},
@@ -29,9 +31,9 @@ static int usage(FILE *stream)
 {
 	fputs("Usage: qheal COMMAND [OPTION...]\n\n", stream);
 	for (unsigned i = 0; i < COMMANDS; i++)
-		fprintf(stream, "  %-8s %-26s %s\n", commands[i].name, commands[i].needs,
+		fprintf(stream, "  %-9s %-26s %s\n", commands[i].name, commands[i].needs,
 			commands[i].does);
-	fputs("  version                             of qheal\n\n"
+	fputs("  version                              of qheal\n\n"
 	      "`qheal COMMAND --help` tells the options; qheal(1) the whole.\n", stream);
 	return stream == stdout ? 0 : COMMAND_USAGE;
 }

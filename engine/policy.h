@@ -43,6 +43,11 @@ struct policy_settings {
 void policy_settings_default(struct policy_settings *settings);
 uint32_t policy_sensible(enum fault_kind kind);
 
+/* What this version carries out. */
+#define POLICY_ABLE                                                                                \
+	(STRATEGY_BIT(STRATEGY_PIVOT) | STRATEGY_BIT(STRATEGY_ROLLBACK) | STRATEGY_BIT(STRATEGY_HOLD))
+#define POLICY_ABLE_ALL (STRATEGY_BIT(STRATEGIES) - 1)
+
 enum policy_source { SOURCE_UNKNOWN, SOURCE_READABLE, SOURCE_UNREADABLE };
 
 struct policy_facts {
@@ -67,6 +72,7 @@ struct policy_facts {
 	uint64_t point_loss_bytes; /* written since the newest point, or more */
 	bool spare, standby, restart_known, nic_replaceable;
 	/* this incident, and those before */
+	uint32_t able; /* STRATEGY_BIT()s that the engine can carry out */
 	uint32_t tried; /* STRATEGY_BIT()s */
 	unsigned resets; /* within the flap window */
 	unsigned history_count;

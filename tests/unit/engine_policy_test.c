@@ -34,6 +34,7 @@ static void begin(enum fault_kind kind, enum detect_cause cause)
 	facts.point_loss_bytes = 1 << 24;
 	facts.disk_bytes = UINT64_C(1) << 30;
 	facts.points = 3;
+	facts.able = POLICY_ABLE_ALL;
 }
 
 static const char *decided(void)
@@ -224,6 +225,7 @@ static void draw(void)
 	facts.points = (unsigned)rand() % 3;
 	facts.point_loss_bytes = coin() ? 0 : (uint64_t)rand();
 	facts.tried = coin() ? 0 : (uint32_t)rand() & (STRATEGY_BIT(STRATEGIES) - 1);
+	facts.able = coin() ? POLICY_ABLE_ALL : POLICY_ABLE;
 	facts.resets = (unsigned)rand() % 4;
 	facts.history_count = (unsigned)rand() % 14;
 	for (unsigned i = 0; i < facts.history_count; i++) {
@@ -253,6 +255,7 @@ static void check_choice(void)
 	CU_ASSERT_FATAL(policy_precondition(&facts, verdict.strategy) == NULL);
 	CU_ASSERT(chosen->allowed);
 	CU_ASSERT(!(chosen->loss_bytes && settings.on_loss == ON_LOSS_HOLD));
+	CU_ASSERT(facts.able & STRATEGY_BIT(verdict.strategy));
 	CU_ASSERT(hold || !(facts.tried & STRATEGY_BIT(verdict.strategy)));
 	for (unsigned i = 0; i < STRATEGY_HOLD; i++) {
 		const struct policy_candidate *other = &verdict.candidates[i];
