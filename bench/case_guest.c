@@ -1,144 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Cases with real guests.  The test lab that boots and breaks them is Python; its
- * programs print JSON in which each sample is an object with "samples".  Here they become
- * series, named by their way through that JSON: lag.loads[load=steady].lag_ms is
- * "lag.steady.lag" in ms.
+ * programs print JSON, which becomes series in lab.c.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "bench.h"
-
-/* What names the element of a list, and what is no name at all. */
-static const char *const element_keys[] = {"with", "tool", "load", "pattern", "way", "disks",
-					   "interval_ms", "mib", "count_of", "size_gib"};
-static const char *const list_names[] = {"loads", "guests", "entries", "large", "one_block"};
-static const char *const units[] = {"ms", "bytes", "s", "kib", "percent", "mb_s", "per_s"};
-
-static bool word_of(const char *word, const char *const *list, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++) {
-		if (!strcmp(word, list[i]))
-			return true;
-	}
-	return false;
-}
-#define WORD_OF(word, list) word_of(word, list, sizeof(list) / sizeof((list)[0]))
-
-static void name_append(char *name, const char *word)
-{
-	size_t at = strlen(name);
-
-	if (at && at < SERIES_NAME_MAX)
-		name[at++] = '.';
-	for (; *word && at < SERIES_NAME_MAX; word++)
-		name[at++] = isalnum((unsigned char)*word) ? *word : '-';
-	name[at] = '\0';
-}
-
-static void element_name(char *name, const json_t *element)
-{
-	for (unsigned i = 0; i < sizeof(element_keys) / sizeof(element_keys[0]); i++) {
-		const json_t *value = json_object_get(element, element_keys[i]);
-		char text[64];
-
-		if (json_is_string(value))
-			name_append(name, json_string_value(value));
-		if (json_is_integer(value)) {
-			snprintf(text, sizeof(text), "%s-%lld", element_keys[i],
-				 json_integer_value(value));
-			name_append(name, text);
-		}
-	}
-}
-
-/* "lag_ms" is "lag" in ms; without a known unit at its end it is a ratio or a count. */
-static const char *unit_split(char *key)
-{
-	for (unsigned i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-		size_t length = strlen(key), unit = strlen(units[i]);
-
-		if (length > unit + 1 && key[length - unit - 1] == '_' &&
-		    !strcmp(key + length - unit, units[i])) {
-			key[length - unit - 1] = '\0';
-			return units[i];
-		}
-	}
-	return strstr(key, "ratio") ? "ratio" : "count";
-}
-
-static enum series_better better_of(const char *name, const char *unit)
-{
-	if (!strcmp(unit, "bytes") || !strcmp(unit, "count"))
-		return SERIES_NEITHER;
-	if (!strcmp(unit, "ratio") || !strcmp(unit, "mb_s") || !strcmp(unit, "per_s"))
-		return SERIES_MORE;
-	return SERIES_LESS;
-}
-
-static void samples_take(struct bench *bench, const char *path, const json_t *list)
-{
-	char name[SERIES_NAME_MAX + 1], *last;
-	const char *unit;
-
-	snprintf(name, sizeof(name), "%s", path);
-	last = strrchr(name, '.') ? strrchr(name, '.') + 1 : name;
-	unit = unit_split(last);
-	for (size_t i = 0; i < json_array_size(list); i++) {
-		struct series *series =
-		    bench_note(bench, name, unit, better_of(name, unit),
-			       json_number_value(json_array_get(list, i)));
-
-		series->ours = !strstr(name, "blockdev-") && !strstr(name, "operator") &&
-			       series->better != SERIES_NEITHER;
-	}
-}
-
-static void tree_take(struct bench *bench, const char *path, json_t *value, unsigned depth)
-{
-	json_t *samples = json_object_get(value, "samples"), *child;
-	char name[SERIES_NAME_MAX + 1];
-	const char *key;
-
-	if (depth > 16) /* ours are five deep */
-		return;
-	if (json_is_array(samples)) {
-		samples_take(bench, path, samples);
-		return;
-	}
-	json_object_foreach(value, key, child) {
-		if (!strcmp(key, "wanted"))
-			continue;
-		snprintf(name, sizeof(name), "%s", path);
-		if (!WORD_OF(key, list_names)) {
-			/* The name keeps its underscore: it divides off the unit. */
-			snprintf(name, sizeof(name), "%.60s%s%.34s", path, path[0] ? "." : "", key);
-		}
-		if (json_is_object(child))
-			tree_take(bench, name, child, depth + 1);
-		for (size_t i = 0; i < json_array_size(child); i++) {
-			char element[SERIES_NAME_MAX + 1];
-
-			snprintf(element, sizeof(element), "%s", name);
-			element_name(element, json_array_get(child, i));
-			tree_take(bench, element, json_array_get(child, i), depth + 1);
-		}
-	}
-}
+#include "lab.h"
 
 static int report_take(struct bench *bench, const char *path, struct errinfo *err)
 {
 	json_error_t error;
 	json_t *root = json_load_file(path, 0, &error);
+	int rc;
 
 	if (!root)
 		return err_set(err, -EINVAL, "what the lab told is no JSON: %s", error.text);
-	tree_take(bench, "", root, 0);
+	rc = lab_take(&bench->document, root);
 	json_decref(root);
-	return 0;
+	return rc ? err_set(err, rc, "the lab told more samples than there is room for") : 0;
 }
 
 /* One program of the lab.  ROUNDS and SECONDS: what it takes by default. */

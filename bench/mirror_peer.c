@@ -3,9 +3,11 @@
  * mirror_peer: QEMU's own way back to a disk: blockdev-mirror FROM to TO, both raw and of
  * one size, in a qemu-storage-daemon, then cancelled when it is ready.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,6 +50,7 @@ static void daemon_become(int socket, const char *from, const char *to)
 	snprintf(target, sizeof(target),
 		 "driver=raw,node-name=to,file.driver=file,file.aio=io_uring,"
 		 "file.cache.direct=on,file.discard=unmap,file.filename=%s", to);
+	prctl(PR_SET_PDEATHSIG, SIGTERM); /* it would outlive its monitor */
 	snprintf(monitor, sizeof(monitor), "socket,id=qmp,fd=%d", socket);
 	execlp("qemu-storage-daemon", "qemu-storage-daemon", "--blockdev", source, "--blockdev",
 	       target, "--chardev", monitor, "--monitor", "chardev=qmp", (char *)NULL);

@@ -309,6 +309,8 @@ static int measure(struct order *order)
 	}
 	machine_describe(bench);
 	failed = cases_run(order);
+	if (child_interrupted())
+		document_miss(&bench->document, "all", "what follows", "interrupted");
 	work_remove(&bench->work);
 	return child_interrupted() ? EXIT_INTERRUPTED : failed;
 }
@@ -402,7 +404,9 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	rc = order.from ? 0 : measure(&order);
-	told = rc == EXIT_INTERRUPTED ? 0 : results_tell(&order);
+	told = bench.document.count || json_array_size(bench.document.missing)
+		   ? results_tell(&order)
+		   : 0;
 	document_release(&bench.document);
 	return rc ? rc : told;
 }
