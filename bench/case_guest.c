@@ -29,15 +29,16 @@ static int driver_run(struct bench *bench, const char *name, unsigned rounds, do
 {
 	char program[PATH_MAX + 16], count[24], each[24], build[PATH_MAX + 8], work[PATH_MAX];
 	const char *report = work_path(&bench->work, "report.json");
-	const char *argv[] = {"env",  build,	   work,  "PYTHONDONTWRITEBYTECODE=1",
-			      "python3", program,    name,  "--samples",
-			      "--rounds", count, "--seconds", each, NULL};
+	const char *argv[] = {"env",	  build,   work,	"PYTHONDONTWRITEBYTECODE=1",
+			      "python3",  program, name,	"--samples",
+			      "--rounds", count,   "--seconds", each,
+			      NULL};
 	int rc;
 
 	snprintf(program, sizeof(program), "%s/bench/run.py", bench->source);
 	if (access(program, R_OK))
-		return err_set(err, -ENOENT, "%s is missing: give --source, the folder of the sources",
-			       program);
+		return err_set(err, -ENOENT,
+			       "%s is missing: give --source, the folder of the sources", program);
 	snprintf(build, sizeof(build), "BUILD=%s", bench->build);
 	snprintf(work, sizeof(work), "QHEAL_WORK=%s", bench->work.path);
 	snprintf(count, sizeof(count), "%u", bench->rounds ? bench->rounds : rounds);
@@ -84,8 +85,7 @@ int case_pivot(struct bench *bench, struct errinfo *err)
 	int rc = driver_run(bench, "pivot", 12, 5, err);
 
 	headline(bench, "pivot.small.downtime", "pivot");
-	document_miss(&bench->document, "pivot", "stop, copy back, start QEMU again",
-		      "not built yet");
+	document_miss(&bench->document, "pivot", "restart from the replica", "not built yet");
 	return rc;
 }
 

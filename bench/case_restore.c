@@ -87,8 +87,8 @@ static void with_dd(const struct bench *bench, const struct variant *variant, co
 				       : "conv=fsync");
 }
 
-static void with_nbdcopy(const struct bench *bench, const struct variant *variant,
-			 const char *from, const char *to, const char **argv)
+static void with_nbdcopy(const struct bench *bench, const struct variant *variant, const char *from,
+			 const char *to, const char **argv)
 {
 	WORDS(argv, "nbdcopy", "--flush", from, to);
 }
@@ -110,9 +110,12 @@ static void with_mirror(const struct bench *bench, const struct variant *variant
 }
 
 static const struct tool tools[] = {
-    {"qheal", with_qheal, false},	{"baseline", with_baseline, true},
-    {"cp", with_cp, false},		{"dd", with_dd, false},
-    {"nbdcopy", with_nbdcopy, false},	{"qemu-img", with_qemu_img, false},
+    {"qheal", with_qheal, false},
+    {"baseline", with_baseline, true},
+    {"cp", with_cp, false},
+    {"dd", with_dd, false},
+    {"nbdcopy", with_nbdcopy, false},
+    {"qemu-img", with_qemu_img, false},
     {"blockdev-mirror", with_mirror, false},
 };
 #define TOOLS (sizeof(tools) / sizeof(tools[0]))
@@ -227,8 +230,8 @@ static int limit_round(struct bench *bench, const struct variant *variant, const
 		unlink(to);
 	rc = work_settle(&bench->work, from, err);
 	if (!rc)
-		rc = limit_seconds(&bench->work, variant->in_place ? LIMIT_READ : LIMIT_COPY,
-				   from, variant->in_place ? NULL : to, size, &seconds, err);
+		rc = limit_seconds(&bench->work, variant->in_place ? LIMIT_READ : LIMIT_COPY, from,
+				   variant->in_place ? NULL : to, size, &seconds, err);
 	unlink(to);
 	if (rc)
 		return rc;
@@ -278,6 +281,7 @@ int case_restore(struct bench *bench, struct errinfo *err)
 	    {"full", 100, false}, {"sparse", 10, false}, {"in-place", 100, true}};
 	int rc = 0;
 
+	document_miss(&bench->document, "restore", "one point of many", "not built yet");
 	for (unsigned i = 0; !rc && i < sizeof(variants) / sizeof(variants[0]); i++) {
 		if (bench_wants(bench->variants, variants[i].name))
 			rc = variant_run(bench, &variants[i], err);

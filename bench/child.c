@@ -95,8 +95,9 @@ static void last_line(int fd, char *line, size_t size)
 {
 	char text[512], *end;
 	off_t length = lseek(fd, 0, SEEK_END);
-	ssize_t got = pread(fd, text, sizeof(text) - 1,
-			    length > (off_t)sizeof(text) - 1 ? length - (off_t)sizeof(text) + 1 : 0);
+	ssize_t got =
+	    pread(fd, text, sizeof(text) - 1,
+		  length > (off_t)sizeof(text) - 1 ? length - (off_t)sizeof(text) + 1 : 0);
 
 	text[got > 0 ? got : 0] = '\0';
 	while ((end = strrchr(text, '\n')) && !end[1])
@@ -117,7 +118,8 @@ static int child_verdict(const char *const *argv, int status, int errors, struct
 	if (WIFSIGNALED(status))
 		return err_set(err, -EIO, "%s was ended by signal %d: %s", argv[0],
 			       WTERMSIG(status), line);
-	return err_set(err, -EIO, "%s ended with status %d: %s", argv[0], WEXITSTATUS(status), line);
+	return err_set(err, -EIO, "%s ended with status %d: %s", argv[0], WEXITSTATUS(status),
+		       line);
 }
 
 static int errors_file(void)

@@ -56,8 +56,8 @@ static enum verdict verdict_of(const struct stats_interval *factor)
 	return VERDICT_SAME;
 }
 
-bool judge_series(const struct document *old, const struct document *new,
-		  const struct series *ours, struct judgement *judgement)
+bool judge_series(const struct document *old, const struct document *new, const struct series *ours,
+		  struct judgement *judgement)
 {
 	static double before[STATS_SAMPLES_MAX], after[STATS_SAMPLES_MAX];
 	const struct series *was = document_find(old, ours->name);
@@ -85,7 +85,8 @@ unsigned judge_compare(const struct document *old, const struct document *new, F
 {
 	unsigned slower = 0, compared = 0;
 
-	fprintf(out, "| series | old | new | factor (99 %%) | against | |\n|---|--:|--:|--:|---|---|\n");
+	fprintf(out,
+		"| series | old | new | factor (99 %%) | against | |\n|---|--:|--:|--:|---|---|\n");
 	for (unsigned i = 0; i < new->count; i++) {
 		const struct series *series = &new->series[i];
 		struct judgement j;

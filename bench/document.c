@@ -60,13 +60,14 @@ int document_write(const struct document *document, const char *path, struct err
 {
 	json_t *root = document_json(document);
 	size_t flags = JSON_INDENT(1) | JSON_REAL_PRECISION(8);
-	int rc = strcmp(path, "-") ? json_dump_file(root, path, flags)
-				   : json_dumpf(root, stdout, flags);
+	int rc =
+	    strcmp(path, "-") ? json_dump_file(root, path, flags) : json_dumpf(root, stdout, flags);
 
 	json_decref(root);
 	if (!strcmp(path, "-"))
 		putchar('\n');
-	return rc ? err_set(err, -EIO, "cannot write %s: is there room, and may you write there?", path)
+	return rc ? err_set(err, -EIO, "cannot write %s: is there room, and may you write there?",
+			    path)
 		  : 0;
 }
 

@@ -29,13 +29,13 @@ enum verdict { VERDICT_SAME, VERDICT_SLOWER, VERDICT_FASTER, VERDICT_UNKNOWN };
 struct judgement {
 	const struct series *old, *new;
 	enum verdict verdict;
-	bool relative; /* to the tool beside it */
+	bool relative;		      /* to the tool beside it */
 	struct stats_interval factor; /* above 1 is worse */
 };
 
 /* OURS: a series of the new document. False: there is nothing to compare it with. */
-bool judge_series(const struct document *old, const struct document *new,
-		  const struct series *ours, struct judgement *judgement);
+bool judge_series(const struct document *old, const struct document *new, const struct series *ours,
+		  struct judgement *judgement);
 /* Tells all of them as a Markdown table; the number that became slower. */
 unsigned judge_compare(const struct document *old, const struct document *new, FILE *out);
 
@@ -54,8 +54,7 @@ int threshold_parse(struct threshold *threshold, const char *text, struct errinf
 /* A figure that does not exist is not held. */
 void threshold_check(struct threshold *threshold, const struct document *document);
 /* One a line, "#" begins a comment. Adds to LIST; a negative errno, or 0. */
-int thresholds_read(struct threshold *list, unsigned *count, const char *path,
-		    struct errinfo *err);
+int thresholds_read(struct threshold *list, unsigned *count, const char *path, struct errinfo *err);
 /* JUnit XML: one test case a threshold. */
 int thresholds_junit(const struct threshold *list, unsigned count, const char *path,
 		     struct errinfo *err);

@@ -9,8 +9,8 @@
 #define DEPTH_MAX 16 /* ours are five deep */
 
 /* What names the element of a list, and what is no name at all. */
-static const char *const element_keys[] = {"with", "tool", "load", "pattern", "way", "disks",
-					   "interval_ms", "mib", "count_of", "size_gib"};
+static const char *const element_keys[] = {"with",  "tool",	   "load", "pattern",  "way",
+					   "disks", "interval_ms", "mib",  "count_of", "size_gib"};
 static const char *const list_names[] = {"loads", "guests", "entries", "large", "one_block"};
 /* Longer ones first: "rate_mb_s" is not "rate_mb" in s. */
 static const char *const units[] = {"ms", "bytes", "mb_s", "per_s", "s", "kib", "percent"};
@@ -91,7 +91,8 @@ static int samples_take(struct document *document, const char *path, const json_
 	series = document_series(document, name, unit, better_of(unit));
 	if (!series)
 		return -ENOSPC;
-	series->ours = !strstr(name, "blockdev-") && series->better != SERIES_NEITHER;
+	series->ours = !strstr(name, "blockdev-") && !strstr(name, "operator") &&
+		       series->better != SERIES_NEITHER;
 	for (size_t i = 0; !rc && i < json_array_size(list); i++) {
 		const json_t *value = json_array_get(list, i);
 
@@ -111,7 +112,8 @@ static int tree_take(struct document *document, const char *path, json_t *value,
 		return -EINVAL;
 	if (json_is_array(samples))
 		return samples_take(document, path, samples);
-	json_object_foreach(value, key, child) {
+	json_object_foreach(value, key, child)
+	{
 		if (rc || !strcmp(key, "wanted"))
 			continue;
 		/* A key keeps its underscore: it divides off the unit. */

@@ -24,8 +24,8 @@ static int report_read(const char *path, double *seconds, struct errinfo *err)
 	jobs = json_object_get(root, "jobs");
 	*seconds = 0;
 	for (size_t i = 0; i < json_array_size(jobs); i++) {
-		double took = json_number_value(
-		    json_object_get(json_array_get(jobs, i), "job_runtime"));
+		double took =
+		    json_number_value(json_object_get(json_array_get(jobs, i), "job_runtime"));
 
 		if (took / 1000 > *seconds)
 			*seconds = took / 1000;
@@ -41,8 +41,9 @@ int limit_seconds(const struct work *work, enum limit_kind kind, const char *fro
 {
 	char source[PATH_MAX + 16], target[PATH_MAX + 16], bytes[40];
 	const char *report = work_path(work, "fio.json");
-	const char *argv[24] = {"fio", "--output-format=json", "--direct=1", "--ioengine=io_uring",
-				"--bs=1m", "--iodepth=16", bytes};
+	const char *argv[24] = {
+	    "fio",     "--output-format=json", "--direct=1", "--ioengine=io_uring",
+	    "--bs=1m", "--iodepth=16",	       bytes};
 	unsigned count = 7;
 	int rc;
 

@@ -42,7 +42,7 @@ static const char *file_system(const char *path)
 	static const struct {
 		unsigned long magic;
 		const char *name;
-	} known[] = {{0xef53, "ext4"}, {0x58465342, "xfs"}, {0x9123683e, "btrfs"},
+	} known[] = {{0xef53, "ext4"},	    {0x58465342, "xfs"}, {0x9123683e, "btrfs"},
 		     {0x01021994, "tmpfs"}, {0x2fc12fc1, "zfs"}, {0x794c7630, "overlay"}};
 	struct statfs info;
 
@@ -57,8 +57,8 @@ static const char *file_system(const char *path)
 
 static json_t *versions(const struct bench *bench)
 {
-	static const char *const programs[] = {"qemu-system-x86_64", "qemu-img",
-					       "qemu-storage-daemon", "nbdcopy", "fio", "cp", "dd"};
+	static const char *const programs[] = {
+	    "qemu-system-x86_64", "qemu-img", "qemu-storage-daemon", "nbdcopy", "fio", "cp", "dd"};
 	json_t *found = json_object();
 	char line[128];
 
@@ -67,8 +67,7 @@ static json_t *versions(const struct bench *bench)
 	for (unsigned i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
 		child_line((const char *const[]){programs[i], "--version", NULL}, line,
 			   sizeof(line));
-		json_object_set_new(found, programs[i],
-				    line[0] ? json_string(line) : json_null());
+		json_object_set_new(found, programs[i], line[0] ? json_string(line) : json_null());
 	}
 	return found;
 }
@@ -93,8 +92,7 @@ void machine_describe(struct bench *bench)
 	    json_pack("{s:s, s:i, s:f, s:s, s:s, s:s}", "cpu", model, "cores",
 		      (int)sysconf(_SC_NPROCESSORS_ONLN), "memory_gib",
 		      (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / (1 << 30),
-		      "kernel", kernel.release, "guest",
-		      kvm ? "kvm" : "tcg", "file_system",
+		      "kernel", kernel.release, "guest", kvm ? "kvm" : "tcg", "file_system",
 		      file_system(bench->work.path)));
 	json_object_set_new(head, "versions", versions(bench));
 	json_object_set_new(head, "options",

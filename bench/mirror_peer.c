@@ -46,10 +46,12 @@ static void daemon_become(int socket, const char *from, const char *to)
 
 	snprintf(source, sizeof(source),
 		 "driver=raw,node-name=from,read-only=on,file.driver=file,file.aio=io_uring,"
-		 "file.cache.direct=on,file.filename=%s", from);
+		 "file.cache.direct=on,file.filename=%s",
+		 from);
 	snprintf(target, sizeof(target),
 		 "driver=raw,node-name=to,file.driver=file,file.aio=io_uring,"
-		 "file.cache.direct=on,file.discard=unmap,file.filename=%s", to);
+		 "file.cache.direct=on,file.discard=unmap,file.filename=%s",
+		 to);
 	prctl(PR_SET_PDEATHSIG, SIGTERM); /* it would outlive its monitor */
 	snprintf(monitor, sizeof(monitor), "socket,id=qmp,fd=%d", socket);
 	execlp("qemu-storage-daemon", "qemu-storage-daemon", "--blockdev", source, "--blockdev",
@@ -80,7 +82,8 @@ int main(int argc, char **argv)
 	order(monitor, "{\"execute\":\"qmp_capabilities\"}", "return");
 	order(monitor,
 	      "{\"execute\":\"blockdev-mirror\",\"arguments\":{\"job-id\":\"m\",\"device\":"
-	      "\"from\",\"target\":\"to\",\"sync\":\"full\"}}", "BLOCK_JOB_READY");
+	      "\"from\",\"target\":\"to\",\"sync\":\"full\"}}",
+	      "BLOCK_JOB_READY");
 	order(monitor, "{\"execute\":\"block-job-cancel\",\"arguments\":{\"device\":\"m\"}}",
 	      "BLOCK_JOB_COMPLETED");
 	order(monitor, "{\"execute\":\"quit\"}", "return");

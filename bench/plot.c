@@ -21,8 +21,10 @@ static FILE *script_open(const char *folder, const char *name, char *path, struc
 		err_set(err, -errno, "cannot write %s: %s", path, strerror(errno));
 		return NULL;
 	}
-	fprintf(script, "set terminal svg size 800,450 font 'sans,12' background 'white'\n"
-			"set output '%s/%s.svg'\nset grid\n", folder, name);
+	fprintf(script,
+		"set terminal svg size 800,450 font 'sans,12' background 'white'\n"
+		"set output '%s/%s.svg'\nset grid\n",
+		folder, name);
 	return script;
 }
 
@@ -62,7 +64,8 @@ static int plot_distribution(const struct document *document, const char *folder
 	memcpy(ranked, series->samples, series->count * sizeof(*ranked));
 	qsort(ranked, series->count, sizeof(*ranked), ascending);
 	fputs("set xlabel 'downtime, ms'\nset ylabel 'share of the recoveries'\n"
-	      "set xrange [0:*]\nset yrange [0:1]\nset key off\n$data << END\n", script);
+	      "set xrange [0:*]\nset yrange [0:1]\nset key off\n$data << END\n",
+	      script);
 	for (unsigned i = 0; i < series->count; i++)
 		fprintf(script, "%g %g\n", ranked[i], (i + 1.0) / series->count);
 	fputs("END\nplot $data with steps linewidth 2\n", script);
@@ -86,7 +89,8 @@ static int plot_bars(const struct document *document, const char *folder, const 
 	if (!script)
 		return -EIO;
 	fputs("set ylabel 'MB/s, median and quartiles'\nset yrange [0:*]\nset boxwidth 0.6\n"
-	      "set style fill solid 0.6\n$data << END\n", script);
+	      "set style fill solid 0.6\n$data << END\n",
+	      script);
 	for (unsigned i = 0; i < document->count; i++) {
 		const struct series *series = &document->series[i];
 		const char *tool = series->name + length + 1, *end;
@@ -105,8 +109,10 @@ static int plot_bars(const struct document *document, const char *folder, const 
 	if (line && line->count)
 		fprintf(script, "limit = %g\n", stats_median(line->samples, line->count));
 	fputs("plot $data using 1:3:xtic(2) with boxes notitle, "
-	      "$data using 1:3:4:5 with yerrorbars notitle pointtype 0 linecolor 'black'", script);
-	fputs(line && line->count ? ", limit title 'fio, the hardware' linewidth 2\n" : "\n", script);
+	      "$data using 1:3:4:5 with yerrorbars notitle pointtype 0 linecolor 'black'",
+	      script);
+	fputs(line && line->count ? ", limit title 'fio, the hardware' linewidth 2\n" : "\n",
+	      script);
 	if (!bars) { /* not part of this run */
 		fclose(script);
 		return remove(path);
@@ -127,7 +133,8 @@ static int plot_time(const struct document *document, const char *folder, struct
 	if (!script)
 		return -EIO;
 	fputs("set xlabel 'generation'\nset ylabel 'lag, ms'\nset yrange [0:*]\nset key off\n"
-	      "$data << END\n", script);
+	      "$data << END\n",
+	      script);
 	for (unsigned i = 0; i < series->count; i++)
 		fprintf(script, "%u %g\n", i, series->samples[i]);
 	fputs("END\nplot $data with lines\n", script);
@@ -144,7 +151,8 @@ static int plot_size(const struct document *document, const char *folder, struct
 	if (!script)
 		return -EIO;
 	fputs("set xlabel 'size of the disk, GiB'\nset ylabel 'cycle with 1 MiB of new data, ms'\n"
-	      "set logscale x 2\nset yrange [0:*]\nset key off\n$data << END\n", script);
+	      "set logscale x 2\nset yrange [0:*]\nset key off\n$data << END\n",
+	      script);
 	for (unsigned i = 0; i < document->count; i++) {
 		const struct series *series = &document->series[i];
 		unsigned gib;

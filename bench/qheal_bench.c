@@ -30,7 +30,7 @@ static const struct bench_case {
 	int (*run)(struct bench *bench, struct errinfo *err);
 	bool guests;
 } cases[] = {
-    {"restore", case_restore, false}, {"scrub", case_scrub, false}, {"delta", case_delta, true},
+    {"restore", case_restore, false}, {"scrub", case_scrub, false},  {"delta", case_delta, true},
     {"pivot", case_pivot, true},      {"impact", case_impact, true}, {"scale", case_scale, true},
 };
 #define CASES (sizeof(cases) / sizeof(cases[0]))
@@ -75,8 +75,7 @@ void bench_progress(struct bench *bench, const char *format, ...)
 	bool terminal = isatty(STDERR_FILENO);
 	va_list args;
 
-	fprintf(stderr, "%s[%4.0f s] ", terminal ? "\r\033[K" : "",
-		child_now_s() - bench->began_s);
+	fprintf(stderr, "%s[%4.0f s] ", terminal ? "\r\033[K" : "", child_now_s() - bench->began_s);
 	va_start(args, format);
 	vfprintf(stderr, format, args);
 	va_end(args);
@@ -94,9 +93,17 @@ void bench_progress_end(struct bench *bench)
 /* --- options --- */
 
 enum option_key {
-	OPTION_QHEAL = 0x100, OPTION_BASELINE, OPTION_SOURCE, OPTION_REQUIRE, OPTION_FILE,
-	OPTION_JUNIT, OPTION_PLOTS, OPTION_SECONDS, OPTION_FROM,
-	OPTION_TOOLS, OPTION_VARIANTS,
+	OPTION_QHEAL = 0x100,
+	OPTION_BASELINE,
+	OPTION_SOURCE,
+	OPTION_REQUIRE,
+	OPTION_FILE,
+	OPTION_JUNIT,
+	OPTION_PLOTS,
+	OPTION_SECONDS,
+	OPTION_FROM,
+	OPTION_TOOLS,
+	OPTION_VARIANTS,
 };
 
 static uint64_t parse_size(struct argp_state *state, const char *text)
@@ -352,7 +359,8 @@ static int results_tell(struct order *order)
 	if (!rc && order->junit) {
 		for (unsigned i = 0; i < order->threshold_count; i++)
 			threshold_check(&order->thresholds[i], document);
-		rc = thresholds_junit(order->thresholds, order->threshold_count, order->junit, &err);
+		rc =
+		    thresholds_junit(order->thresholds, order->threshold_count, order->junit, &err);
 	}
 	if (rc)
 		fprintf(stderr, "qheal-bench: %s\n", err.text);
@@ -383,10 +391,15 @@ static int compare(const struct order *order)
 int main(int argc, char **argv)
 {
 	static const struct argp argp = {
-	    options, parse_option, "restore|scrub|delta|pivot|impact|scale|all...\ncompare OLD NEW",
+	    options,
+	    parse_option,
+	    "restore|scrub|delta|pivot|impact|scale|all...\ncompare OLD NEW",
 	    "Measures qheal beside what people use today.\v"
 	    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 a threshold is not held or compare "
-	    "found something slower, 130 interrupted.", NULL, NULL, NULL};
+	    "found something slower, 130 interrupted.",
+	    NULL,
+	    NULL,
+	    NULL};
 	static struct bench bench = {.size_bytes = UINT64_C(512) << 20, .source = "."};
 	static struct order order = {.bench = &bench};
 	struct errinfo err = {0};

@@ -48,8 +48,7 @@ struct series *document_series(struct document *document, const char *name, cons
 			       enum series_better better);
 struct series *document_find(const struct document *document, const char *name);
 int series_add(struct series *series, double value); /* -ENOSPC: STATS_SAMPLES_MAX */
-void document_miss(struct document *document, const char *name, const char *what,
-		   const char *why);
+void document_miss(struct document *document, const char *name, const char *what, const char *why);
 
 /* The figure NAME.STATISTIC_UNIT: 0, or -ENOENT. */
 int document_figure(const struct document *document, const char *name, double *value);

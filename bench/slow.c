@@ -21,8 +21,8 @@ __attribute__((destructor)) static void end(void)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	delay = percent / 100 * ((double)(now.tv_sec - began.tv_sec) +
-				 (double)(now.tv_nsec - began.tv_nsec) / 1e9);
+	delay = percent / 100 *
+		((double)(now.tv_sec - began.tv_sec) + (double)(now.tv_nsec - began.tv_nsec) / 1e9);
 	now.tv_sec = (time_t)delay;
 	now.tv_nsec = (long)((delay - (double)now.tv_sec) * 1e9);
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &now, NULL);

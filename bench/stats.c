@@ -81,7 +81,8 @@ double stats_quantile(const double *values, unsigned count, double part)
 
 double stats_percentile(const double *values, unsigned count, double percent)
 {
-	double *ranked = sorted(values, count), found = percentile_of_sorted(ranked, count, percent);
+	double *ranked = sorted(values, count),
+	       found = percentile_of_sorted(ranked, count, percent);
 
 	free(ranked);
 	return found;

@@ -12,8 +12,8 @@
 
 struct stats_figures {
 	unsigned count;
-	double median, q1, q3; /* quartiles of Hyndman and Fan's type 7 */
-	double mad;	       /* median absolute deviation, not scaled */
+	double median, q1, q3;	   /* quartiles of Hyndman and Fan's type 7 */
+	double mad;		   /* median absolute deviation, not scaled */
 	double min, max, p90, p99; /* nearest rank */
 };
 

@@ -41,8 +41,8 @@ void threshold_check(struct threshold *threshold, const struct document *documen
 	if (!threshold->known)
 		return;
 	threshold->found = found;
-	threshold->held = threshold->sign[0] == '<' ? found < threshold->bound
-						    : found > threshold->bound;
+	threshold->held =
+	    threshold->sign[0] == '<' ? found < threshold->bound : found > threshold->bound;
 	if (threshold->sign[1] == '=' && found == threshold->bound)
 		threshold->held = true;
 }

@@ -24,7 +24,8 @@ int work_make(struct work *work, const char *base, uint64_t need_bytes, struct e
 		return err_set(err, -ENOSPC,
 			       "%s has %.1f GiB free, this run needs %.1f: free some, or give "
 			       "--size or --directory",
-			       base, (double)free_bytes / (1 << 30), (double)need_bytes / (1 << 30));
+			       base, (double)free_bytes / (1 << 30),
+			       (double)need_bytes / (1 << 30));
 	snprintf(work->path, sizeof(work->path), "%s/qheal-bench-XXXXXX", base);
 	if (!mkdtemp(work->path)) {
 		work->path[0] = '\0';

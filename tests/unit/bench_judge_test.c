@@ -114,8 +114,8 @@ static void thresholds_are_read_and_judged(void)
 
 static void what_is_no_threshold_is_refused(void)
 {
-	static const char *const broken[] = {"", "x", "x<", "<5", "x<5y", "x=5", "x<<5", "x<nan",
-					     "x<=>5"};
+	static const char *const broken[] = {"",    "x",    "x<",    "<5",   "x<5y",
+					     "x=5", "x<<5", "x<nan", "x<=>5"};
 	struct threshold t;
 
 	for (unsigned i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
@@ -187,7 +187,8 @@ static void junit_tells_each_threshold(void)
 	text[length] = '\0';
 	fclose(file);
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "tests=\"2\" failures=\"1\" errors=\"1\""));
-	CU_ASSERT_PTR_NOT_NULL(strstr(text, "name=\"a.p99_ms&lt;60\"><failure message=\"it is 70\""));
+	CU_ASSERT_PTR_NOT_NULL(
+	    strstr(text, "name=\"a.p99_ms&lt;60\"><failure message=\"it is 70\""));
 	unlink(path);
 }
 
@@ -199,8 +200,7 @@ static const struct cunit_case cases[] = {
     {"thresholds_are_read_and_judged", thresholds_are_read_and_judged},
     {"what_is_no_threshold_is_refused", what_is_no_threshold_is_refused},
     {"a_document_survives_its_file", a_document_survives_its_file},
-    {"a_broken_document_is_refused_with_the_reason",
-     a_broken_document_is_refused_with_the_reason},
+    {"a_broken_document_is_refused_with_the_reason", a_broken_document_is_refused_with_the_reason},
     {"junit_tells_each_threshold", junit_tells_each_threshold},
 };
 

@@ -34,7 +34,8 @@ static void a_sample_is_named_by_its_way(void)
 	struct document d;
 
 	CU_ASSERT_EQUAL(take(&d, "{\"lag\":{\"seconds\":3,\"loads\":[{\"load\":\"steady\","
-				 "\"lag_ms\":{\"samples\":[1,2.5]}}]}}"), 0);
+				 "\"lag_ms\":{\"samples\":[1,2.5]}}]}}"),
+			0);
 	is_series(&d, "lag.steady.lag", "ms", SERIES_LESS, 2);
 	CU_ASSERT_EQUAL(d.count, 1);
 	document_release(&d);
@@ -46,7 +47,8 @@ static void the_longest_unit_is_the_unit(void)
 
 	CU_ASSERT_EQUAL(take(&d, "{\"a\":{\"rate_mb_s\":{\"samples\":[1]},"
 				 "\"acks_per_s\":{\"samples\":[1]},\"wall_s\":{\"samples\":[1]},"
-				 "\"bytes\":{\"samples\":[1]},\"ratio\":{\"samples\":[1]}}}"), 0);
+				 "\"bytes\":{\"samples\":[1]},\"ratio\":{\"samples\":[1]}}}"),
+			0);
 	is_series(&d, "a.rate", "mb_s", SERIES_MORE, 1);
 	is_series(&d, "a.acks", "per_s", SERIES_MORE, 1);
 	is_series(&d, "a.wall", "s", SERIES_LESS, 1);
@@ -59,11 +61,12 @@ static void elements_of_a_list_are_told_apart(void)
 {
 	struct document d;
 
-	CU_ASSERT_EQUAL(take(&d, "{\"impact\":{\"guests\":[{\"pattern\":\"seq\",\"entries\":["
-				 "{\"with\":\"qheal\",\"interval_ms\":100,\"ratio\":{\"samples\":[1]}},"
-				 "{\"with\":\"blockdev-mirror background\","
-				 "\"ratio\":{\"samples\":[1]}}]}],\"wanted\":{\"x\":{\"samples\":[1]}}}}"),
-			0);
+	CU_ASSERT_EQUAL(
+	    take(&d, "{\"impact\":{\"guests\":[{\"pattern\":\"seq\",\"entries\":["
+		     "{\"with\":\"qheal\",\"interval_ms\":100,\"ratio\":{\"samples\":[1]}},"
+		     "{\"with\":\"blockdev-mirror background\","
+		     "\"ratio\":{\"samples\":[1]}}]}],\"wanted\":{\"x\":{\"samples\":[1]}}}}"),
+	    0);
 	CU_ASSERT_EQUAL(d.count, 2);
 	is_series(&d, "impact.seq.qheal.interval-ms-100.ratio", "ratio", SERIES_MORE, 1);
 	CU_ASSERT(d.series[0].ours);

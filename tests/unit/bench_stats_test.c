@@ -63,7 +63,8 @@ static void critical_counts_are_those_of_the_tables(void)
 
 static void approximation_meets_the_exact_count_at_the_border(void)
 {
-	int exact = stats_signed_rank_outside(50, 0.95), beyond = stats_signed_rank_outside(51, 0.95);
+	int exact = stats_signed_rank_outside(50, 0.95),
+	    beyond = stats_signed_rank_outside(51, 0.95);
 
 	CU_ASSERT(beyond > exact && beyond - exact < 30); /* the tables: 434, 453 */
 	exact = stats_rank_sum_outside(25, 25, 0.99);
