@@ -15,6 +15,7 @@
 #include "image_private.h"
 #include "member.h"
 #include "store_json.h"
+#include "sum.h"
 
 #define PLACES 64u /* blocks looked up at once: on the stack */
 
@@ -162,6 +163,7 @@ int image_open(struct image **out, struct ring *ring, const char *dir,
 		return err_set(err, -ENOMEM, "no memory to open disk %s of %s", disk, dir);
 	image->ring = ring;
 	image->file.fd = image->file.tail_fd = image->sums_fd = -1;
+	image->head_hole.fd = image->kept_hole.fd = -1;
 	status = image_shape(image, dir, point, disk, err);
 	if (!status && !point)
 		status = head_image_open(image, dir, disk, err);
@@ -223,6 +225,31 @@ static int raw_sums(struct image *image, uint64_t block, uint32_t count, uint64_
 	return 0;
 }
 
+/* Content without an entry: a power cut may have left it, then it is what the block is;
+ * or the entry was lost. */
+static int stray_sum(struct image *image, uint64_t block, const struct keep_place *place,
+		     uint64_t *sum, struct errinfo *err)
+{
+	uint32_t length = (uint32_t)image_blocks_bytes(image, block, 1);
+	uint8_t *data = aligned_alloc(IMAGE_DIRECT_BYTES, image->block_bytes);
+	uint64_t offset = block * image->block_bytes;
+	int64_t found;
+
+	if (!data)
+		return err_set(err, -ENOMEM, "no memory to look at %s", image->label);
+	found = file_read(length % IMAGE_DIRECT_BYTES ? place->stray_tail_fd : place->stray_fd, data,
+			  length, offset);
+	if (found >= 0 && (uint64_t)found != length)
+		found = -EUCLEAN;
+	if (found >= 0)
+		*sum = block_sum(data, length, offset);
+	free(data);
+	if (found < 0)
+		return err_set(err, (int)found, "%s: cannot read block %llu in kept.raw: %s",
+			       image->label, (unsigned long long)block, strerror((int)-found));
+	return 0;
+}
+
 /* The sums of what is kept; the others are left alone. */
 static int kept_sums(struct image *image, uint64_t block, uint32_t count, uint64_t *sums,
 		     struct errinfo *err)
@@ -233,9 +260,11 @@ static int kept_sums(struct image *image, uint64_t block, uint32_t count, uint64
 	while (count && !status) {
 		uint32_t part = count < PLACES ? count : PLACES;
 
-		status = keep_chain_find(image->chain, block, part, places, err);
+		status = keep_chain_find_strays(image->chain, block, part, places, err);
 		for (uint32_t i = 0; i < part && !status; i++)
-			if (places[i].entry != KEEP_NOT)
+			if (places[i].stray_fd >= 0)
+				status = stray_sum(image, block + i, &places[i], &sums[i], err);
+			else if (places[i].entry != KEEP_NOT)
 				sums[i] = keep_sum(places[i].entry);
 		block += part;
 		sums += part;
@@ -252,6 +281,50 @@ int image_sums(struct image *image, uint64_t block, uint32_t count, uint64_t *su
 
 	if (!status && image->chain)
 		status = kept_sums(image, block, count, sums, err);
+	return status;
+}
+
+/* --- zeros --- */
+
+static bool is_hole(struct image *image, struct image_hole *hole, int fd, uint64_t block)
+{
+	uint64_t offset = block * image->block_bytes;
+	uint64_t end = offset + image_blocks_bytes(image, block, 1);
+	int64_t next;
+
+	if (hole->fd == fd && offset >= hole->from && end <= hole->to)
+		return true;
+	next = file_data_next(fd, offset);
+	*hole = (struct image_hole){fd, offset, next == -ENXIO ? UINT64_MAX : (uint64_t)next};
+	if (next < 0 && next != -ENXIO) /* it cannot say: all is data */
+		hole->to = offset;
+	return end <= hole->to;
+}
+
+/* Where the block is: FILE of a head or a clone, or the point that keeps it. */
+static bool is_doubtful(struct image *image, uint64_t block, const struct keep_place *place)
+{
+	if (place && place->entry != KEEP_NOT)
+		return !is_hole(image, &image->kept_hole, place->raw_fd, block);
+	return !is_hole(image, &image->head_hole, image->file.fd, block);
+}
+
+int image_doubts(struct image *image, uint64_t block, uint32_t count, const uint64_t *sums,
+		 uint8_t *doubts, struct errinfo *err)
+{
+	struct keep_place places[PLACES];
+	int status = 0;
+
+	memset(doubts, 0, (count + 7) / 8);
+	for (uint32_t i = 0; i < count && !status; i++) {
+		uint32_t part = count - i < PLACES ? count - i : PLACES;
+
+		if (image->chain && i % PLACES == 0)
+			status = keep_chain_find(image->chain, block + i, part, places, err);
+		if (!status && sums[i] == SUM_ZERO &&
+		    is_doubtful(image, block + i, image->chain ? &places[i % PLACES] : NULL))
+			doubts[i / 8] |= (uint8_t)(1u << i % 8);
+	}
 	return status;
 }
 

@@ -25,13 +25,15 @@ uint64_t image_size(const struct image *image);
 uint32_t image_block_bytes(const struct image *image);
 uint64_t image_blocks(const struct image *image); /* the last one may be shorter */
 const char *image_label(const struct image *image); /* for messages */
-/* The sums of COUNT blocks from BLOCK on, as in `sums`.  Blocking, by the page cache. */
+/* The sums of COUNT blocks from BLOCK on, as in `sums`.  Blocking, by the page cache.
+ * Of a kept point that has content of a block without an entry for it, the sum of that
+ * content: an entry that was lost must not give out what is in the head. */
 int image_sums(struct image *image, uint64_t block, uint32_t count, uint64_t *sums,
 	       struct errinfo *err);
 
 /* imagecopy: brings an image to a sink, as copy does for an NBD export: DEPTH
- * buffers in flight, blocks of zeros are not read and not handed on, every block
- * is checked against its sum.  A block that differs or cannot be read goes to
+ * buffers in flight, blocks of zeros are not handed on, and only read where the file
+ * has data under a sum of zero; every block is checked against its sum.  A block that differs or cannot be read goes to
  * sink->bad() (-EUCLEAN: the checksum; else the errno of the read), which says
  * whether to go on; without bad() the copy ends with the block's address in the
  * error.  A block left out is handed on as zeros with SUM_ZERO, also at the end. */

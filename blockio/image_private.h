@@ -19,6 +19,12 @@ struct image_file {
 	bool cached; /* no O_DIRECT here: what was read is taken out of the page cache */
 };
 
+/* What is known of the holes of a file: none of [FROM, TO) is data. */
+struct image_hole {
+	int fd;
+	uint64_t from, to;
+};
+
 struct image {
 	struct ring *ring;
 	uint64_t size;
@@ -27,6 +33,7 @@ struct image {
 	int sums_fd;
 	/* Of a kept point: where its blocks are; FILE and sums_fd are the head's. */
 	struct keep_chain *chain;
+	struct image_hole head_hole, kept_hole;
 	char label[STORE_NAME_MAX + FILE_PATH_MAX + 48];
 };
 
@@ -55,6 +62,12 @@ void image_read_start(struct image *image, struct image_read *read, uint64_t blo
 /* Bytes of COUNT blocks from BLOCK on, less at the end of the disk. */
 uint64_t image_blocks_bytes(const struct image *image, uint64_t block, uint64_t count);
 
+/* Sets the bit of each of COUNT blocks from BLOCK on whose sum says zeros while the
+ * file that has it holds data there: it has to be read, for a sum that was lost looks
+ * the same.  Asks for holes only, which costs nothing where both are holes. */
+int image_doubts(struct image *image, uint64_t block, uint32_t count, const uint64_t *sums,
+		 uint8_t *doubts, struct errinfo *err);
+
 /* --- imagecopy --- */
 
 #define IMAGECOPY_WINDOW 4096u /* sums read at once: 32 KiB, one request of the read ahead */
@@ -73,6 +86,7 @@ struct imagecopy_read {
 	struct imagecopy *copy;
 	struct buf *buf;
 	enum imagecopy_state state;
+	bool doubt; /* blocks that should be zeros: checked, not handed on */
 	int status; /* of the read of all */
 	uint64_t block;
 	uint32_t count;
@@ -100,6 +114,7 @@ struct imagecopy {
 	struct imagecopy_progress progress;
 	struct imagecopy_read reads[IMAGECOPY_DEPTH_MAX];
 	uint64_t sums[IMAGECOPY_WINDOW];
+	uint8_t doubts[IMAGECOPY_WINDOW / 8];
 };
 
 /* Something happened: start what can be started, end what is to end. */

@@ -24,7 +24,8 @@ static bool window_load(struct imagecopy *copy)
 		return true;
 	copy->window = copy->next;
 	copy->window_count = 0;
-	if (image_sums(copy->image, copy->window, count, copy->sums, &copy->error))
+	if (image_sums(copy->image, copy->window, count, copy->sums, &copy->error) ||
+	    image_doubts(copy->image, copy->window, count, copy->sums, copy->doubts, &copy->error))
 		return false;
 	copy->window_count = count;
 	return true;
@@ -37,13 +38,19 @@ static void scanned(struct imagecopy *copy, uint64_t block)
 	    image_blocks_bytes(copy->image, copy->range.first, block - copy->range.first);
 }
 
-/* Block AT of the window has to be read. */
+static bool is_doubted(const struct imagecopy *copy, uint32_t at)
+{
+	return copy->doubts[at / 8] >> at % 8 & 1;
+}
+
+/* Block AT of the window has to be read.  One in doubt also if nobody wants it: a target
+ * that has zeros there would keep them. */
 static bool is_wanted(const struct imagecopy *copy, uint32_t at)
 {
 	uint64_t bit = copy->window + at - copy->range.first;
 
 	if (copy->sums[at] == SUM_ZERO)
-		return false;
+		return is_doubted(copy, at);
 	return !copy->range.wanted || copy->range.wanted[bit / 8] >> bit % 8 & 1;
 }
 
@@ -62,12 +69,14 @@ static bool data_find(struct imagecopy *copy)
 	return false;
 }
 
-/* At most MAX blocks from copy->next on, their sums to SUMS. */
-static uint32_t data_take(struct imagecopy *copy, uint32_t max, uint64_t *sums)
+/* At most MAX blocks from copy->next on, their sums to SUMS; all in doubt, or none. */
+static uint32_t data_take(struct imagecopy *copy, uint32_t max, uint64_t *sums, bool *doubt)
 {
 	uint32_t at = (uint32_t)(copy->next - copy->window), count = 0;
 
-	while (count < max && at < copy->window_count && is_wanted(copy, at))
+	*doubt = is_doubted(copy, at);
+	while (count < max && at < copy->window_count && is_wanted(copy, at) &&
+	       is_doubted(copy, at) == *doubt)
 		sums[count++] = copy->sums[at++];
 	scanned(copy, copy->next + count);
 	return count;
@@ -117,6 +126,9 @@ static bool block_good(const struct imagecopy_read *read)
 {
 	uint64_t offset = (read->block + read->at) * read->copy->image->block_bytes;
 
+	if (read->doubt)
+		return read->buf->sums[read->at] == SUM_ZERO &&
+		       block_is_zero(block_data(read), block_length(read));
 	/* As a kept point codes them, which has one code for two sums. */
 	return keep_entry(block_sum(block_data(read), block_length(read), offset)) ==
 	       keep_entry(read->buf->sums[read->at]);
@@ -176,7 +188,7 @@ static void read_check(struct imagecopy_read *read)
 			read->at++;
 		}
 	}
-	if (copy->error.code)
+	if (copy->error.code || read->doubt)
 		read_end(read);
 	else
 		read_deliver(read);
@@ -218,7 +230,7 @@ static bool read_start(struct imagecopy_read *read)
 	read->at = 0;
 	read->block = copy->next;
 	read->count = data_take(copy, pool_buffer_bytes(copy->pool) / copy->image->block_bytes,
-				read->buf->sums);
+				read->buf->sums, &read->doubt);
 	copy->in_flight++;
 	image_read_start(copy->image, &read->read, read->block, read->count, read->buf->data);
 	return true;

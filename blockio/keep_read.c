@@ -62,8 +62,11 @@ static int point_add(struct keep_chain *chain, const struct point_info *point,
 	int status;
 
 	if (point->kind != POINT_KEPT || point->id < chain->point.id ||
-	    !disk_only(point, chain->point.disks[0].name, &only))
+	    (!point->damaged && !disk_only(point, chain->point.disks[0].name, &only)))
 		return 0;
+	if (point->damaged)
+		return err_set(err, -EUCLEAN, "point %u of %s is damaged", chain->point.id,
+			       chain->dir);
 	point_dir_path(chain->dir, point->id, path, sizeof(path));
 	status = keep_files_open(&chain->files[chain->count], path, &only, chain->block_bytes,
 				 false, err);
@@ -161,19 +164,46 @@ static int places_fill(const struct keep_chain *chain, const struct keep_files *
 		return (int)n;
 	for (unsigned i = 0; i < count; i++)
 		if (places[i].entry == KEEP_NOT && entries[i] != KEEP_NOT)
-			places[i] = (struct keep_place){entries[i], disk->raw_fd, disk->tail_fd};
+			places[i] = (struct keep_place){entries[i], disk->raw_fd, disk->tail_fd,
+							places[i].stray_fd,
+							places[i].stray_tail_fd};
 	return 0;
 }
 
-static int part_find(struct keep_chain *chain, uint64_t block, unsigned count,
+/* FILES has data in blocks that neither they nor an older point keep. */
+static void strays_fill(const struct keep_chain *chain, const struct keep_files *files,
+			uint64_t block, unsigned count, struct keep_place *places)
+{
+	const struct keep_disk *disk = &files->disks[0];
+	uint64_t end = (block + count) * chain->block_bytes, at = block * chain->block_bytes;
+
+	while (at < end) {
+		int64_t data = file_data_next(disk->raw_fd, at);
+		struct keep_place *place;
+
+		if (data < (int64_t)at || (uint64_t)data >= end)
+			return; /* holes, or a file system that cannot tell */
+		place = &places[(uint64_t)data / chain->block_bytes - block];
+		if (place->entry == KEEP_NOT && place->stray_fd < 0) {
+			place->stray_fd = disk->raw_fd;
+			place->stray_tail_fd = disk->tail_fd;
+		}
+		at = ((uint64_t)data / chain->block_bytes + 1) * chain->block_bytes;
+	}
+}
+
+static int part_find(struct keep_chain *chain, uint64_t block, unsigned count, bool strays,
 		     struct keep_place *places, struct errinfo *err)
 {
 	int status = 0;
 
 	for (unsigned i = 0; i < count; i++)
-		places[i] = (struct keep_place){KEEP_NOT, -1, -1};
-	for (unsigned i = 0; i < chain->count && !status; i++)
+		places[i] = (struct keep_place){KEEP_NOT, -1, -1, -1, -1};
+	for (unsigned i = 0; i < chain->count && !status; i++) {
 		status = places_fill(chain, &chain->files[i], block, count, places);
+		if (strays && !status)
+			strays_fill(chain, &chain->files[i], block, count, places);
+	}
 	if (status)
 		return err_set(err, status, "%s: entries of block %llu of point %u and newer ones: %s",
 			       chain->dir, (unsigned long long)block, chain->point.id,
@@ -181,8 +211,8 @@ static int part_find(struct keep_chain *chain, uint64_t block, unsigned count,
 	return 0;
 }
 
-int keep_chain_find(struct keep_chain *chain, uint64_t block, unsigned count,
-		    struct keep_place *places, struct errinfo *err)
+static int chain_find(struct keep_chain *chain, uint64_t block, unsigned count, bool strays,
+		      struct keep_place *places, struct errinfo *err)
 {
 	int status = 0;
 
@@ -191,10 +221,22 @@ int keep_chain_find(struct keep_chain *chain, uint64_t block, unsigned count,
 	while (count && !status) {
 		unsigned part = count < FIND_BLOCKS ? count : FIND_BLOCKS;
 
-		status = part_find(chain, block, part, places, err);
+		status = part_find(chain, block, part, strays, places, err);
 		block += part;
 		places += part;
 		count -= part;
 	}
 	return status;
+}
+
+int keep_chain_find(struct keep_chain *chain, uint64_t block, unsigned count,
+		    struct keep_place *places, struct errinfo *err)
+{
+	return chain_find(chain, block, count, false, places, err);
+}
+
+int keep_chain_find_strays(struct keep_chain *chain, uint64_t block, unsigned count,
+			   struct keep_place *places, struct errinfo *err)
+{
+	return chain_find(chain, block, count, true, places, err);
 }

@@ -25,6 +25,8 @@ struct keep_place {
 	uint64_t entry; /* KEEP_NOT: in the head; KEEP_ZERO: zeros; else see keep_entry() */
 	int raw_fd;	/* O_DIRECT where possible; content at the block's own offset */
 	int tail_fd;	/* buffered; both are the chain's, until the next find */
+	/* Of keep_chain_find_strays(): content without an entry; or -1. */
+	int stray_fd, stray_tail_fd;
 };
 
 /* POINT, which should be held, is a POINT_KEPT; BLOCK_BYTES of the store.  -ENOENT: it
@@ -36,5 +38,11 @@ void keep_chain_close(struct keep_chain *chain); /* NULL is allowed */
 /* Of COUNT blocks from BLOCK on.  Blocking, from the page cache. */
 int keep_chain_find(struct keep_chain *chain, uint64_t block, unsigned count,
 		    struct keep_place *places, struct errinfo *err);
+
+/* The same, and which of the blocks a point before that place has content of, without an
+ * entry.  Content is there before its entry is, and then it is the block's; anything
+ * else is an entry that was lost. */
+int keep_chain_find_strays(struct keep_chain *chain, uint64_t block, unsigned count,
+			   struct keep_place *places, struct errinfo *err);
 
 #endif

@@ -3,33 +3,25 @@
  * The story of a verification: the latest generation, then each point, one disk
  * after the other, so that a spinning disk reads in order.  A bad block is noted
  * and the reading goes on.
- *
- * A block whose sum says zeros is not read by imagecopy: a sum that was lost would
- * pass for it.  So where a head or a clone has data under such a sum, that is read
- * too and has to be zeros.
  */
 #include "verify_run.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "file.h"
 #include "image.h"
 #include "loop.h"
 #include "member.h"
 #include "progress.h"
 #include "report.h"
 #include "restore_source.h"
-#include "sum.h"
 
 /* 16 MiB: a request of 1 MiB is where every disk measured is at its full rate. */
 #define VERIFY_BUFFERS 16
 #define VERIFY_BUFFER_BYTES (1u << 20)
 #define VERIFY_BAD_MAX 1000   /* listed one by one; more are only counted */
-#define VERIFY_WINDOW 4096u   /* sums looked at in one go */
 
 struct verify {
 	const char *store;
@@ -111,98 +103,6 @@ static int sink_bad(struct copy_sink *sink, unsigned disk, uint64_t offset, uint
 	return 0;
 }
 
-/* --- blocks that have to be zeros --- */
-
-static int zero_block_check(struct verify *verify, int fd, uint64_t block, uint8_t *data)
-{
-	uint64_t offset = block * image_block_bytes(verify->image);
-	uint64_t left = image_size(verify->image) - offset;
-	uint32_t length = image_block_bytes(verify->image);
-	int64_t found;
-
-	length = left < length ? (uint32_t)left : length;
-	found = file_read(fd, data, length, offset);
-	file_forget(fd, offset, length);
-	if (found >= 0 && (uint64_t)found < length)
-		found = -EIO;
-	if (found < 0)
-		bad_note(verify, offset, length, (int)found, SUM_ZERO, 0);
-	else if (!block_is_zero(data, length))
-		bad_note(verify, offset, length, -EUCLEAN, SUM_ZERO,
-			 block_sum(data, length, offset));
-	return 0;
-}
-
-/* Blocks FIRST to END - 1 are zeros, say their sums: what of them is no hole? */
-static int zero_run_check(struct verify *verify, int fd, uint64_t first, uint64_t end,
-			  uint8_t *data)
-{
-	uint32_t block_bytes = image_block_bytes(verify->image);
-
-	while (first < end) {
-		int64_t next = file_data_next(fd, first * block_bytes);
-
-		if (next == -ENXIO || (next >= 0 && (uint64_t)next / block_bytes >= end))
-			return 0;
-		if (next < 0)
-			return err_set(&verify->err, (int)next, "%s: cannot look for holes: %s",
-				       image_label(verify->image), strerror((int)-next));
-		if ((uint64_t)next / block_bytes > first)
-			first = (uint64_t)next / block_bytes;
-		zero_block_check(verify, fd, first++, data);
-	}
-	return 0;
-}
-
-static int zeros_scan(struct verify *verify, int fd, uint64_t *sums, uint8_t *data)
-{
-	uint64_t blocks = image_blocks(verify->image);
-	int status = 0;
-
-	for (uint64_t at = 0; at < blocks && !status; at += VERIFY_WINDOW) {
-		uint32_t count = blocks - at < VERIFY_WINDOW ? (uint32_t)(blocks - at)
-							      : VERIFY_WINDOW;
-
-		status = image_sums(verify->image, at, count, sums, &verify->err);
-		for (uint32_t i = 0; i < count && !status;) {
-			uint32_t first = i;
-
-			while (i < count && sums[i] == SUM_ZERO)
-				i++;
-			if (i > first)
-				status = zero_run_check(verify, fd, at + first, at + i, data);
-			else
-				i++;
-		}
-	}
-	return status;
-}
-
-static int zeros_check(struct verify *verify)
-{
-	const struct point_info *point = verify->source->point;
-	uint64_t *sums = malloc(VERIFY_WINDOW * sizeof(*sums));
-	uint8_t *data = malloc(image_block_bytes(verify->image));
-	char path[FILE_PATH_MAX];
-	int fd, status;
-
-	if (point)
-		point_head_path(verify->store, point->id, verify->disk->name, path, sizeof(path));
-	else
-		store_head_path(verify->store, verify->disk->name, path, sizeof(path));
-	fd = file_open(path, O_RDONLY);
-	if (fd < 0)
-		status = err_set(&verify->err, fd, "%s: %s", path, strerror(-fd));
-	else if (!sums || !data)
-		status = err_set(&verify->err, -ENOMEM, "no memory to verify %s", path);
-	else
-		status = zeros_scan(verify, fd, sums, data);
-	file_close(fd);
-	free(sums);
-	free(data);
-	return status;
-}
-
 /* --- one image --- */
 
 static void copy_done(void *arg, int status, const struct errinfo *error)
@@ -234,7 +134,6 @@ static int copy_wait(struct verify *verify)
 
 static int image_check(struct verify *verify)
 {
-	bool kept = verify->source->point && verify->source->point->kind == POINT_KEPT;
 	int status;
 
 	verify->done = false;
@@ -246,7 +145,7 @@ static int image_check(struct verify *verify)
 		verify->data_bytes += imagecopy_progress(verify->copy)->data_bytes;
 	imagecopy_free(verify->copy);
 	verify->copy = NULL;
-	return status || kept ? status : zeros_check(verify);
+	return status;
 }
 
 static int source_check(struct verify *verify, struct restore_source *source)

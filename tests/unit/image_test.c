@@ -8,7 +8,9 @@
 #include "cunit_main.h"
 #include "file.h"
 #include "image.h"
+#include "keep_files.h"
 #include "member.h"
+#include "point_json.h"
 
 #define BLOCK FIXTURE_BLOCK
 #define BLOCKS 67u
@@ -348,6 +350,164 @@ static void zeros_that_should_be_content_are_found(void)
 	teardown(&t);
 }
 
+static void file_put(struct image_fixture *t, const char *file, const void *data, size_t length,
+		     uint64_t offset)
+{
+	char path[512];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", t->f.dir, file);
+	fd = open(path, O_RDWR | O_CREAT, 0600);
+	CU_ASSERT_EQUAL(pwrite(fd, data, length, (off_t)offset), (ssize_t)length);
+	close(fd);
+}
+
+/* A sum that became zero says that the block is zeros; the head has data there. */
+static void lost_sum(uint32_t block, const struct imagecopy_range *range)
+{
+	static const uint64_t zero;
+	struct image_fixture t;
+	char address[32];
+
+	setup(&t);
+	file_put(&t, "disks/vda/sums", &zero, 8, 8 * (uint64_t)block);
+	image_get(&t, NULL);
+	CU_ASSERT_EQUAL(range_run(&t, range->first, range->end, range->wanted, 4), -EUCLEAN);
+	snprintf(address, sizeof(address), "block %u ", block);
+	CU_ASSERT_PTR_NOT_NULL(strstr(t.f.error.text, address));
+	imagecopy_free(t.copy);
+	t.noting.sink.bad = note_bad;
+	CU_ASSERT_EQUAL(range_run(&t, range->first, range->end, range->wanted, 4), 0);
+	CU_ASSERT_EQUAL(t.noting.bad_count, 1);
+	CU_ASSERT_EQUAL(t.noting.bad_offset, block * (uint64_t)BLOCK);
+	CU_ASSERT_EQUAL(t.noting.bad_length, block_length(block));
+	CU_ASSERT_EQUAL(t.noting.got[block], 0);
+	imagecopy_free(t.copy);
+	teardown(&t);
+}
+
+static void a_lost_sum_does_not_pass_for_zeros(void)
+{
+	static const uint8_t none[9];
+	const struct imagecopy_range all = {0, BLOCKS, NULL}, unwanted = {0, BLOCKS, none};
+
+	lost_sum(0, &all);
+	lost_sum(22, &all); /* beside blocks that are zeros */
+	lost_sum(24, &all);
+	lost_sum(BLOCKS - 1, &all);
+	lost_sum(25, &unwanted); /* a target that has zeros there */
+}
+
+static void zeros_that_occupy_room_are_zeros(void)
+{
+	static const uint8_t zeros[2 * BLOCK];
+	struct image_fixture t;
+
+	setup(&t);
+	CU_ASSERT_EQUAL(block_fill(8), 0);
+	file_put(&t, "disks/vda/head.raw", zeros, BLOCK, 8 * BLOCK);
+	image_get(&t, NULL);
+	CU_ASSERT_EQUAL(copy_run(&t, 4), 0);
+	check_got(&t, 0, -1);
+	imagecopy_free(t.copy);
+	teardown(&t);
+}
+
+/* --- a kept point --- */
+
+#define KEPT 21u /* the block that it keeps, because the head has another one now */
+#define KEPT_DIR "points/00000007/"
+
+static void block_now(struct image_fixture *t, const char *file, uint32_t block, uint64_t fill)
+{
+	static uint8_t data[BLOCK];
+
+	fixture_pattern(data, block * (uint64_t)BLOCK, block_length(block), fill);
+	file_put(t, file, data, block_length(block), block * (uint64_t)BLOCK);
+}
+
+static uint64_t pattern_sum(uint32_t block, uint64_t fill)
+{
+	static uint8_t data[BLOCK];
+
+	fixture_pattern(data, block * (uint64_t)BLOCK, block_length(block), fill);
+	return block_sum(data, block_length(block), block * (uint64_t)BLOCK);
+}
+
+static void kept_make(struct image_fixture *t)
+{
+	uint64_t serial[2] = {1, POINT_ID}, entry = keep_entry(pattern_sum(KEPT, block_fill(KEPT)));
+	uint64_t sum = pattern_sum(KEPT, 999);
+	char path[512], *json;
+
+	clone_make(t);
+	t->point.kind = POINT_KEPT;
+	t->point.generation = 1;
+	json = point_json_format(&t->point);
+	file_put(t, KEPT_DIR "point.json", json, strlen(json), 0);
+	free(json);
+	file_put(t, "points/serial", serial, sizeof(serial), 0);
+	file_put(t, KEPT_DIR "vda/kept", &entry, 8, 8 * KEPT);
+	snprintf(path, sizeof(path), "%s/" KEPT_DIR "vda/kept", t->f.dir);
+	CU_ASSERT_EQUAL(truncate(path, 8 * BLOCKS), 0);
+	block_now(t, KEPT_DIR "vda/kept.raw", KEPT, block_fill(KEPT));
+	snprintf(path, sizeof(path), "%s/" KEPT_DIR "vda/kept.raw", t->f.dir);
+	CU_ASSERT_EQUAL(truncate(path, SIZE), 0);
+	block_now(t, "disks/vda/head.raw", KEPT, 999);
+	file_put(t, "disks/vda/sums", &sum, 8, 8 * KEPT);
+}
+
+static void a_kept_block_is_not_that_of_the_head(void)
+{
+	struct image_fixture t;
+
+	setup(&t);
+	kept_make(&t);
+	/* Content came before its entry, and the head did not change yet. */
+	block_now(&t, KEPT_DIR "vda/kept.raw", 30, block_fill(30));
+	image_get(&t, &t.point);
+	CU_ASSERT_EQUAL(copy_run(&t, 4), 0);
+	check_got(&t, 0, -1);
+	imagecopy_free(t.copy);
+	teardown(&t);
+}
+
+static void a_lost_entry_does_not_give_the_head(void)
+{
+	static const uint64_t zero;
+	struct image_fixture t;
+
+	setup(&t);
+	kept_make(&t);
+	file_put(&t, KEPT_DIR "vda/kept", &zero, 8, 8 * KEPT);
+	image_get(&t, &t.point);
+	t.noting.sink.bad = note_bad;
+	CU_ASSERT_EQUAL(copy_run(&t, 4), 0);
+	CU_ASSERT_EQUAL(t.noting.bad_count, 1);
+	CU_ASSERT_EQUAL(t.noting.bad_offset, KEPT * (uint64_t)BLOCK);
+	check_got(&t, 0, KEPT);
+	imagecopy_free(t.copy);
+	teardown(&t);
+}
+
+/* An entry that says zeros while the point has content. */
+static void a_kept_zero_with_content_is_found(void)
+{
+	uint64_t entry = KEEP_ZERO;
+	struct image_fixture t;
+
+	setup(&t);
+	kept_make(&t);
+	file_put(&t, KEPT_DIR "vda/kept", &entry, 8, 8 * KEPT);
+	image_get(&t, &t.point);
+	t.noting.sink.bad = note_bad;
+	CU_ASSERT_EQUAL(copy_run(&t, 4), 0);
+	CU_ASSERT_EQUAL(t.noting.bad_count, 1);
+	check_got(&t, 0, KEPT);
+	imagecopy_free(t.copy);
+	teardown(&t);
+}
+
 /* A read that fails once is done again block by block, and nothing is lost. */
 static void one_failed_read_loses_nothing(void)
 {
@@ -487,6 +647,11 @@ int main(void)
 		{"a flipped bit is found wherever it is", a_flipped_bit_is_found_wherever_it_is},
 		{"a flipped sum is found", a_flipped_sum_is_found},
 		{"zeros that should be content are found", zeros_that_should_be_content_are_found},
+		{"a lost sum does not pass for zeros", a_lost_sum_does_not_pass_for_zeros},
+		{"zeros that occupy room are zeros", zeros_that_occupy_room_are_zeros},
+		{"a kept block is not that of the head", a_kept_block_is_not_that_of_the_head},
+		{"a lost entry does not give the head", a_lost_entry_does_not_give_the_head},
+		{"a kept zero with content is found", a_kept_zero_with_content_is_found},
 		{"one failed read loses nothing", one_failed_read_loses_nothing},
 		{"a dead disk ends the copy with the address",
 		 a_dead_disk_ends_the_copy_with_the_address},
