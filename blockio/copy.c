@@ -47,14 +47,16 @@ static void copy_buffer_ready(struct pool_waiter *waiter)
 	copy_pump(member_of(waiter, struct copy, waiter));
 }
 
-int copy_start(struct copy **out, struct nbd_source *source, struct pool *pool, unsigned disk,
-	       enum copy_want want, unsigned depth, struct copy_sink *sink,
-	       void (*done)(void *arg, int status, const struct errinfo *error), void *arg,
-	       struct errinfo *err)
+int copy_start_range(struct copy **out, struct nbd_source *source, struct pool *pool,
+		     unsigned disk, enum copy_want want, unsigned depth, uint64_t offset,
+		     uint64_t length, struct copy_sink *sink,
+		     void (*done)(void *arg, int status, const struct errinfo *error), void *arg,
+		     struct errinfo *err)
 {
 	struct copy *copy = calloc(1, sizeof(*copy));
 
-	assert(depth && depth <= NBD_SOURCE_IN_FLIGHT && ((want != COPY_DIRTY && want != COPY_MAPPED) || sink->zero));
+	assert(depth && depth <= NBD_SOURCE_IN_FLIGHT && (!copy_hands_zeros(want) || sink->zero));
+	assert(offset % pool_block_bytes(pool) == 0 && (want != COPY_ALL || !offset));
 	*out = NULL;
 	if (!copy)
 		return err_set(err, -ENOMEM, "no memory for a copy of disk %u", disk);
@@ -69,6 +71,11 @@ int copy_start(struct copy **out, struct nbd_source *source, struct pool *pool, 
 	copy->disk = disk;
 	copy->depth = depth;
 	copy->size = nbd_source_size(source);
+	if (offset > copy->size)
+		offset = copy->size;
+	if (length < copy->size - offset)
+		copy->size = offset + length;
+	copy->scan.next = offset;
 	copy->block_bytes = pool_block_bytes(pool);
 	copy->buffer_bytes = pool_buffer_bytes(pool);
 	for (unsigned i = 0; i < NBD_SOURCE_IN_FLIGHT; i++)
@@ -77,6 +84,15 @@ int copy_start(struct copy **out, struct nbd_source *source, struct pool *pool, 
 	*out = copy;
 	copy_pump(copy);
 	return 0;
+}
+
+int copy_start(struct copy **copy, struct nbd_source *source, struct pool *pool, unsigned disk,
+	       enum copy_want want, unsigned depth, struct copy_sink *sink,
+	       void (*done)(void *arg, int status, const struct errinfo *error), void *arg,
+	       struct errinfo *err)
+{
+	return copy_start_range(copy, source, pool, disk, want, depth, 0, UINT64_MAX, sink, done,
+				arg, err);
 }
 
 void copy_cancel(struct copy *copy)

@@ -24,8 +24,8 @@ struct copy_sink {
 	 * ends the copy; BUF is taken in any case. */
 	int (*data)(struct copy_sink *sink, unsigned disk, uint64_t offset, uint32_t length,
 		    struct buf *buf, struct errinfo *err);
-	/* LENGTH bytes are zeros; used by COPY_DIRTY and COPY_MAPPED, otherwise it may be
-	 * NULL. */
+	/* LENGTH bytes are zeros; used by COPY_DIRTY, COPY_MAPPED and COPY_CLEAN, otherwise
+	 * it may be NULL. */
 	int (*zero)(struct copy_sink *sink, unsigned disk, uint64_t offset, uint64_t length,
 		    struct errinfo *err);
 	/* A block that cannot be read: 0 to go on without it, else the copy ends
@@ -40,6 +40,7 @@ enum copy_want {
 	COPY_DIRTY,	/* dirty bitmap: everything dirty; zeros found are handed on */
 	COPY_MAPPED,	/* base:allocation: all; zeros, told or found, are handed on */
 	COPY_ALL,	/* no context: the whole disk, zeros found are not handed on */
+	COPY_CLEAN,	/* dirty bitmap: what is not dirty; zeros found are handed on */
 };
 
 struct copy_progress {
@@ -60,6 +61,13 @@ int copy_start(struct copy **copy, struct nbd_source *source, struct pool *pool,
 	       enum copy_want want, unsigned depth, struct copy_sink *sink,
 	       void (*done)(void *arg, int status, const struct errinfo *error), void *arg,
 	       struct errinfo *err);
+/* The same for a part of the disk: OFFSET and LENGTH are whole blocks, but at the end
+ * of the disk.  Not for COPY_ALL. */
+int copy_start_range(struct copy **copy, struct nbd_source *source, struct pool *pool,
+		     unsigned disk, enum copy_want want, unsigned depth, uint64_t offset,
+		     uint64_t length, struct copy_sink *sink,
+		     void (*done)(void *arg, int status, const struct errinfo *error), void *arg,
+		     struct errinfo *err);
 void copy_cancel(struct copy *copy); /* done() follows with -ECANCELED, unless it ran */
 void copy_free(struct copy *copy);   /* only after done(); NULL is allowed */
 const struct copy_progress *copy_progress(const struct copy *copy);

@@ -65,7 +65,7 @@ struct copy {
 	enum copy_want want;
 	unsigned disk;
 	unsigned depth;
-	uint64_t size;
+	uint64_t size; /* where it ends: that of the disk, or of the part wanted */
 	uint32_t block_bytes;
 	uint32_t buffer_bytes;
 	bool busy; /* at work: what the sink or the pool calls back into must not pump */
@@ -78,6 +78,11 @@ struct copy {
 	struct copy_scan scan;
 	struct copy_read reads[NBD_SOURCE_IN_FLIGHT];
 };
+
+static inline bool copy_hands_zeros(enum copy_want want)
+{
+	return want == COPY_DIRTY || want == COPY_MAPPED || want == COPY_CLEAN;
+}
 
 /* Something happened: start what can be started, end what is to end. */
 void copy_pump(struct copy *copy);

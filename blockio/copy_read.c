@@ -38,7 +38,7 @@ void copy_zeros_flush(struct copy *copy)
 /* Neighbours become one call, which costs the journal one record. */
 void copy_zeros_found(struct copy *copy, uint64_t offset, uint64_t length)
 {
-	if ((copy->want != COPY_DIRTY && copy->want != COPY_MAPPED) || !length)
+	if (!copy_hands_zeros(copy->want) || !length)
 		return;
 	if (copy->zeros.length && copy->zeros.offset + copy->zeros.length != offset)
 		copy_zeros_flush(copy);

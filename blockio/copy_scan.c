@@ -63,6 +63,8 @@ static bool extent_wanted(const struct copy *copy, const struct nbd_extent *exte
 {
 	if (copy->want == COPY_DIRTY)
 		return extent->flags & 1;
+	if (copy->want == COPY_CLEAN)
+		return !(extent->flags & 1);
 	return !(extent->flags & 2); /* a hole that is not zero has to be read */
 }
 
@@ -80,6 +82,12 @@ static void window_take(struct copy_window *window, const struct nbd_extent *ext
 	uint64_t start = round_down(extent->offset, copy->block_bytes);
 	uint64_t end = block_end(copy, extent->offset + extent->length);
 
+	/* A block is clean only as a whole. */
+	if (copy->want == COPY_CLEAN) {
+		start = block_end(copy, extent->offset);
+		if (extent->offset + extent->length < copy->size)
+			end = round_down(extent->offset + extent->length, copy->block_bytes);
+	}
 	if (start < window->taken)
 		start = window->taken;
 	if (start >= end)

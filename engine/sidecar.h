@@ -148,6 +148,7 @@ struct transfer {
 	const char *context; /* NULL for none */
 	struct copy_sink *sink;
 	uint64_t members; /* bit set of disks, CHECKPOINT_ALL */
+	uint64_t offset, length; /* a part of them, LENGTH 0: up to the end */
 	uint32_t read_limit; /* nbd_source_limit_reads(), 0 for none */
 	bool patient;	  /* SIGTERM waits for the end: a guest stands still for it */
 	void (*progress)(struct sidecar *sidecar, const struct copy_progress *sum);

@@ -64,6 +64,14 @@ static int tap_zero(struct copy_sink *sink, unsigned disk, uint64_t offset, uint
 	return rc;
 }
 
+static int tap_bad(struct copy_sink *sink, unsigned disk, uint64_t offset, uint32_t length,
+		   int status)
+{
+	struct transfer_tap *tap = member_of(sink, struct transfer_tap, sink);
+
+	return tap->below->bad(tap->below, disk, offset, length, status);
+}
+
 static void lane_end(struct transfer_lane *lane, int status, const struct errinfo *error)
 {
 	lane->ended = true;
@@ -81,6 +89,7 @@ static void lane_connected(void *arg, int status, const struct errinfo *error)
 {
 	struct transfer_lane *lane = arg;
 	const struct guest_disk *disk = &lane->run->sidecar->guest.disks[lane->disk];
+	const struct transfer *transfer = lane->run->transfer;
 
 	lane->connected = true;
 	if (status) {
@@ -94,10 +103,11 @@ static void lane_connected(void *arg, int status, const struct errinfo *error)
 		lane_end(lane, -ESTALE, NULL);
 		return;
 	}
-	nbd_source_limit_reads(lane->source, lane->run->transfer->read_limit);
-	status = copy_start(&lane->copy, lane->source, lane->run->sidecar->pool, lane->disk,
-			    lane->run->transfer->want, NBD_SOURCE_IN_FLIGHT, &lane->run->tap.sink,
-			    lane_copied, lane, &lane->err);
+	nbd_source_limit_reads(lane->source, transfer->read_limit);
+	status = copy_start_range(&lane->copy, lane->source, lane->run->sidecar->pool, lane->disk,
+				  transfer->want, NBD_SOURCE_IN_FLIGHT, transfer->offset,
+				  transfer->length ? transfer->length : UINT64_MAX,
+				  &lane->run->tap.sink, lane_copied, lane, &lane->err);
 	if (status)
 		lane_end(lane, status, NULL);
 }
@@ -259,6 +269,8 @@ int transfer_run(struct sidecar *sidecar, struct transfer *transfer, struct erri
 					   .below = transfer->sink}};
 	int rc;
 
+	if (transfer->sink->bad)
+		run.tap.sink.bad = tap_bad;
 	rc = transfer_open(&run, err);
 	if (!rc && loop_until(&sidecar->loop, transfer_connected, &run,
 			      ring_now_ns() + TRANSFER_CONNECT_MS * NS_PER_MS))

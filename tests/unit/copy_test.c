@@ -694,6 +694,45 @@ static void the_dirty_blocks_of_a_real_bitmap_arrive(void)
 	teardown();
 }
 
+/* Clean as a whole, and inside the part. */
+static bool block_clean(uint64_t block, uint64_t first, uint64_t end)
+{
+	for (uint64_t i = 0; i < BLOCK / SECTOR; i++) {
+		uint64_t sector = block * (BLOCK / SECTOR) + i;
+
+		if (sector < (disk.size + SECTOR - 1) / SECTOR && sector_wanted(&disk, sector))
+			return false;
+	}
+	return block >= first && block < end;
+}
+
+static void exactly_the_clean_blocks_of_a_part_arrive(void)
+{
+	const uint64_t parts[][2] = {{0, 5}, {7, 900}, {4000, 97}, {4090, 100}};
+	struct errinfo err = {0};
+
+	for (unsigned part = 0; part < 4; part++) {
+		disk = disk_default();
+		disk.size += 3 * SECTOR;
+		disk.run_sectors = part % 2 ? 8 : 29;
+		disk.cut = 5000;
+		setup(DIRTY, BUFFERS);
+		done_runs = 0;
+		CU_ASSERT_EQUAL_FATAL(copy_start_range(&copy, source, pool, 3, COPY_CLEAN, 16,
+						       parts[part][0] * BLOCK,
+						       parts[part][1] * BLOCK, &sink.sink,
+						       copy_done, NULL, &err), 0);
+		finish();
+		CU_ASSERT_EQUAL(done_status, 0);
+		for (uint64_t block = 0; block < sink.blocks; block++)
+			CU_ASSERT_EQUAL(sink.fates[block] != UNTOUCHED,
+					block_clean(block, parts[part][0],
+						    parts[part][0] + parts[part][1]));
+		copy_free(copy);
+		teardown();
+	}
+}
+
 static const struct cunit_case cases[] = {
     {"every_wanted_block_arrives_once_whatever_the_extents",
      every_wanted_block_arrives_once_whatever_the_extents},
@@ -711,6 +750,7 @@ static const struct cunit_case cases[] = {
     {"done_may_free_the_copy_and_close_the_source", done_may_free_the_copy_and_close_the_source},
     {"two_copies_share_a_small_pool", two_copies_share_a_small_pool},
     {"failed_allocations_are_reported", failed_allocations_are_reported},
+    {"exactly_the_clean_blocks_of_a_part_arrive", exactly_the_clean_blocks_of_a_part_arrive},
     {"the_dirty_blocks_of_a_real_bitmap_arrive", the_dirty_blocks_of_a_real_bitmap_arrive},
 };
 
