@@ -97,6 +97,7 @@ clean:
 help:
 	@echo "make            build/qheal, build/libqmp.a, build/libqmp.so"
 	@echo "make check      unit tests (CUnit); SAN=address,undefined for sanitizers"
+	@echo "make torture    power cuts on a simulated disk, TORTURE_SECONDS=60, until Ctrl-C without"
 	@echo "make fuzz       libFuzzer targets, FUZZ_SECONDS=60 each"
 	@echo "make system     tests with real QEMU processes and a real guest"
 	@echo "make demo       the main job, to watch"

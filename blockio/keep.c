@@ -222,6 +222,7 @@ static void keep_end(struct keep *keep)
 		pool_unwait(keep->journal->pool, &keep->waiter);
 	keep->generation = NULL;
 	keep->unsure = error.code != 0;
+	keep->failures = error.code ? keep->failures + 1 : 0;
 	keep->stats.keep_ns = ring_now_ns() - keep->start_ns;
 	keep->done(keep->arg, error.code, &error);
 }

@@ -24,6 +24,7 @@
 #include "keep_files.h"
 
 #define KEEP_OPS 4     /* in flight, a buffer of the pool each */
+#define KEEP_TRIES 3   /* fail before a block that the head cannot give is given up */
 #define KEEP_BLOCKS 64 /* of one operation: a buffer of blocks of 4 KiB */
 
 struct keep;
@@ -59,6 +60,7 @@ struct keep {
 	/* Entries that are not on stable storage, or lack their content, may be
 	 * among those that equal the head's sum. */
 	bool unsure;
+	unsigned failures; /* in a row */
 	/* A point was renamed and the flush of names_fd failed: who is the newest
 	 * after a power cut is not certain before it succeeded. */
 	bool names_unsure;

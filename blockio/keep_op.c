@@ -105,10 +105,11 @@ static void run_written(struct ring_op *ring_op, int result)
 }
 
 /* A block that the head has lost is kept as one that does not verify: the point
- * has lost it too, and says so when it is read. */
+ * has lost it too, and says so when it is read.  Not at the first try: the error
+ * may pass, the loss does not. */
 static void run_unreadable(struct keep_op *op, int status)
 {
-	if (status != -EIO) {
+	if (status != -EIO || op->keep->failures < KEEP_TRIES) {
 		op_fail(op, status, "reading the head failed");
 	} else if (!op->alone) {
 		op->alone = true;

@@ -12,6 +12,7 @@
 
 #include "file.h"
 #include "point_json.h"
+#include "point_private.h"
 
 /* --- names and paths --- */
 
@@ -46,33 +47,41 @@ void point_entries_path(const char *dir, uint32_t id, const char *disk, char *pa
 	disk_path(dir, id, disk, "kept", path, size);
 }
 
-/* The id of a point's directory, 0 if NAME is not that of one. */
-static uint32_t id_parse(const char *name)
+void point_damaged_path(const char *dir, uint32_t id, char *path, size_t size)
 {
+	snprintf(path, size, "%s/points/%08u" POINT_DAMAGED, dir, id);
+}
+
+/* The id of a point's directory, 0 if NAME is not that of one. */
+static uint32_t id_parse(const char *name, bool *damaged)
+{
+	const size_t digits = strspn(name, "0123456789");
 	char again[16];
 	unsigned long id;
 
-	if (strspn(name, "0123456789") != strlen(name) || strlen(name) > 10)
+	*damaged = strcmp(name + digits, POINT_DAMAGED) == 0;
+	if ((name[digits] && !*damaged) || digits > 10)
 		return 0;
 	id = strtoul(name, NULL, 10);
 	if (id > UINT32_MAX)
 		return 0;
 	snprintf(again, sizeof(again), "%08u", (unsigned)id);
-	return strcmp(again, name) == 0 ? (uint32_t)id : 0;
+	return strlen(again) == digits && strncmp(again, name, digits) == 0 ? (uint32_t)id : 0;
 }
 
 /* --- listing --- */
 
-static int json_read(const char *dir, uint32_t id, struct point_info *info, struct errinfo *err)
+static int json_read(const char *dir, const char *name, uint32_t id, struct point_info *info,
+		     struct errinfo *err)
 {
 	char path[FILE_PATH_MAX], text[POINT_JSON_MAX];
 	int64_t n;
 	int fd, status;
 
-	snprintf(path, sizeof(path), "%s/points/%08u/point.json", dir, id);
+	snprintf(path, sizeof(path), "%s/points/%.32s/point.json", dir, name);
 	fd = file_open(path, O_RDONLY);
 	if (fd == -ENOENT || fd == -ENOTDIR)
-		return -ENOENT; /* deleted since its name was read */
+		return -ENOENT;
 	n = fd < 0 ? fd : file_read(fd, text, sizeof(text), 0);
 	file_close(fd);
 	if (n < 0)
@@ -111,21 +120,65 @@ static int listing_room(struct listing *listing)
 	return 0;
 }
 
+static void info_unknown(struct point_info *info, uint32_t id)
+{
+	memset(info, 0, sizeof(*info));
+	info->id = id;
+	info->kind = POINT_KEPT;
+	snprintf(info->name, sizeof(info->name), "%08u" POINT_DAMAGED, id);
+}
+
+/* Its directory is there without point.json, not deleted since its name was read. */
+static bool json_lost(const char *dir, const char *name)
+{
+	char path[FILE_PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/points/%.32s", dir, name);
+	fd = file_open(path, O_RDONLY | O_DIRECTORY);
+	file_close(fd);
+	return fd >= 0;
+}
+
 static int listing_entry(void *arg, const char *name)
 {
 	struct listing *listing = arg;
-	uint32_t id = id_parse(name);
+	struct errinfo why = {0};
+	struct point_info *info;
+	bool damaged;
+	uint32_t id = id_parse(name, &damaged);
 	int status;
 
 	if (!id)
 		return 0;
 	status = listing_room(listing);
-	if (!status)
-		status = json_read(listing->dir, id, &listing->points[listing->count],
-				   listing->err);
-	if (!status)
-		listing->count++;
-	return status == -ENOENT ? 0 : status;
+	if (status)
+		return status;
+	info = &listing->points[listing->count];
+	status = json_read(listing->dir, name, id, info, &why);
+	if (status == -ENOENT && !json_lost(listing->dir, name))
+		return 0;
+	if (status == -EUCLEAN || status == -ENOENT) {
+		info_unknown(info, id);
+		damaged = true;
+	} else if (status) {
+		return err_set(listing->err, status, "%s", why.text);
+	}
+	info->damaged = damaged;
+	listing->count++;
+	return 0;
+}
+
+void points_damage_spread(struct point_info *points, unsigned count)
+{
+	bool damaged = false;
+
+	while (count--) {
+		if (points[count].kind != POINT_KEPT)
+			continue;
+		damaged |= points[count].damaged;
+		points[count].damaged = damaged;
+	}
 }
 
 static int older_first(const void *a, const void *b)
@@ -153,6 +206,7 @@ int points_list(const char *dir, struct point_info **points, unsigned *count, st
 	}
 	if (listing.count)
 		qsort(listing.points, listing.count, sizeof(listing.points[0]), older_first);
+	points_damage_spread(listing.points, listing.count);
 	*points = listing.points;
 	*count = listing.count;
 	return 0;

@@ -32,6 +32,9 @@ struct point_info {
 	bool automatic; /* the retention may delete it */
 	bool temporary; /* of a restore: whoever took it deletes it; after a crash the next sidecar */
 	bool quiesced;	/* the guest's file systems were frozen */
+	/* It cannot be trusted: its own files are damaged, or those of a newer one through
+	 * which it is read.  If its point.json is, nothing else here is known. */
+	bool damaged;
 	uint64_t generation;
 	int64_t time_us;  /* its point in time, CLOCK_REALTIME microseconds */
 	int64_t taken_us; /* when it was made */
@@ -82,7 +85,7 @@ const struct point_info *store_points(const struct store *store, unsigned *count
  * shared its blocks, so these bytes are not gained by deleting it. */
 int64_t point_bytes(const char *dir, const struct point_info *point);
 
-/* Paths.  POINT_CLONE has head.raw and sums as in disks/NAME; POINT_KEPT has
+/* Paths of a point that is not damaged.  POINT_CLONE has head.raw and sums as in disks/NAME; POINT_KEPT has
  * kept.raw and kept (keep_read.h). */
 void point_dir_path(const char *dir, uint32_t id, char *path, size_t size);
 void point_head_path(const char *dir, uint32_t id, const char *disk, char *path, size_t size);

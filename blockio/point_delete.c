@@ -62,7 +62,7 @@ static void delete_fail(struct point_delete *delete, int status, const char *wha
 
 static unsigned trim_files(const struct point_delete *delete)
 {
-	return 2 * delete->info.disk_count;
+	return delete->info.damaged ? 0 : 2 * delete->info.disk_count;
 }
 
 static int trim_open(struct point_delete *delete)
@@ -162,7 +162,7 @@ static void delete_named(struct flush *flush, int result)
 	points->renaming = false;
 	delete->holds = false;
 	if (result < 0) {
-		keep->names_unsure = delete->info.kind == POINT_KEPT;
+		keep->names_unsure |= delete->info.kind == POINT_KEPT;
 		points_release(points);
 		err_set(&error, result,
 			"%s: the point %s (%u) was deleted, but may be there again after a power "
@@ -176,13 +176,22 @@ static void delete_named(struct flush *flush, int result)
 	points_step(points);
 }
 
+/* Where it is.  One that is damaged has another name since the store was opened. */
+static void name_path(const struct point_delete *delete, const char *dir, char *path, size_t size)
+{
+	if (delete->info.damaged)
+		point_damaged_path(dir, delete->info.id, path, size);
+	else
+		point_dir_path(dir, delete->info.id, path, size);
+}
+
 static void name_take(struct point_delete *delete)
 {
 	struct points *points = delete_points(delete);
 	char path[FILE_PATH_MAX], gone[FILE_PATH_MAX];
 	int status;
 
-	point_dir_path(points->store->dir, delete->info.id, path, sizeof(path));
+	name_path(delete, points->store->dir, path, sizeof(path));
 	gone_path(delete, gone, sizeof(gone));
 	status = file_rename(path, gone);
 	if (status) {
@@ -250,7 +259,7 @@ static const struct point_info *older_kept(const struct points *points, uint32_t
 	const struct point_info *older = NULL;
 
 	for (unsigned i = 0; i < points->count && points->list[i].id < id; i++)
-		if (points->list[i].kind == POINT_KEPT)
+		if (points->list[i].kind == POINT_KEPT && !points->list[i].damaged)
 			older = &points->list[i];
 	return older;
 }
@@ -285,6 +294,8 @@ static int delete_check(struct point_delete *delete, struct errinfo *err)
 		return err_set(err, -ENOENT, "%s has no point %u", points->store->dir,
 			       delete->job.id);
 	delete->info = *info;
+	if (info->damaged)
+		return 0; /* nobody reads it */
 	point_dir_path(points->store->dir, info->id, path, sizeof(path));
 	strncat(path, "/point.json", sizeof(path) - strlen(path) - 1);
 	delete->lock_fd = file_open(path, O_RDONLY);
@@ -309,8 +320,9 @@ static void delete_begin(struct points *points)
 	delete->state = DELETE_MOVE;
 	delete->lock_fd = -1;
 	status = delete_check(delete, &error);
-	older = status || delete->info.kind == POINT_CLONE ? NULL
-							   : older_kept(points, delete->info.id);
+	older = status || delete->info.kind == POINT_CLONE || delete->info.damaged
+			? NULL
+			: older_kept(points, delete->info.id);
 	if (!status && older)
 		status = move_open(delete, older, &error);
 	if (status)

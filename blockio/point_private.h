@@ -18,6 +18,8 @@
 #include "pace.h"
 #include "point.h"
 
+#define POINT_DAMAGED ".damaged" /* behind the id, in the name of its directory */
+
 struct store;
 
 typedef void point_done(void *arg, int status, const struct errinfo *error);
@@ -129,6 +131,10 @@ void points_release(struct points *points); /* a hold ended */
 void points_changed(struct points *points);
 int points_serial_write(struct points *points);
 const struct point_info *points_by_id(const struct points *points, uint32_t id);
+/* A kept point is read through newer ones: it is damaged, if one of those is.
+ * POINTS are oldest first. */
+void points_damage_spread(struct point_info *points, unsigned count);
+void point_damaged_path(const char *dir, uint32_t id, char *path, size_t size);
 /* Remove the files of a point and its directory.  Blocking. */
 int point_tree_remove(const char *path);
 

@@ -91,6 +91,72 @@ static int serial_open(struct points *points)
 	return points_serial_write(points);
 }
 
+/* --- damage --- */
+
+/* Are the files of a kept point there, and of the right size?  -EUCLEAN: no. */
+static int files_check(const struct points *points, const struct point_info *point,
+		       struct errinfo *err)
+{
+	struct keep_files files;
+	char path[FILE_PATH_MAX];
+	int status;
+
+	point_dir_path(points->store->dir, point->id, path, sizeof(path));
+	status = keep_files_open(&files, path, point, points->store->json.spec.block_bytes, true,
+				 err);
+	if (!status)
+		keep_files_close(&files);
+	return status == -ENOENT || status == -ENOTDIR ? -EUCLEAN : status;
+}
+
+/* From now on nothing is kept for it, and that must be known for ever: its directory
+ * is named so. */
+static int damage_mark(const struct points *points, const struct point_info *point,
+		       struct errinfo *err)
+{
+	char path[FILE_PATH_MAX], damaged[FILE_PATH_MAX];
+	int status;
+
+	point_dir_path(points->store->dir, point->id, path, sizeof(path));
+	point_damaged_path(points->store->dir, point->id, damaged, sizeof(damaged));
+	status = file_rename(path, damaged);
+	if (status && status != -ENOENT) /* it may have that name already */
+		return err_set(err, status, "%s is damaged, and cannot be renamed to %s: %s", path,
+			       damaged, strerror(-status));
+	return 0;
+}
+
+/* Before anything is applied: a head that was overwritten without being kept for a
+ * point must never be read as that point again. */
+static int damage_find(struct points *points, struct errinfo *err)
+{
+	char path[FILE_PATH_MAX];
+	unsigned damaged = 0;
+	int status = 0;
+
+	for (unsigned i = 0; i < points->count && !status; i++) {
+		struct point_info *point = &points->list[i];
+
+		if (point->kind != POINT_KEPT || point->damaged)
+			continue;
+		status = files_check(points, point, err);
+		point->damaged = status == -EUCLEAN;
+		status = point->damaged ? 0 : status;
+	}
+	points_damage_spread(points->list, points->count);
+	for (unsigned i = 0; i < points->count && !status; i++) {
+		if (!points->list[i].damaged)
+			continue;
+		status = damage_mark(points, &points->list[i], err);
+		damaged++;
+	}
+	if (status || !damaged)
+		return status;
+	snprintf(path, sizeof(path), "%s/points", points->store->dir);
+	status = file_sync_dir(path);
+	return status ? err_set(err, status, "cannot flush %s: %s", path, strerror(-status)) : 0;
+}
+
 /* The newest kept point receives what the heads lose from now on. */
 static int target_open(struct points *points, struct errinfo *err)
 {
@@ -100,7 +166,7 @@ static int target_open(struct points *points, struct errinfo *err)
 	int status = 0;
 
 	for (unsigned i = points->count; i-- > 0 && !store->keep.target.id && !status;) {
-		if (points->list[i].kind != POINT_KEPT)
+		if (points->list[i].kind != POINT_KEPT || points->list[i].damaged)
 			continue;
 		point_dir_path(store->dir, points->list[i].id, path, sizeof(path));
 		status = keep_files_open(&files, path, &points->list[i],
@@ -135,6 +201,8 @@ static int points_load(struct points *points, struct errinfo *err)
 	status = points_list(dir, &points->list, &points->count, err);
 	if (!status && serial_open(points) < 0)
 		status = err_set(err, -EIO, "%s/serial cannot be used", path);
+	if (!status)
+		status = damage_find(points, err);
 	return status ? status : target_open(points, err);
 }
 

@@ -94,16 +94,18 @@ static int list_append(struct points *points, const struct point_info *info)
 }
 
 /* The name may be there after a power cut, or not.  It goes again, and until that
- * is certain nothing more may be kept for an older point alone. */
-static void name_undo(struct point_take *take)
+ * is certain nothing more may be kept for an older point alone.  If it does not
+ * even go, the point is there, and has to get what the heads lose. */
+static bool name_undo(struct point_take *take)
 {
 	struct points *points = take_points(take);
 	char path[FILE_PATH_MAX], temporary[FILE_PATH_MAX];
 
 	point_dir_path(points->store->dir, take->info.id, path, sizeof(path));
 	new_path(points, &take->info, temporary, sizeof(temporary));
-	file_rename(path, temporary);
-	points->store->keep.names_unsure = take->info.kind == POINT_KEPT;
+	if (take->info.kind == POINT_KEPT)
+		points->store->keep.names_unsure = true;
+	return file_rename(path, temporary) == 0;
 }
 
 static void take_named(struct flush *flush, int result)
@@ -113,8 +115,7 @@ static void take_named(struct flush *flush, int result)
 	const struct errinfo none = {0};
 
 	points->renaming = false;
-	if (result < 0) {
-		name_undo(take);
+	if (result < 0 && name_undo(take)) {
 		points->count--;
 		keep_files_close(&take->files);
 		take_fail(take, result, "flushing its name failed");
@@ -123,7 +124,11 @@ static void take_named(struct flush *flush, int result)
 	if (take->info.kind == POINT_KEPT)
 		keep_target_set(&points->store->keep, &take->files);
 	points_changed(points);
-	take_end(take, 0, &none);
+	if (result < 0)
+		take_fail(take, result, "it is there, but may be lost with the power: flushing its "
+					"name failed");
+	else
+		take_end(take, 0, &none);
 }
 
 static int name_give(struct point_take *take)

@@ -59,7 +59,7 @@ static int needed(const char *dir, const char *disk, struct errinfo *err)
 	if (status)
 		return status;
 	for (unsigned i = 0; i < count; i++) {
-		if (points[i].kind != POINT_KEPT)
+		if (points[i].kind != POINT_KEPT || points[i].damaged)
 			continue;
 		for (unsigned j = 0; j < points[i].disk_count; j++)
 			found |= strcmp(points[i].disks[j].name, disk) == 0;
@@ -229,6 +229,22 @@ static int journal_leave(struct store *store, struct errinfo *err)
 	return journal_erase(&store->journal, err);
 }
 
+/* What lies in the last block of a disk that grows now changes its sum with it. */
+static int tails_keep(struct store *store, const struct store_disk *disks, unsigned count,
+		      struct errinfo *err)
+{
+	const struct store_spec *spec = &store->json.spec;
+	int status = 0;
+
+	for (unsigned i = 0; i < spec->disk_count && !status; i++) {
+		int at = find(disks, count, spec->disks[i].name);
+
+		if (at >= 0 && disks[at].size > spec->disks[i].size)
+			status = keep_tail(&store->keep, i, err);
+	}
+	return status;
+}
+
 int store_set_disks(struct store *store, const struct store_disk *disks, unsigned count,
 		    struct errinfo *err)
 {
@@ -251,6 +267,8 @@ int store_set_disks(struct store *store, const struct store_disk *disks, unsigne
 	status = list_change(store, next, disks, count, err);
 	if (!status)
 		status = store_spec_check(&next->spec, err);
+	if (!status)
+		status = tails_keep(store, disks, count, err);
 	if (!status)
 		status = journal_leave(store, err);
 	if (!status) {

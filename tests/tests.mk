@@ -43,6 +43,10 @@ TEST_OBJECTS_store_sim = $(SIM_OBJ) $(filter $(addprefix %/,apply.o clone.o flus
 TEST_OBJECTS_store_shape_sim = $(TEST_OBJECTS_store_sim)
 $(BUILD)/tests/store_sim_test $(BUILD)/tests/store_shape_sim_test: $(SIM_OBJ)
 
+# Histories of a store without end; QHEAL_SEED=N begins with that one.
+torture: $(BUILD)/tests/store_sim_test ## power cuts, for as long as one likes
+	TORTURE_SECONDS=$(or $(TORTURE_SECONDS),0) $(if $(QHEAL_SEED),QHEAL_SEED=$(QHEAL_SEED)) $<
+
 FUZZ_SECONDS ?= 60
 FUZZ_SRC := $(wildcard tests/fuzz/*_fuzz.c)
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
@@ -64,5 +68,5 @@ fuzz: $(FUZZ_BIN)
 
 include tests/lab/lab.mk
 
-.PHONY: check fuzz link
+.PHONY: check fuzz link torture
 .SECONDARY: # objects stay for the next build

@@ -137,16 +137,22 @@ void sim_lie(struct sim *sim, const char *suffix)
 	sim->lie = suffix;
 }
 
-/* Every operation that matters passes here first. */
-static int sim_step(struct sim *sim)
+/* Every operation passes here first; one that only reads may fail, but the disk is
+ * the same before and after it. */
+static int sim_read_step(struct sim *sim)
 {
-	if (sim->step)
-		sim->step(sim->step_arg);
 	sim->steps++;
 	if (sim->fail_count && sim->steps >= sim->fail_first &&
 	    sim->steps < sim->fail_first + sim->fail_count)
 		return sim->fail_status;
 	return 0;
+}
+
+static int sim_step(struct sim *sim)
+{
+	if (sim->step)
+		sim->step(sim->step_arg);
+	return sim_read_step(sim);
 }
 
 static bool sim_lies(const struct sim *sim, const char *path)
@@ -452,7 +458,7 @@ int file_sync(int fd)
 
 int64_t file_read(int fd, void *buffer, size_t length, uint64_t offset)
 {
-	int status = sim_step(current);
+	int status = sim_read_step(current);
 
 	return status ? status
 		      : (int64_t)sim_file_read(fd_file(current, fd), buffer, length, offset);
@@ -657,7 +663,7 @@ static bool op_run(struct sim *sim, struct ring_op *op, int *result)
 	if (op->kind == OP_NOW)
 		return true;
 	if (op->kind == OP_READ) {
-		*result = sim_step(sim);
+		*result = sim_read_step(sim);
 		if (!*result)
 			*result = (int)sim_file_read(fd_file(sim, op->fd), op->address, op->length,
 					     op->offset);

@@ -24,7 +24,7 @@ struct sim *sim_use(struct sim *sim); /* returns the one used before */
 /* The machine as it comes up after the power went now. SIM is as before. */
 struct sim *sim_cut(const struct sim *sim, uint64_t seed);
 
-/* STEP(ARG) runs before each operation. */
+/* STEP(ARG) runs before each operation that changes or flushes something. */
 void sim_on_step(struct sim *sim, void (*step)(void *arg), void *arg);
 uint64_t sim_steps(const struct sim *sim);
 bool sim_busy(const struct sim *sim); /* ring_run() would have something to do */

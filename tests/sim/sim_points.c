@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,37 +83,48 @@ static const struct sim_point *model_find(const struct sim_store *s, const char 
 	return NULL;
 }
 
-static bool found_right(const struct sim_store *s, const struct point_info *point, const char **what)
+static bool content_right(const struct sim_point *model, const struct point_info *point)
 {
-	const struct sim_point *model = model_find(s, point->name);
-
-	*what = "a point that must not be there:";
-	if (!model || model->state == SIM_POINT_GONE)
-		return false;
-	*what = "a point of the wrong generation:";
-	if (point->generation != model->generation || point->disk_count != SIM_DISKS)
-		return false;
-	*what = point->kind == POINT_KEPT ? "kept content is wrong of point"
-					  : "a clone is wrong: point";
 	for (unsigned disk = 0; disk < SIM_DISKS; disk++)
 		if (!disk_right(point, disk, model->content))
 			return false;
 	return true;
 }
 
-bool sim_points_right(const struct sim_store *s, const char **what, uint64_t *number)
+static bool found_right(const struct sim_store *s, const struct point_info *point, bool look,
+			const char **what)
+{
+	const struct sim_point *model = model_find(s, point->name);
+
+	*what = "a point that must not be there:";
+	if (!model || model->state == SIM_POINT_GONE)
+		return false;
+	*what = "a point is said to be damaged:";
+	if (point->damaged)
+		return false;
+	*what = "a point of the wrong generation:";
+	if (point->generation != model->generation || point->disk_count != SIM_DISKS)
+		return false;
+	*what = point->kind == POINT_KEPT ? "kept content is wrong of point"
+					  : "a clone is wrong: point";
+	return !look || content_right(model, point);
+}
+
+bool sim_points_right(struct sim_store *s, bool all, const char **what, uint64_t *number)
 {
 	struct point_info *points;
-	unsigned count;
+	unsigned count, only = UINT_MAX;
 	bool right = true;
 
 	*what = "the points cannot be listed";
 	*number = 0;
 	if (points_list(DIR, &points, &count, NULL))
 		return false;
+	if (!all && count && sim_random(&s->random) % 8)
+		only = (unsigned)(sim_random(&s->random) % count);
 	for (unsigned i = 0; i < count && right; i++) {
 		*number = points[i].id;
-		right = found_right(s, &points[i], what);
+		right = found_right(s, &points[i], only == UINT_MAX || only == i, what);
 	}
 	for (unsigned i = 0; i < s->point_count && right; i++) {
 		if (s->points[i].state != SIM_POINT_THERE ||
@@ -135,7 +147,9 @@ static void state_settle(struct sim_store *s, struct sim_point *point, int statu
 	const struct point_info *points = store_points(s->store, &count);
 	bool there = point_find(points, count, point->name) != NULL;
 
-	if (there)
+	if (there && point->taking && status)
+		point->state = SIM_POINT_MAYBE; /* its name is not flushed */
+	else if (there)
 		point->state = SIM_POINT_THERE;
 	else
 		point->state = status ? SIM_POINT_MAYBE : SIM_POINT_GONE;
@@ -148,6 +162,10 @@ static void point_done(void *arg, int status, const struct errinfo *error)
 	point->busy = false;
 	point->status = status;
 	state_settle(point->store, point, status);
+	if (!status && point->state == SIM_POINT_THERE)
+		point->store->takes++;
+	else if (!status)
+		point->store->deletes++;
 }
 
 void sim_point_take(struct sim_store *s)
@@ -159,7 +177,7 @@ void sim_point_take(struct sim_store *s)
 		return;
 	s->point_count++;
 	point->store = s;
-	point->busy = true;
+	point->busy = point->taking = true;
 	point->state = SIM_POINT_MAYBE;
 	point->generation = s->acknowledged;
 	point->content = malloc(sizeof(*point->content));
@@ -184,6 +202,7 @@ void sim_point_delete(struct sim_store *s)
 		if (strcmp(point->name, which->name) || point->busy)
 			continue;
 		point->busy = true;
+		point->taking = false;
 		point->state = SIM_POINT_MAYBE;
 		store_point_delete(s->store, which->id, point_done, point);
 	}
@@ -203,8 +222,25 @@ int sim_points_wait(struct sim_store *s)
 	return status;
 }
 
-void sim_points_release(struct sim_store *s)
+/* What was under way when the power went is there, or it is not, for good. */
+void sim_points_found(struct sim_store *s)
 {
-	while (s->point_count)
+	unsigned count;
+	const struct point_info *points = store_points(s->store, &count);
+
+	for (unsigned i = 0; i < s->point_count; i++) {
+		struct sim_point *point = &s->points[i];
+
+		point->store = s;
+		point->busy = false;
+		point->status = 0;
+		point->state = point_find(points, count, point->name) ? SIM_POINT_THERE
+								      : SIM_POINT_GONE;
+	}
+}
+
+void sim_points_release(struct sim_store *s, unsigned first)
+{
+	while (s->point_count > first)
 		free(s->points[--s->point_count].content);
 }

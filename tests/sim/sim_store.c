@@ -106,7 +106,7 @@ void sim_store_free(struct sim_store *s)
 	sim_use(NULL);
 	sim_free(s->sim);
 	attempts_free(s);
-	sim_points_release(s);
+	sim_points_release(s, 0);
 	free(s->live);
 	free(s->filled);
 	free(s->committed);
@@ -345,12 +345,19 @@ static bool content_right(const struct sim_content *content)
 	return true;
 }
 
-static bool points_right(struct sim_store *s)
+static bool points_right(struct sim_store *s, bool all)
 {
 	const char *what;
 	uint64_t number;
 
-	return sim_points_right(s, &what, &number) || wrong(s, what, number);
+	return sim_points_right(s, all, &what, &number) || wrong(s, what, number);
+}
+
+void sim_store_look(struct sim_store *s)
+{
+	if (!points_right(s, false))
+		strncat(s->first_wrong, ", to a reader",
+			sizeof(s->first_wrong) - strlen(s->first_wrong) - 1);
 }
 
 bool sim_store_right(struct sim_store *s)
@@ -359,7 +366,7 @@ bool sim_store_right(struct sim_store *s)
 		return wrong(s, "open at generation", store_info(s->store)->generation);
 	if (!content_right(s->committed))
 		return wrong(s, "heads are wrong at", s->acknowledged);
-	return points_right(s);
+	return points_right(s, true);
 }
 
 /* What the store says it is must have been possible, and be in the heads. */
@@ -387,9 +394,42 @@ static bool found_right(struct sim_store *s, const struct store_info *info,
 	return *content != NULL;
 }
 
-/* It must not only be right but work: one generation more, and power again. */
+static void reopen_cut(void *arg)
+{
+	struct sim_store *after = arg;
+
+	if (draw(after, 8) == 0)
+		sim_store_cut(after);
+}
+
+static void going_cut(void *arg)
+{
+	struct sim_store *after = arg;
+
+	if (draw(after, 32) == 0)
+		sim_store_cut(after);
+}
+
+/* One generation more, points taken and deleted. */
+static bool generation_more(struct sim_store *after)
+{
+	sim_point_take(after);
+	if (draw(after, 2))
+		sim_point_delete(after);
+	if (sim_store_generation(after, 6))
+		return false;
+	if (draw(after, 2))
+		sim_point_delete(after);
+	else
+		sim_point_take(after);
+	return sim_points_wait(after) == 0 && sim_store_settle(after) == 0 &&
+	       sim_store_right(after);
+}
+
+/* It must not only be right but work, with the power going again at any time. */
 static bool goes_on(struct sim_store *after, struct sim_store *s, const struct sim_content *content)
 {
+	const unsigned points = s->point_count;
 	bool right;
 
 	after->phase = SIM_RUNNING;
@@ -397,21 +437,21 @@ static bool goes_on(struct sim_store *after, struct sim_store *s, const struct s
 	after->attempt_count = 0;
 	after->committed = content_copy(content);
 	after->live = content_copy(NULL);
-	right = sim_store_generation(after, 6) == 0 && sim_store_settle(after) == 0 &&
-		sim_store_right(after);
+	/* Of a store that is filled only there are no points yet. */
+	if (store_info(after->store)->state != STORE_READY)
+		after->phase = SIM_FILLED;
+	sim_points_found(after);
+	sim_on_step(after->sim, going_cut, after);
+	right = generation_more(after) && (draw(s, 2) || generation_more(after));
+	sim_on_step(after->sim, NULL, NULL);
 	sim_store_cut(after);
 	attempts_free(after);
+	sim_points_release(after, points);
 	free(after->committed);
 	free(after->live);
-	return (right && !after->wrong) || wrong(s, "no generation after", after->acknowledged);
-}
-
-static void reopen_cut(void *arg)
-{
-	struct sim_store *after = arg;
-
-	if (draw(after, 8) == 0)
-		sim_store_cut(after);
+	if (after->wrong)
+		return wrong(s, after->first_wrong, after->acknowledged);
+	return right || wrong(s, "no generation after", after->acknowledged);
 }
 
 /* AFTER is behind a power cut of S. */
@@ -434,12 +474,14 @@ static void reopen(struct sim_store *after, struct sim_store *s)
 		wrong(s, "does not open, errno", (uint64_t)-status);
 	else if (!status && !found_right(s, store_info(after->store), &content))
 		wrong(s, "found wrong at generation", store_info(after->store)->generation);
-	else if (!status && !sim_points_right(after, &what, &number))
+	else if (!status && !sim_points_right(after, false, &what, &number))
 		wrong(s, what, number);
 	else if (!status && store_info(after->store)->state >= STORE_FILLED && after->depth == 1 &&
 		 draw(s, 8) == 0)
 		goes_on(after, s, content);
 	s->cuts += after->cuts;
+	s->takes += after->takes;
+	s->deletes += after->deletes;
 	if (!status)
 		sim_store_close(after);
 	sim_use(before);
@@ -453,7 +495,7 @@ void sim_store_cut(struct sim_store *s)
 	after->ring = NULL;
 	after->pool = NULL;
 	after->store = NULL;
-	after->wrong = after->cuts = 0;
+	after->wrong = after->cuts = after->takes = after->deletes = 0;
 	after->random = sim_random(&s->random);
 	after->sim = sim_cut(s->sim, after->random);
 	after->depth = s->depth + 1;

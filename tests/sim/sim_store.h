@@ -38,7 +38,7 @@ struct sim_point {
 	struct sim_store *store;
 	char name[8];
 	enum sim_point_state state;
-	bool busy;
+	bool busy, taking;
 	int status;
 	uint64_t generation;
 	struct sim_content *content;
@@ -75,6 +75,7 @@ struct sim_store {
 	unsigned cuts_per_step;
 	unsigned depth; /* how many power cuts ago the run began */
 	uint64_t cuts, wrong;
+	uint64_t takes, deletes; /* done(0), those behind a power cut too */
 	char first_wrong[512];
 };
 
@@ -94,10 +95,14 @@ void sim_store_abort(struct sim_store *s, unsigned puts);
 void sim_point_take(struct sim_store *s);
 void sim_point_delete(struct sim_store *s);
 int sim_points_wait(struct sim_store *s); /* 0, or what one of them said */
-void sim_points_release(struct sim_store *s);
-/* Those that must be there are, and each has its generation's content. */
-bool sim_points_right(const struct sim_store *s, const char **what, uint64_t *number);
+void sim_points_found(struct sim_store *s); /* the store was just opened */
+void sim_points_release(struct sim_store *s, unsigned first); /* from the FIRST on */
+/* Those that must be there are, and each has its generation's content.  Not ALL: of
+ * one, mostly, for this is the most of the work. */
+bool sim_points_right(struct sim_store *s, bool all, const char **what, uint64_t *number);
 
+/* As a reader in another process does, at this moment. */
+void sim_store_look(struct sim_store *s);
 /* Pull the plug now, look, and count what is wrong. */
 void sim_store_cut(struct sim_store *s);
 /* The store that is open holds generation ACKNOWLEDGED, heads settled. */

@@ -2,26 +2,33 @@
  *
  * The store on a simulated disk: power cuts at every operation, a failing call
  * at every place, and disks that lie about flushes, which must be noticed.
- * SIM_SEED=N begins with other histories, SIM_RUNS=N has more of them, SIM_CUTS=N
- * more cuts a step.
+ * QHEAL_SEED=N begins with other histories, SIM_CUTS=N has more cuts a step.
+ * TORTURE_SECONDS=N (0: until it is interrupted): nothing but histories, each of a
+ * seed of its own (make torture).
  */
 #include <CUnit/CUnit.h>
 #include <errno.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include "cunit_main.h"
 #include "point.h"
 #include "sim/sim_store.h"
 
-#define GENERATIONS 15
-/* Histories go on until there were that many.  Sanitizers look for other faults, at
- * a tenth of the speed: one history is enough for them. */
+/* One history with points kept, one with clones at least, until there were that many
+ * cuts.  Sanitizers look for other faults, at a tenth of the speed. */
 #ifdef __SANITIZE_ADDRESS__
-#define CUTS 2000u
+#define GENERATIONS 5
+#define CUTS 1000u
+#define FAIL_STRIDE 23 /* a failing call at every place, or at each of so many */
 #else
-#define CUTS 10000u
+#define GENERATIONS 9
+#define CUTS 7000u
+#define FAIL_STRIDE 6
 #endif
 
 static uint64_t setting(const char *name, uint64_t otherwise)
@@ -35,8 +42,10 @@ static void step_cut(void *arg)
 {
 	struct sim_store *s = arg;
 
-	for (unsigned i = 0; i < s->cuts_per_step; i++)
+	for (unsigned i = 0; i < s->cuts_per_step && !s->wrong; i++)
 		sim_store_cut(s);
+	if (s->store && sim_random(&s->random) % 4 == 0 && !s->wrong)
+		sim_store_look(s);
 }
 
 static unsigned points_count(const struct sim_store *s)
@@ -79,50 +88,90 @@ static struct sim_store *store_new(uint64_t seed, unsigned cuts_per_step)
 	return s;
 }
 
-static void committed_generations_survive_power_cut_at_any_operation(void)
+struct totals {
+	uint64_t histories, cuts, steps, takes, deletes, wrong;
+};
+
+static void totals_add(struct totals *totals, const struct sim_store *s)
 {
-	uint64_t seed = setting("SIM_SEED", 1);
-	uint64_t cuts = 0, steps = 0, points = 0;
-
-	for (unsigned i = 0; i < 20 && (cuts < CUTS || i < setting("SIM_RUNS", 2)); i++) {
-		struct sim_store *s = store_new(seed + i, (unsigned)setting("SIM_CUTS", 1));
-
-		sim_clones(s->sim, i % 2);
-		CU_ASSERT_EQUAL_FATAL(sim_store_create(s), 0);
-		CU_ASSERT_EQUAL_FATAL(sim_store_open(s), 0);
-		CU_ASSERT_EQUAL(sim_store_fill(s), 0);
-		history_run(s, GENERATIONS);
-		sim_store_close(s);
-		cuts += s->cuts;
-		steps += sim_steps(s->sim);
-		points += s->point_count;
-		if (s->wrong)
-			printf("seed %llu: %llu wrong, first: %s\n", (unsigned long long)seed + i,
-			       (unsigned long long)s->wrong, s->first_wrong);
-		CU_ASSERT_EQUAL(s->wrong, 0);
-		sim_store_free(s);
-	}
-	printf(" [seed %llu: %llu steps, %llu points, %llu power cuts] ", (unsigned long long)seed,
-	       (unsigned long long)steps, (unsigned long long)points, (unsigned long long)cuts);
-	CU_ASSERT_TRUE(cuts >= CUTS);
+	totals->histories++;
+	totals->cuts += s->cuts;
+	totals->steps += sim_steps(s->sim);
+	totals->takes += s->takes;
+	totals->deletes += s->deletes;
+	totals->wrong += s->wrong;
 }
 
+static void totals_print(const struct totals *totals, uint64_t seed)
+{
+	printf(" [seed %llu: %llu histories, %llu steps, %llu power cuts, %llu points taken, %llu "
+	       "deleted] ",
+	       (unsigned long long)seed, (unsigned long long)totals->histories,
+	       (unsigned long long)totals->steps, (unsigned long long)totals->cuts,
+	       (unsigned long long)totals->takes, (unsigned long long)totals->deletes);
+}
+
+/* A store's whole life; of an odd SEED its points are clones. */
+static void history_cut(uint64_t seed, unsigned generations, struct totals *totals)
+{
+	struct sim_store *s = store_new(seed, (unsigned)setting("SIM_CUTS", 1));
+
+	sim_clones(s->sim, seed & 1);
+	CU_ASSERT_EQUAL_FATAL(sim_store_create(s), 0);
+	CU_ASSERT_EQUAL_FATAL(sim_store_open(s), 0);
+	CU_ASSERT_EQUAL(sim_store_fill(s), 0);
+	history_run(s, generations);
+	sim_store_close(s);
+	if (s->wrong)
+		printf("QHEAL_SEED=%llu: wrong: %s\n", (unsigned long long)seed, s->first_wrong);
+	CU_ASSERT_EQUAL(s->wrong, 0);
+	totals_add(totals, s);
+	sim_store_free(s);
+}
+
+static void committed_generations_survive_power_cut_at_any_operation(void)
+{
+	const uint64_t seed = setting("QHEAL_SEED", 1);
+	struct totals totals = {0};
+
+	for (unsigned i = 0; i < 20 && (totals.cuts < CUTS || i < 2); i++)
+		history_cut(seed + i, GENERATIONS, &totals);
+	totals_print(&totals, seed);
+	CU_ASSERT_TRUE(totals.wrong || totals.cuts >= CUTS);
+	CU_ASSERT_TRUE(totals.wrong || (totals.takes > 10 && totals.deletes > 5));
+}
+
+/* Of a point some are only noticed where files cannot share blocks, some where they can. */
 static void disk_that_lies_about_a_flush_is_noticed(void)
 {
-	static const char *const lies[] = {"/journal/a", "/journal/b", "/head.raw", "/sums",
-					   "/store.json.new", "/store"};
+	static const struct {
+		const char *file;
+		bool clones;
+	} lies[] = {
+		{"/journal/a", false}, {"/journal/b", false}, {"/disks/vda/head.raw", false},
+		{"/disks/vda/sums", false}, {"/store.json.new", false}, {"/store", false},
+		{"/kept.raw", false}, {"/kept", false}, {"/points", false}, {"/points", true},
+		{"/point.json", false}, {"/point.json", true}, {"/vda/head.raw", true},
+		{"/vda/sums", true},
+	};
 
 	for (unsigned i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
-		struct sim_store *s = store_new(7, 1);
+		struct sim_store *s = NULL;
 
-		sim_store_create(s);
-		sim_lie(s->sim, lies[i]);
-		sim_store_open(s);
-		sim_store_fill(s);
-		history_run(s, 10);
-		sim_store_close(s);
+		for (unsigned seed = 7; seed < 10 && !(s && s->wrong); seed++) {
+			if (s)
+				sim_store_free(s);
+			s = store_new(seed, 1);
+			sim_clones(s->sim, lies[i].clones);
+			sim_store_create(s);
+			sim_lie(s->sim, lies[i].file);
+			sim_store_open(s);
+			sim_store_fill(s);
+			history_run(s, 10);
+			sim_store_close(s);
+		}
 		if (!s->wrong)
-			printf("nobody noticed that %s is never flushed\n", lies[i]);
+			printf("nobody noticed that %s is never flushed\n", lies[i].file);
 		CU_ASSERT_TRUE(s->wrong > 0);
 		sim_store_free(s);
 	}
@@ -172,17 +221,42 @@ static int generation_or_refill(struct sim_store *s)
 	return status;
 }
 
-static bool history_fails(uint64_t nth, uint64_t count, int error)
+/* The result of the calls before does not matter, only that they have an end. */
+static int take(struct sim_store *s)
+{
+	const uint64_t takes = s->takes;
+
+	sim_point_take(s);
+	sim_points_wait(s);
+	return s->takes > takes || s->point_count == SIM_POINTS ? 0 : -EIO;
+}
+
+static int delete(struct sim_store *s)
+{
+	const unsigned before = points_count(s);
+
+	sim_point_delete(s);
+	sim_points_wait(s);
+	return !before || points_count(s) < before ? 0 : -EIO;
+}
+
+static bool history_fails(uint64_t nth, uint64_t count, int error, uint64_t *cuts)
 {
 	struct sim_store *s = store_new(nth * 3 + count, 0);
 	uint64_t last;
 
+	sim_clones(s->sim, nth / 2 & 1);
 	sim_fail(s->sim, nth, count, error);
 	CU_ASSERT_EQUAL(persist(s, create, true), 0);
 	CU_ASSERT_EQUAL_FATAL(persist(s, sim_store_open, true), 0);
 	CU_ASSERT_EQUAL(persist(s, sim_store_fill, true), 0);
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < 4; i++) {
 		CU_ASSERT_EQUAL(persist(s, nth & 1 ? generation_or_refill : generation, true), 0);
+		CU_ASSERT_EQUAL(persist(s, take, true), 0);
+		if (i > 1)
+			CU_ASSERT_EQUAL(persist(s, delete, true), 0);
+	}
+	CU_ASSERT_EQUAL(persist(s, generation, true), 0);
 	CU_ASSERT_EQUAL(persist(s, sim_store_settle, true), 0);
 	sim_fail(s->sim, 0, 0, 0); /* what follows is the test's own reading */
 	CU_ASSERT_TRUE(sim_store_right(s));
@@ -190,9 +264,10 @@ static bool history_fails(uint64_t nth, uint64_t count, int error)
 	last = sim_steps(s->sim);
 	sim_store_close(s);
 	if (s->wrong)
-		printf("call %llu x %llu, errno %d: %s\n", (unsigned long long)nth,
+		printf("SIM_FAIL=%llu,%llu,%d: %s\n", (unsigned long long)nth,
 		       (unsigned long long)count, -error, s->first_wrong);
 	CU_ASSERT_EQUAL(s->wrong, 0);
+	*cuts += s->cuts;
 	sim_store_free(s);
 	return nth <= last;
 }
@@ -228,16 +303,68 @@ static void refill_forgets_a_commit_that_failed(void)
 	       (unsigned long long)cuts);
 }
 
+/* SIM_FAIL=N,COUNT,ERRNO: only this one, as a failed one is printed. */
+static bool history_fails_alone(uint64_t *cuts)
+{
+	const char *only = getenv("SIM_FAIL");
+	unsigned long long nth = 0, count = 0;
+	int error = 0;
+
+	if (!only || sscanf(only, "%llu,%llu,%d", &nth, &count, &error) != 3)
+		return false;
+	history_fails(nth, count, -error, cuts);
+	return true;
+}
+
 static void store_survives_a_failing_call_anywhere(void)
 {
 	static const int errors[] = {-EIO, -ENOSPC};
-	uint64_t nth, runs = 0;
+	uint64_t nth, runs = 0, cuts = 0;
+
+	if (history_fails_alone(&cuts))
+		return;
 
 	for (unsigned i = 0; i < 2; i++)
 		for (unsigned count = 1; count <= 7; count += 3)
-			for (nth = 1; history_fails(nth, count, errors[i]); nth++)
+			for (nth = 1 + i; history_fails(nth, count, errors[i], &cuts);
+			     nth += FAIL_STRIDE)
 				runs++;
-	printf(" [%llu histories with failing calls] ", (unsigned long long)runs);
+	printf(" [%llu histories with failing calls, %llu power cuts] ", (unsigned long long)runs,
+	       (unsigned long long)cuts);
+}
+
+/* --- for as long as one likes --- */
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int signal)
+{
+	interrupted = 1;
+}
+
+/* Until one is wrong.  The first history has the seed itself: the last line that was
+ * printed, given again, repeats it. */
+static void torture(void)
+{
+	const time_t seconds = (time_t)setting("TORTURE_SECONDS", 0), start = time(NULL);
+	const uint64_t seed = setting("QHEAL_SEED", (uint64_t)start);
+	struct totals totals = {0};
+	uint64_t cuts = 0;
+
+	signal(SIGINT, interrupt);
+	signal(SIGTERM, interrupt);
+	for (uint64_t i = 0; !interrupted && !CU_get_number_of_failure_records() &&
+			     (!seconds || time(NULL) - start < seconds); i++) {
+		uint64_t random = seed + i;
+
+		printf("QHEAL_SEED=%llu\n", (unsigned long long)(seed + i));
+		history_cut(seed + i, 3 + (unsigned)(sim_random(&random) % 20), &totals);
+		for (unsigned j = 0; j < 50 && !interrupted; j++)
+			history_fails(1 + sim_random(&random) % 1500, 1 + sim_random(&random) % 8,
+				      random & 1 ? -EIO : -ENOSPC, &cuts);
+	}
+	totals_print(&totals, seed);
+	printf("and %llu after failing calls\n", (unsigned long long)cuts);
 }
 
 int main(void)
@@ -251,8 +378,16 @@ int main(void)
 		{"store_survives_a_failing_call_anywhere", store_survives_a_failing_call_anywhere},
 	};
 
+	static const struct cunit_case endless[] = {{"torture", torture}};
+
 	/* Thousands of stores come and go: do not ask the kernel for each. */
 	mallopt(M_MMAP_THRESHOLD, 64 << 20);
 	mallopt(M_TRIM_THRESHOLD, 256 << 20);
+	if (getenv("TORTURE_SECONDS")) {
+		setvbuf(stdout, NULL, _IOLBF, 0);
+		return cunit_run("store_sim", endless, 1);
+	}
+	if (getenv("SIM_FAIL"))
+		return cunit_run("store_sim", cases + 3, 1);
 	return cunit_run("store_sim", cases, sizeof(cases) / sizeof(cases[0]));
 }
