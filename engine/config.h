@@ -16,6 +16,7 @@ enum on_loss { ON_LOSS_HOLD, ON_LOSS_ROLLBACK };
 struct config {
 	const char *qmp;   /* address of the monitor */
 	const char *store; /* directory */
+	const char *agent; /* socket of the guest agent's chardev, or NULL */
 	const char *events; /* file, "-", or NULL */
 	const char *disks[BOUND_DISKS];
 	unsigned disk_count; /* 0: all */

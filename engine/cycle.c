@@ -77,6 +77,9 @@ static int read_point(struct sidecar *sidecar, struct copy_progress *sum, struct
 
 	bitmap_name(sidecar, store_info(sidecar->store)->generation + 1, sidecar->checkpoint.next);
 	rc = checkpoint_freeze(&sidecar->checkpoint, &checkpoint_cbw, CHECKPOINT_ALL, err);
+	/* The point stands still now; who froze the guest's file systems for it need not
+	 * wait for the copy. */
+	quiesce_thaw(&sidecar->quiesce);
 	if (!rc) {
 		checkpoint_context(&sidecar->checkpoint, context);
 		transfer.context = context;

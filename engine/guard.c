@@ -6,9 +6,11 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,8 +19,10 @@
 #define GUARD_WAIT_MS 60000
 #define GUARD_QUIET_MS 300 /* when it cannot be asked: no reply for so long */
 
-static const char question[] = "{\"execute\":\"query-version\",\"id\":\"qheal-guard\"}\n";
-static const char answered[] = "qheal-guard"; /* nowhere else in what QEMU sends */
+static const struct guard_words monitor_words = {
+	.question = "{\"execute\":\"query-version\",\"id\":\"qheal-guard\"}\n",
+	.answered = "qheal-guard",
+};
 
 static int64_t guard_now_ms(void)
 {
@@ -29,18 +33,22 @@ static int64_t guard_now_ms(void)
 }
 
 /* QEMU answers in order: when this is answered, all before it was worked off. */
-static bool guard_ask(int monitor_fd)
+static bool guard_ask(const struct guard_words *words, int monitor_fd)
 {
-	return send(monitor_fd, question, sizeof(question) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) ==
-	       (ssize_t)sizeof(question) - 1;
+	size_t size = strlen(words->question);
+
+	return send(monitor_fd, words->question, size, MSG_NOSIGNAL | MSG_DONTWAIT) ==
+	       (ssize_t)size;
 }
 
-/* Read what QEMU still answers, so that it is never held up. */
-static void guard_linger(int monitor_fd)
+/* Read what QEMU still answers, so that it is never held up.  False: the socket is
+ * over, or there was silence. */
+static bool guard_linger(const struct guard_words *words, int monitor_fd)
 {
 	struct pollfd poll_fd = {.fd = monitor_fd, .events = POLLIN};
 	int64_t end_ms = guard_now_ms() + GUARD_WAIT_MS, left_ms;
-	bool asked = guard_ask(monitor_fd);
+	bool asked = guard_ask(words, monitor_fd);
+	size_t answer_size = strlen(words->answered);
 	char text[4096];
 	size_t kept = 0; /* the answer may come in two pieces */
 
@@ -48,19 +56,47 @@ static void guard_linger(int monitor_fd)
 		ssize_t n;
 
 		if (poll(&poll_fd, 1, asked ? (int)left_ms : GUARD_QUIET_MS) <= 0)
-			return;
+			return false;
 		n = recv(monitor_fd, text + kept, sizeof(text) - kept, MSG_DONTWAIT);
 		if (n <= 0)
-			return;
-		if (memmem(text, kept + (size_t)n, answered, sizeof(answered) - 1))
-			return;
+			return false;
+		if (memmem(text, kept + (size_t)n, words->answered, answer_size))
+			return true;
 		n += (ssize_t)kept;
-		kept = (size_t)n < sizeof(answered) - 1 ? (size_t)n : sizeof(answered) - 1;
+		kept = (size_t)n < answer_size - 1 ? (size_t)n : answer_size - 1;
 		memmove(text, text + n - kept, kept);
 	}
+	return false;
 }
 
-/* One message: 'h' with a descriptor to hold, 'q' to leave; 0 at the end. */
+static int guard_connect(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	if (fd >= 0 && !connect(fd, (const struct sockaddr *)&address, sizeof(address)))
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static void guard_speak(const struct guard_words *words, int *held_fd)
+{
+	bool answered = guard_linger(words, *held_fd);
+
+	close(*held_fd);
+	*held_fd = !answered && words->address ? guard_connect(words->address) : -1;
+	if (*held_fd >= 0) {
+		guard_linger(words, *held_fd);
+		close(*held_fd);
+	}
+	*held_fd = -1;
+}
+
+/* One message: 'h' with a descriptor to hold, 'd' to drop it, 'q' to leave; 0 at the
+ * end. */
 static int guard_receive(int socket_fd, int *held_fd)
 {
 	char control[CMSG_SPACE(sizeof(int))];
@@ -85,7 +121,15 @@ static int guard_receive(int socket_fd, int *held_fd)
 	return word;
 }
 
-static void guard_child(int socket_fd)
+/* False: the sidecar holds on for longer than it may. */
+static bool guard_wait(const struct guard_words *words, int socket_fd, bool holds)
+{
+	struct pollfd poll_fd = {.fd = socket_fd, .events = POLLIN};
+
+	return !holds || !words->limit_ms || poll(&poll_fd, 1, (int)words->limit_ms) != 0;
+}
+
+static void guard_child(const struct guard_words *words, int socket_fd)
 {
 	int held_fd = -1, word;
 
@@ -102,14 +146,25 @@ static void guard_child(int socket_fd)
 		close_range(0, (unsigned)socket_fd - 1, 0);
 	close_range((unsigned)socket_fd + 1, ~0U, 0);
 	do {
+		if (!guard_wait(words, socket_fd, held_fd >= 0))
+			guard_speak(words, &held_fd);
 		word = guard_receive(socket_fd, &held_fd);
-	} while (word == 'h');
+		if (word == 'd' && held_fd >= 0) {
+			close(held_fd);
+			held_fd = -1;
+		}
+	} while (word == 'h' || word == 'd');
 	if (word != 'q' && held_fd >= 0)
-		guard_linger(held_fd);
+		guard_speak(words, &held_fd);
 	_exit(0);
 }
 
 int guard_start(struct guard *guard, struct errinfo *err)
+{
+	return guard_start_with(guard, &monitor_words, err);
+}
+
+int guard_start_with(struct guard *guard, const struct guard_words *words, struct errinfo *err)
 {
 	int fds[2];
 
@@ -126,7 +181,7 @@ int guard_start(struct guard *guard, struct errinfo *err)
 	}
 	if (guard->pid == 0) {
 		close(fds[1]);
-		guard_child(fds[0]);
+		guard_child(words, fds[0]);
 	}
 	close(fds[0]);
 	guard->socket_fd = fds[1];
@@ -147,9 +202,22 @@ int guard_hold(struct guard *guard, int monitor_fd, struct errinfo *err)
 	header->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(header), &monitor_fd, sizeof(int));
 	if (sendmsg(guard->socket_fd, &message, MSG_NOSIGNAL) != 1)
-		return err_set(err, -errno, "guard: cannot hand over the monitor's socket: %s",
+		return err_set(err, -errno, "guard: cannot hand over the socket: %s",
 			       strerror(errno));
 	return 0;
+}
+
+void guard_drop(struct guard *guard)
+{
+	if (guard->pid > 0)
+		send(guard->socket_fd, "d", 1, MSG_NOSIGNAL);
+}
+
+void guard_leave(struct guard *guard)
+{
+	if (guard->pid > 0)
+		close(guard->socket_fd);
+	guard->pid = 0;
 }
 
 void guard_stop(struct guard *guard)

@@ -5,10 +5,15 @@
  * socket closes; a sidecar killed between `stop` and `cont` of a batch would
  * leave the guest paused.  With the guard the socket outlives the sidecar until
  * QEMU has answered everything.
+ *
+ * The same for the guest agent (quiesce.h): its guard does not only wait, it tells
+ * the agent to thaw the guest's file systems, also when the sidecar lives and has
+ * not let go in time.
  */
 #ifndef ENGINE_GUARD_H
 #define ENGINE_GUARD_H
 
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "errinfo.h"
@@ -18,10 +23,23 @@ struct guard {
 	int socket_fd; /* closed by our death, whatever the cause */
 };
 
+/* What it says on the socket that it holds when the sidecar is dead. */
+struct guard_words {
+	const char *question; /* answered last */
+	const char *answered; /* in that answer, and nowhere else */
+	const char *address;  /* unix socket to say it on when the held one is over, or NULL */
+	int64_t limit_ms;     /* of holding: then it speaks while the sidecar lives; 0: none */
+};
+
 /* Fork it, first thing: it shares nothing of the sidecar then. */
 int guard_start(struct guard *guard, struct errinfo *err);
+int guard_start_with(struct guard *guard, const struct guard_words *words, struct errinfo *err);
 /* Give it MONITOR_FD to hold (a copy; the former one is let go). */
 int guard_hold(struct guard *guard, int monitor_fd, struct errinfo *err);
+/* It holds nothing any more. */
+void guard_drop(struct guard *guard);
+/* As if we were dead: it speaks, and leaves by itself. */
+void guard_leave(struct guard *guard);
 /* An orderly end: nothing is in flight, the child leaves at once. */
 void guard_stop(struct guard *guard);
 

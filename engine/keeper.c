@@ -36,12 +36,24 @@ static void refuse(struct sidecar *sidecar, const struct errinfo *err)
 	answer(sidecar, json_pack("{s:s}", "error", err->text));
 }
 
+/* One that is free: another try may come after another generation. */
+static void name_by_time(struct sidecar *sidecar)
+{
+	struct keeper *keeper = &sidecar->keeper;
+	unsigned count;
+	const struct point_info *points = store_points(sidecar->store, &count);
+
+	points_name_of_time(loop_realtime_us(), keeper->name_try, keeper->request.name);
+	while (point_find(points, count, keeper->request.name) && keeper->name_try < KEEPER_NAMES)
+		points_name_of_time(loop_realtime_us(), ++keeper->name_try, keeper->request.name);
+}
+
 static void submit(struct sidecar *sidecar)
 {
 	struct keeper *keeper = &sidecar->keeper;
 
 	if (keeper->name_try)
-		points_name_of_time(loop_realtime_us(), keeper->name_try, keeper->request.name);
+		name_by_time(sidecar);
 	memset(&keeper->outcome, 0, sizeof(keeper->outcome));
 	keeper->state = KEEPER_TAKING;
 	store_point_take(sidecar->store, &keeper->request, outcome_set, &keeper->outcome);
@@ -72,7 +84,7 @@ static void taken(struct sidecar *sidecar)
 
 	keeper->state = KEEPER_IDLE;
 	if (keeper->outcome.status == -EEXIST && keeper->name_try &&
-	    keeper->name_try < KEEPER_NAMES) {
+	    keeper->name_try < KEEPER_NAMES && !keeper->request.quiesced) {
 		keeper->name_try++;
 		submit(sidecar);
 		return;
@@ -132,10 +144,59 @@ static int may_capture(const struct sidecar *sidecar, struct errinfo *err)
 		       "%s", sidecar_state_name(sidecar->state));
 }
 
+/* The agent of a guest that stands still, or stood still just now, is silent. */
+static bool agent_silent(void *arg)
+{
+	const struct sidecar *sidecar = arg;
+
+	return sidecar->stopped || sidecar->loop.quit || sidecar->monitor.closed;
+}
+
+static int capture_quiesced(struct sidecar *sidecar, struct errinfo *err)
+{
+	struct quiesce *quiesce = &sidecar->quiesce;
+	struct errinfo why = {0};
+	int rc;
+
+	quiesce->hopeless = agent_silent;
+	quiesce->hopeless_arg = sidecar;
+	rc = agent_silent(sidecar) ? err_set(&why, -EAGAIN, "the guest stands still, and so does its "
+					     "agent")
+				   : quiesce_begin(quiesce, &sidecar->loop, &why);
+	if (!rc) {
+		int ended;
+
+		rc = cycle_run(sidecar, &why);
+		ended = quiesce_end(quiesce, &why);
+		rc = rc ? rc : ended;
+	}
+	if (rc)
+		return err_set(err, rc, "no point was taken: %.480s", why.text);
+	sidecar->keeper.request.quiesced = quiesce_count(quiesce) > 0;
+	if (!sidecar->keeper.request.quiesced)
+		log_warn("the guest agent found no file system to freeze: the point counts as not "
+			 "quiesced");
+	return 0;
+}
+
+/* What the point is to hold becomes the last generation. */
+static int capture(struct sidecar *sidecar, bool quiesce, struct errinfo *err)
+{
+	int rc = may_capture(sidecar, err);
+
+	if (rc || !quiesce)
+		return rc ? rc : cycle_run(sidecar, err);
+	if (!sidecar->quiesce.address)
+		return err_set(err, -ENOTSUP, "no point was taken: protect was started without "
+			       "--agent SOCKET, so nobody can freeze the guest's file systems");
+	return capture_quiesced(sidecar, err);
+}
+
 static void order_point(struct sidecar *sidecar, const json_t *order)
 {
 	struct keeper *keeper = &sidecar->keeper;
 	const char *name = json_text(order, "name");
+	bool quiesce = json_is_true(json_object_get(order, "quiesce"));
 	struct errinfo err = {0};
 	int rc = 0;
 
@@ -144,14 +205,9 @@ static void order_point(struct sidecar *sidecar, const json_t *order)
 	keeper->name_try = !name[0];
 	if (name[0])
 		rc = points_check_name(name, &err);
-	if (!rc && json_is_true(json_object_get(order, "quiesce")))
-		rc = err_set(&err, -ENOTSUP, "no point was taken: protect was started without "
-			     "--agent SOCKET, so nobody can freeze the guest's file systems");
 	/* Who reads the latest generation does not need a newer one. */
-	if (!rc && !keeper->request.temporary)
-		rc = may_capture(sidecar, &err);
-	if (!rc && !keeper->request.temporary)
-		rc = cycle_run(sidecar, &err);
+	if (!rc && (quiesce || !keeper->request.temporary))
+		rc = capture(sidecar, quiesce, &err);
 	if (rc) {
 		refuse(sidecar, &err);
 		return;
@@ -345,6 +401,7 @@ static void look_around(struct sidecar *sidecar)
 
 	if (prune(sidecar) || let_go(sidecar))
 		return;
+	quiesce_tidy(&sidecar->quiesce);
 	keeper->tick_ns = ring_now_ns() + KEEPER_TICK_MS * NS_PER_MS;
 	keeper->pruned_to = keeper->let_go_to = 0;
 	if (!make_room(sidecar))

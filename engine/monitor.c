@@ -99,6 +99,12 @@ static bool monitor_settled(void *arg)
 int monitor_open(struct monitor *monitor, struct loop *loop, const char *address,
 		 struct errinfo *err)
 {
+	return monitor_open_peer(monitor, loop, address, QMP_PEER_QEMU, MONITOR_GREETING_MS, err);
+}
+
+int monitor_open_peer(struct monitor *monitor, struct loop *loop, const char *address,
+		      enum qmp_peer peer, int64_t timeout_ms, struct errinfo *err)
+{
 	char text[256];
 
 	memset(monitor, 0, sizeof(*monitor));
@@ -107,8 +113,8 @@ int monitor_open(struct monitor *monitor, struct loop *loop, const char *address
 	monitor->poll_op.done = monitor_readable;
 	monitor->timer_op.done = monitor_timer;
 	snprintf(monitor->address, sizeof(monitor->address), "%s", address);
-	monitor->qmp = qmp_connect(address, QMP_PEER_QEMU, &monitor_callbacks, monitor,
-				   MONITOR_GREETING_MS, text, sizeof(text));
+	monitor->qmp = qmp_connect(address, peer, &monitor_callbacks, monitor, timeout_ms, text,
+				   sizeof(text));
 	if (!monitor->qmp)
 		return err_set(err, errno ? -errno : -EINVAL, "%s", text);
 	monitor_arm(monitor);
@@ -125,7 +131,7 @@ static bool monitor_idle(void *arg)
 	return !ring_op_pending(&monitor->poll_op) && !ring_op_pending(&monitor->timer_op);
 }
 
-void monitor_close(struct monitor *monitor)
+void monitor_abandon(struct monitor *monitor)
 {
 	if (!monitor->loop)
 		return;
@@ -135,8 +141,25 @@ void monitor_close(struct monitor *monitor)
 	if (ring_op_pending(&monitor->timer_op))
 		ring_cancel(monitor->loop->ring, &monitor->timer_op);
 	loop_until(monitor->loop, monitor_idle, monitor, INT64_MAX);
+}
+
+void monitor_close(struct monitor *monitor)
+{
+	monitor_abandon(monitor);
 	qmp_free(monitor->qmp);
 	monitor->qmp = NULL;
+}
+
+int monitor_send(struct monitor *monitor, const char *command, int64_t timeout_ms,
+		 qmp_reply_fn *reply, void *arg)
+{
+	int64_t id;
+
+	if (!monitor->qmp || monitor->closed)
+		return -ENOTCONN;
+	id = qmp_execute(monitor->qmp, command, NULL, timeout_ms, reply, arg);
+	monitor_arm(monitor);
+	return id < 0 ? (int)id : 0;
 }
 
 void batch_init(struct batch *batch, struct monitor *monitor)

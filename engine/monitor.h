@@ -36,7 +36,15 @@ struct monitor {
 /* Connect and negotiate (waits). */
 int monitor_open(struct monitor *monitor, struct loop *loop, const char *address,
 		 struct errinfo *err);
+/* The same for a peer that is no QEMU, within TIMEOUT_MS. */
+int monitor_open_peer(struct monitor *monitor, struct loop *loop, const char *address,
+		      enum qmp_peer peer, int64_t timeout_ms, struct errinfo *err);
 void monitor_close(struct monitor *monitor);
+/* Only forget it: the socket stays as it is until the process ends. */
+void monitor_abandon(struct monitor *monitor);
+/* Send a command without waiting.  Once it is sent (0) REPLY runs exactly once. */
+int monitor_send(struct monitor *monitor, const char *command, int64_t timeout_ms,
+		 qmp_reply_fn *reply, void *arg);
 
 /* Run one command and wait.  RESULT (may be NULL) is a new reference.  -EREMOTEIO:
  * QEMU said no, ERR has its words; -ENOTCONN: QEMU is gone; -ETIMEDOUT. */

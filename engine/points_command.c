@@ -48,7 +48,9 @@ static int list_points(const struct arguments *arguments, struct errinfo *err)
 		       points[i].name, json_text(item, "time"),
 		       (unsigned long long)points[i].generation, json_text(item, "kind"),
 		       points[i].disk_count, (double)bytes / (1 << 20),
-		       points[i].automatic ? "  automatic" : "");
+		       points[i].automatic  ? "  automatic"
+		       : points[i].quiesced ? "  quiesced"
+					    : "");
 	}
 	all = json_pack("{s:o}", "points", items);
 	if (!rc && arguments->json) {
@@ -167,9 +169,14 @@ static int change_points(const struct arguments *arguments, struct errinfo *err)
 		json_dumpf(answer, stdout, REPORT_JSON);
 		putchar('\n');
 	} else {
-		printf("point %s (id %lld) %s\n", json_text(answer, "name"),
+		bool in_vain = arguments->quiesce &&
+			       !json_is_true(json_object_get(answer, "quiesced"));
+
+		printf("point %s (id %lld) %s%s\n", json_text(answer, "name"),
 		       (long long)json_integer_value(json_object_get(answer, "id")),
-		       arguments->create ? "taken" : "deleted");
+		       arguments->create ? "taken" : "deleted",
+		       in_vain ? ", but not quiesced: the guest agent found no file system to freeze"
+			       : "");
 	}
 	json_decref(answer);
 	return 0;

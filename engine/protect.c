@@ -325,6 +325,7 @@ static void leave(struct sidecar *sidecar)
 	notify_stopping();
 	keeper_stop(sidecar);
 	control_stop(sidecar->control);
+	quiesce_stop(&sidecar->quiesce);
 	if (!sidecar->monitor.closed && sidecar->exports.dir_fd > 0)
 		exports_stop(&sidecar->exports, &sidecar->monitor);
 	scratch_release(&sidecar->scratch, &sidecar->monitor);
@@ -352,6 +353,8 @@ int protect_run(const struct config *config)
 	rc = report_init(&sidecar.report, config->events, &err);
 	if (!rc)
 		rc = guard_start(&sidecar.guard, &err);
+	if (!rc && config->agent)
+		rc = quiesce_start(&sidecar.quiesce, config->agent, &err);
 	if (!rc)
 		rc = loop_init(&sidecar.loop, &err);
 	if (!rc)

@@ -22,6 +22,7 @@ enum option_key {
 	OPTION_KEEP,
 	OPTION_POINT_EVERY,
 	OPTION_RESERVE,
+	OPTION_AGENT,
 };
 
 static void set_block(struct argp_state *state, struct config *config, const char *text)
@@ -123,6 +124,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		config->reserve_percent = (unsigned)command_number(state, arg, 0, 90,
 								   "--reserve (%)");
 		return 0;
+	case OPTION_AGENT:
+		if (!strncmp(arg, "tcp:", 4))
+			argp_error(state, "--agent is a unix socket, not \"%s\"", arg);
+		config->agent = arg;
+		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "what is \"%s\"?", arg);
 		return 0;
@@ -140,6 +146,8 @@ static const struct argp_option options[] = {
 	{"on-loss", OPTION_ON_LOSS, "hold|rollback", 0,
 	 "when the newest writes cannot be saved: leave the guest paused (default), or go back to "
 	 "the last generation and reset it", 0},
+	{"agent", OPTION_AGENT, "SOCKET", 0,
+	 "of the guest agent: points --quiesce freezes the guest's file systems by it", 0},
 	{"events", OPTION_EVENTS, "FILE|-", 0, "append events, one JSON object a line", 0},
 	{"once", OPTION_ONCE, NULL, 0, "make one consistent generation and leave", 0},
 	{"drop-disks", OPTION_DROP_DISKS, NULL, 0,

@@ -37,6 +37,7 @@
 #include "loop.h"
 #include "monitor.h"
 #include "pool.h"
+#include "quiesce.h"
 #include "report.h"
 #include "store.h"
 
@@ -66,6 +67,7 @@ struct sidecar {
 	struct store *store;
 	struct control *control;
 	struct keeper keeper;
+	struct quiesce quiesce;
 	bool steady; /* protection was reached: the keeper is at work */
 	/* QEMU's bitmaps do not go back to the store's generation on every disk: a
 	 * recovery could not catch up. */

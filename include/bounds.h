@@ -15,5 +15,9 @@
 #define BOUND_TMP_BYTES (UINT64_C(1) << 30) /* what a frozen point may cost QEMU in memory, all disks */
 #define BOUND_SCRATCH_MIN_MIB 16  /* below that the metadata of 32 images would not fit */
 #define BOUND_SCRATCH_MAX_MIB 65536
+#define BOUND_AGENT_SYNC_MS 5000  /* an agent that is idle answers in milliseconds */
+#define BOUND_QUIESCE_MS 10000	  /* frozen in all; Windows lets nobody freeze for longer */
+#define BOUND_THAW_MS 5000	  /* to wait for its answer; it counts later, too */
+#define BOUND_THAW_LATE_MS 60000  /* an agent stuck in its freeze answers when that is over */
 
 #endif
