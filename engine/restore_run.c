@@ -34,6 +34,7 @@ struct run {
 	struct ring_op timer;
 	struct progress progress;
 	bool begun; /* outputs were touched */
+	bool ending; /* the timer stays down: its tick may be on its way when it is cancelled */
 	int64_t begin_ns;
 	struct errinfo err;
 };
@@ -266,7 +267,7 @@ static void progress_tick(struct ring_op *op, int result)
 	struct run *run = member_of(op, struct run, timer);
 	uint64_t done = 0, total = 0;
 
-	if (result < 0)
+	if (result < 0 || run->ending)
 		return;
 	for (unsigned i = 0; i < run->count; i++) {
 		const struct restore_job *job = &run->jobs[i];
@@ -366,6 +367,7 @@ static int run_prepare(struct run *run)
 
 static void run_release(struct run *run)
 {
+	run->ending = true;
 	if (run->loop.ring && ring_op_pending(&run->timer)) {
 		ring_cancel(run->loop.ring, &run->timer);
 		while (ring_op_pending(&run->timer) && ring_run(run->loop.ring) >= 0)

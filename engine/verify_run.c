@@ -31,6 +31,7 @@ struct verify {
 	struct copy_sink sink;
 	struct progress progress;
 	struct ring_op timer;
+	bool ending; /* the timer stays down: its tick may be on its way when it is cancelled */
 	struct restore_source *source; /* being read */
 	const struct store_disk *disk;
 	struct image *image;
@@ -212,7 +213,7 @@ static void progress_tick(struct ring_op *op, int result)
 	struct verify *verify = member_of(op, struct verify, timer);
 	uint64_t now = verify->copy ? imagecopy_progress(verify->copy)->scanned : 0;
 
-	if (result < 0)
+	if (result < 0 || verify->ending)
 		return;
 	progress_show(&verify->progress, verify->scanned + now, verify->total, ring_now_ns());
 	ring_timer(verify->loop.ring, op, ring_now_ns() + PROGRESS_PERIOD_NS);
@@ -278,6 +279,7 @@ static int prepare(struct verify *verify, struct restore_source *latest)
 
 static void release(struct verify *verify, struct restore_source *latest)
 {
+	verify->ending = true;
 	if (verify->loop.ring && ring_op_pending(&verify->timer)) {
 		ring_cancel(verify->loop.ring, &verify->timer);
 		while (ring_op_pending(&verify->timer) && ring_run(verify->loop.ring) >= 0)
