@@ -19,8 +19,16 @@ static volatile sig_atomic_t current; /* process group that runs, 0: none */
 static void on_signal(int number)
 {
 	interrupted = 1;
+	if (!current)
+		return;
+	kill(-current, SIGTERM);
+	alarm(CHILD_GRACE_S);
+}
+
+static void on_alarm(int number)
+{
 	if (current)
-		kill(-current, SIGTERM);
+		kill(-current, SIGKILL);
 }
 
 void child_catch_signals(void)
@@ -30,6 +38,8 @@ void child_catch_signals(void)
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGHUP, &action, NULL);
+	action.sa_handler = on_alarm;
+	sigaction(SIGALRM, &action, NULL);
 }
 
 bool child_interrupted(void)
@@ -155,11 +165,13 @@ int child_run(const char *const *argv, const char *output, bool show, struct chi
 	if (pid > 0) {
 		setpgid(pid, pid);
 		current = pid;
+		alarm(CHILD_LIMIT_S);
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	rc = pid < 0 ? err_set(err, -errno, "cannot fork: %s", strerror(errno))
 		     : child_wait(pid, &status, &used);
 	current = 0;
+	alarm(0);
 	if (!rc)
 		rc = child_verdict(argv, status, errors, err);
 	if (usage)

@@ -12,6 +12,8 @@
 #include "errinfo.h"
 
 #define CHILD_WORDS_MAX 64
+#define CHILD_GRACE_S 10   /* from SIGTERM to SIGKILL: a sidecar ends its cycle meanwhile */
+#define CHILD_LIMIT_S 3600 /* a tool that hangs must not hold up a night's run for ever */
 
 struct child_usage {
 	double wall_s;
