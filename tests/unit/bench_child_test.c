@@ -50,22 +50,31 @@ static void usage_is_that_of_the_child_and_its_children(void)
 	CU_ASSERT(idle.peak_mib > 0);
 }
 
-/* In a process of its own: the flag stays set. */
+/* In a process of its own: the flag stays set.  The child tells that it was asked to end. */
 static void a_signal_ends_the_child_and_the_run(void)
 {
+	char told[] = "/tmp/qheal-told-XXXXXX";
+	struct stat stat_of;
+	int status, fd = mkstemp(told);
 	pid_t pid = fork();
-	int status;
 
 	if (!pid) {
 		struct errinfo err = {0};
-		char order[64];
+		char order[256];
 
 		child_catch_signals();
-		snprintf(order, sizeof(order), "kill -INT %d; exec sleep 1000", (int)getpid());
+		snprintf(
+		    order, sizeof(order),
+		    "trap 'echo asked > %s; exit' TERM; kill -INT %d; while :; do sleep 0.05; done",
+		    told, (int)getpid());
 		_exit(RUN(NULL, &err, "sh", "-c", order) == -EINTR && child_interrupted() ? 0 : 1);
 	}
 	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
 	CU_ASSERT_EQUAL(status, 0);
+	CU_ASSERT_EQUAL(stat(told, &stat_of), 0);
+	CU_ASSERT_EQUAL(stat_of.st_size, 6);
+	close(fd);
+	unlink(told);
 }
 
 static void too_little_room_is_refused_with_the_numbers(void)

@@ -45,6 +45,7 @@ static void a_fifth_slower_is_found(void)
 {
 	CU_ASSERT_EQUAL(compare(1, 1, 1, 1.2), 1);
 	CU_ASSERT_EQUAL(compare(1, 1.2, 1, 1), 0);
+	CU_ASSERT_EQUAL(compare(1, 1, 1, 1.08), 0); /* below the floor */
 }
 
 static void a_slower_machine_is_not_a_slower_program(void)

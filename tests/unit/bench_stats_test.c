@@ -88,6 +88,21 @@ static void pairs_cancel_what_slows_both(void)
 	CU_ASSERT(ratio.known);
 }
 
+/* By hand: the 21 Walsh averages of 0 1 2 3 4 20 have their median at 2.5. */
+static void one_wild_pair_does_not_move_the_estimate(void)
+{
+	double a[6], b[6] = {1, 1, 1, 1, 1, 1};
+	const double logs[] = {3, 0, 20, 1, 4, 2};
+	struct stats_interval ratio;
+
+	for (int i = 0; i < 6; i++)
+		a[i] = exp(logs[i]);
+	ratio = stats_pair_ratio(a, b, 6, 0.95);
+	near(log(ratio.estimate), 2.5);
+	near(log(ratio.low), 0);
+	near(log(ratio.high), 20);
+}
+
 static void too_few_values_have_no_interval(void)
 {
 	const double a[] = {1, 2, 3}, b[] = {2, 2, 2};
@@ -133,6 +148,7 @@ static const struct cunit_case cases[] = {
     {"approximation_meets_the_exact_count_at_the_border",
      approximation_meets_the_exact_count_at_the_border},
     {"pairs_cancel_what_slows_both", pairs_cancel_what_slows_both},
+    {"one_wild_pair_does_not_move_the_estimate", one_wild_pair_does_not_move_the_estimate},
     {"too_few_values_have_no_interval", too_few_values_have_no_interval},
     {"interval_holds_the_truth_as_often_as_it_says", interval_holds_the_truth_as_often_as_it_says},
 };
