@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Points in time on a real file system: kept ones where TMPDIR cannot share blocks,
- * clones where it can (TMPDIR on XFS or btrfs).
+ * Points in time on real file systems: that of TMPDIR, then an XFS on a loop device,
+ * where files share blocks; that needs root.  QHEAL_SEED=N: other choices of the
+ * reader's and the writer's.
  */
 #include <CUnit/CUnit.h>
+#include <stdarg.h>
+#include <sys/wait.h>
+#include <time.h>
 
 #include "cunit_main.h"
 #include "image.h"
@@ -297,6 +301,344 @@ static void damaged_point_json_is_refused(void)
 	free(text);
 }
 
+/* --- damage --- */
+
+static void file_break(const char *path, const char *how)
+{
+	char command[640];
+
+	snprintf(command, sizeof(command), "%s '%s'", how, path);
+	CU_ASSERT_EQUAL(system(command), 0);
+}
+
+static unsigned damaged_count(struct fixture *f, unsigned *count)
+{
+	const struct point_info *points = store_points(f->store, count);
+	unsigned damaged = 0;
+
+	for (unsigned i = 0; i < *count; i++)
+		damaged += points[i].damaged;
+	return damaged;
+}
+
+/* Points 1 to 4, each with one block that only it keeps; then one of WHICH is broken. */
+static void broken(struct fixture *f, unsigned which, const char *file, const char *how)
+{
+	char path[512];
+
+	ready(f);
+	for (unsigned i = 0; i < 4; i++) {
+		char name[] = {'p', (char)('a' + i), 0};
+
+		CU_ASSERT_EQUAL_FATAL(take(f, name), 0);
+		generation(f, 1 + i, 20 + i);
+	}
+	CU_ASSERT_EQUAL(fixture_settle(f), 0);
+	store_close(f->store);
+	f->store = NULL;
+	snprintf(path, sizeof(path), "%s/points/%08u/%s", f->dir, which, file);
+	file_break(path, how);
+	CU_ASSERT_EQUAL_FATAL(fixture_open(f), 0);
+}
+
+static void damaged_point_stops_only_those_read_through_it(void)
+{
+	static const char *const how[][2] = {
+		{"point.json", "echo '{}' >"}, {"point.json", "rm"},
+		{"vda/kept", "truncate -s 5"}, {"vdb/kept.raw", "rm"},
+	};
+
+	for (unsigned i = 0; i < 4; i++) {
+		for (unsigned which = 2; which <= 4; which += 2) {
+			struct fixture f;
+			unsigned count;
+
+			broken(&f, which, how[i][0], how[i][1]);
+			CU_ASSERT_EQUAL(damaged_count(&f, &count), which);
+			CU_ASSERT_EQUAL(count, 4);
+			generation(&f, 0, 60);
+			CU_ASSERT_EQUAL(take(&f, "next"), 0);
+			generation(&f, 0, 61);
+			generation(&f, BLOCKS, 62);
+			CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+			CU_ASSERT_TRUE(point_is(&f, newest(&f), 0, 60));
+			CU_ASSERT_TRUE(point_is(&f, newest(&f), BLOCKS, 0));
+			if (which == 2) {
+				CU_ASSERT_TRUE(point_is(&f, 3, 0, 7));
+				CU_ASSERT_TRUE(point_is(&f, 3, 3, 0));
+			}
+			/* What is overwritten since is not kept for those before it: they stay
+			 * damaged also when the cause is deleted. */
+			CU_ASSERT_EQUAL(delete(&f, which), 0);
+			CU_ASSERT_EQUAL_FATAL(fixture_reopen(&f), 0);
+			CU_ASSERT_EQUAL(damaged_count(&f, &count), which - 1);
+			CU_ASSERT_EQUAL(count, 4);
+			CU_ASSERT_EQUAL(delete(&f, 1), 0);
+			fixture_release(&f);
+		}
+	}
+}
+
+static void damaged_point_is_not_read(void)
+{
+	struct point_info *points;
+	struct image *image;
+	struct fixture f;
+	unsigned count;
+
+	broken(&f, 4, "point.json", "echo '{}' >");
+	CU_ASSERT_EQUAL_FATAL(points_list(f.dir, &points, &count, &f.err), 0);
+	for (unsigned i = 0; i < count; i++) {
+		CU_ASSERT_TRUE(points[i].damaged);
+		CU_ASSERT_TRUE(image_open(&image, f.ring, f.dir, &points[i], "vda", &f.err) < 0);
+		CU_ASSERT_NOT_EQUAL(f.err.text[0], 0);
+		err_clear(&f.err);
+	}
+	free(points);
+	fixture_release(&f);
+}
+
+/* --- a guest runs on the heads --- */
+
+static void promoted_store_takes_and_deletes_points(void)
+{
+	struct fixture f;
+	uint32_t before, after;
+
+	ready(&f);
+	CU_ASSERT_EQUAL_FATAL(take(&f, "before"), 0);
+	before = newest(&f);
+	generation(&f, 1, 12);
+	CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+	CU_ASSERT_EQUAL_FATAL(store_promote(f.store, 0, "/dev/null", &f.err), 0);
+	CU_ASSERT_EQUAL_FATAL(take(&f, "after"), 0);
+	after = newest(&f);
+	CU_ASSERT_EQUAL_FATAL(fixture_reopen(&f), 0);
+	CU_ASSERT_EQUAL_FATAL(take(&f, "again"), 0);
+	CU_ASSERT_TRUE(point_is(&f, before, 1, 11));
+	CU_ASSERT_TRUE(point_is(&f, after, 1, 12));
+	CU_ASSERT_EQUAL(delete(&f, after), 0);
+	CU_ASSERT_TRUE(point_is(&f, before, 1, 11));
+	fixture_release(&f);
+}
+
+/* --- a disk that grows, a disk that goes --- */
+
+static void point_keeps_the_end_of_a_disk_that_grows(void)
+{
+	struct store_disk disks[] = {{"vda", SIZE + 4096}, {"vdb", SIZE}};
+	struct fixture f;
+
+	ready(&f);
+	generation(&f, BLOCKS, 33);
+	CU_ASSERT_EQUAL_FATAL(take(&f, "short"), 0);
+	CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+	CU_ASSERT_EQUAL_FATAL(store_set_disks(f.store, disks, 2, &f.err), 0);
+	CU_ASSERT_EQUAL_FATAL(fixture_reopen(&f), 0);
+	CU_ASSERT_TRUE(point_is(&f, 1, BLOCKS, 33));
+	fixture_begin(&f);
+	fixture_put(&f, store_sink(f.store), 0, BLOCKS * FIXTURE_BLOCK, 1536 + 4096, 34);
+	CU_ASSERT_EQUAL(fixture_commit(&f, 2000), 0);
+	CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+	CU_ASSERT_TRUE(point_is(&f, 1, BLOCKS, 33));
+	CU_ASSERT_TRUE(point_is(&f, 1, 1, 11));
+	fixture_release(&f);
+}
+
+static bool head_there(struct fixture *f, const char *disk)
+{
+	char path[512];
+
+	store_head_path(f->dir, disk, path, sizeof(path));
+	return access(path, F_OK) == 0;
+}
+
+static void disk_that_went_stays_as_long_as_a_kept_point_needs_it(void)
+{
+	struct store_disk disks[] = {{"vda", SIZE}};
+	const struct point_info *points;
+	struct fixture f;
+	unsigned count;
+
+	ready(&f);
+	CU_ASSERT_EQUAL_FATAL(take(&f, "both"), 0);
+	CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+	points = store_points(f.store, &count);
+	if (points[0].kind == POINT_KEPT) {
+		CU_ASSERT_EQUAL_FATAL(store_set_disks(f.store, disks, 1, &f.err), 0);
+		CU_ASSERT_EQUAL_FATAL(fixture_reopen(&f), 0);
+		CU_ASSERT_TRUE(head_there(&f, "vdb"));
+		CU_ASSERT_TRUE(point_is(&f, 1, 1, 11));
+		CU_ASSERT_EQUAL(delete(&f, 1), 0);
+		CU_ASSERT_EQUAL_FATAL(fixture_reopen(&f), 0);
+		CU_ASSERT_FALSE(head_there(&f, "vdb"));
+	} else {
+		CU_ASSERT_EQUAL_FATAL(store_set_disks(f.store, disks, 1, &f.err), 0);
+		CU_ASSERT_EQUAL_FATAL(fixture_reopen(&f), 0);
+		CU_ASSERT_FALSE(head_there(&f, "vdb"));
+		CU_ASSERT_TRUE(point_is(&f, 1, 1, 11));
+	}
+	fixture_release(&f);
+}
+
+/* --- a reader in another process --- */
+
+#define READ_SECONDS 3
+
+static uint64_t seed_get(void)
+{
+	const char *seed = getenv("QHEAL_SEED");
+
+	return seed ? strtoull(seed, NULL, 0) : 1;
+}
+
+static uint64_t draw(uint64_t *state, uint64_t below)
+{
+	*state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (*state >> 33) % below;
+}
+
+/* Exits with 0 if the point was right till the end, and 1. */
+static void reader(struct fixture *f, const struct point_info *point, const uint8_t *wanted)
+{
+	const time_t end = time(NULL) + READ_SECONDS;
+	unsigned reads = 0;
+	bool right = true;
+
+	if (ring_new(&f->ring, 64, &f->err) ||
+	    pool_new(&f->pool, f->ring, 12, FIXTURE_BUFFER, FIXTURE_BLOCK, &f->err))
+		_exit(2);
+	while (right && (time(NULL) < end || reads < 20)) {
+		uint8_t *found = image_content(f, point);
+
+		right = memcmp(found, wanted, SIZE) == 0;
+		free(found);
+		reads++;
+	}
+	_exit(!right);
+}
+
+/* Beside a writer that overwrites, takes points and deletes them. */
+static void point_is_right_for_a_reader_beside_the_writer(void)
+{
+	uint64_t random = seed_get(), rounds = 0, fill = 1000;
+	struct point_info held;
+	struct fixture f;
+	uint8_t *wanted;
+	unsigned count;
+	int status = 0;
+	pid_t child;
+
+	ready(&f);
+	for (unsigned i = 0; i < BLOCKS; i++)
+		generation(&f, i, 100 + i);
+	CU_ASSERT_EQUAL_FATAL(take(&f, "held"), 0);
+	CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+	held = store_points(f.store, &count)[0];
+	if (held.kind == POINT_CLONE) {
+		fixture_release(&f); /* nothing of it moves */
+		return;
+	}
+	wanted = image_content(&f, &held);
+	child = fork();
+	if (!child)
+		reader(&f, &held, wanted);
+	while (!waitpid(child, &status, WNOHANG)) {
+		const struct point_info *points;
+		char name[16];
+
+		/* Another point takes the blocks; deleting one may move them to "held". */
+		snprintf(name, sizeof(name), "n%llu", (unsigned long long)rounds++);
+		CU_ASSERT_EQUAL(take(&f, name), 0);
+		for (unsigned i = 0; i < 2; i++)
+			generation(&f, (unsigned)draw(&random, BLOCKS), fill++);
+		points = store_points(f.store, &count);
+		if (count > 3)
+			CU_ASSERT_EQUAL(delete(&f, points[1 + draw(&random, count - 1)].id), 0);
+	}
+	CU_ASSERT_TRUE(WIFEXITED(status));
+	CU_ASSERT_EQUAL(WEXITSTATUS(status), 0);
+	CU_ASSERT_TRUE(rounds > 1);
+	free(wanted);
+	printf(" [seed %llu, %llu rounds] ", (unsigned long long)seed_get(),
+	       (unsigned long long)rounds);
+	fixture_release(&f);
+}
+
+/* --- XFS --- */
+
+static char xfs_dir[64], xfs_image[80];
+
+__attribute__((format(printf, 1, 2))) static bool run(const char *format, ...)
+{
+	char command[512];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(command, sizeof(command), format, arguments);
+	va_end(arguments);
+	return system(command) == 0;
+}
+
+static void xfs_mount(void)
+{
+	if (geteuid()) {
+		printf("\nSKIPPED: clones were not tried: mounting an XFS needs root\n");
+		return;
+	}
+	strcpy(xfs_dir, "/var/tmp/qheal-xfs-XXXXXX");
+	if (!mkdtemp(xfs_dir)) {
+		xfs_dir[0] = '\0';
+		return;
+	}
+	snprintf(xfs_image, sizeof(xfs_image), "%s.img", xfs_dir);
+	if (run("truncate -s 400M '%s' && mkfs.xfs -q -f -m reflink=1 '%s'", xfs_image, xfs_image) &&
+	    run("mount -o loop '%s' '%s'", xfs_image, xfs_dir))
+		return;
+	printf("\nSKIPPED: clones were not tried: no XFS could be made and mounted here\n");
+	remove(xfs_image);
+	rmdir(xfs_dir);
+	xfs_dir[0] = '\0';
+}
+
+static void xfs_unmount(void)
+{
+	if (!xfs_dir[0])
+		return;
+	CU_ASSERT_TRUE(run("umount '%s' && rmdir '%s'", xfs_dir, xfs_dir));
+	remove(xfs_image);
+}
+
+static void clones_keep_what_kept_points_keep(void)
+{
+	const char *base = getenv("TMPDIR");
+	char before[256] = "";
+	struct fixture f;
+	unsigned count;
+
+	xfs_mount();
+	if (!xfs_dir[0])
+		return;
+	if (base)
+		snprintf(before, sizeof(before), "%s", base);
+	setenv("TMPDIR", xfs_dir, 1);
+	ready(&f);
+	CU_ASSERT_EQUAL(take(&f, "clone"), 0);
+	CU_ASSERT_EQUAL(store_points(f.store, &count)[0].kind, POINT_CLONE);
+	fixture_release(&f);
+	every_point_keeps_its_generation();
+	point_is_read_as_a_whole();
+	point_that_is_read_is_not_deleted();
+	promoted_store_takes_and_deletes_points();
+	point_keeps_the_end_of_a_disk_that_grows();
+	disk_that_went_stays_as_long_as_a_kept_point_needs_it();
+	if (before[0])
+		setenv("TMPDIR", before, 1);
+	else
+		unsetenv("TMPDIR");
+	xfs_unmount();
+}
+
 int main(void)
 {
 	static const struct cunit_case cases[] = {
@@ -305,6 +647,18 @@ int main(void)
 		{"point_that_is_read_is_not_deleted", point_that_is_read_is_not_deleted},
 		{"take_refuses_what_cannot_be", take_refuses_what_cannot_be},
 		{"damaged_point_json_is_refused", damaged_point_json_is_refused},
+		{"damaged_point_stops_only_those_read_through_it",
+		 damaged_point_stops_only_those_read_through_it},
+		{"damaged_point_is_not_read", damaged_point_is_not_read},
+		{"promoted_store_takes_and_deletes_points",
+		 promoted_store_takes_and_deletes_points},
+		{"point_keeps_the_end_of_a_disk_that_grows",
+		 point_keeps_the_end_of_a_disk_that_grows},
+		{"disk_that_went_stays_as_long_as_a_kept_point_needs_it",
+		 disk_that_went_stays_as_long_as_a_kept_point_needs_it},
+		{"point_is_right_for_a_reader_beside_the_writer",
+		 point_is_right_for_a_reader_beside_the_writer},
+		{"clones_keep_what_kept_points_keep", clones_keep_what_kept_points_keep},
 	};
 
 	return cunit_run("point", cases, sizeof(cases) / sizeof(cases[0]));
