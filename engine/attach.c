@@ -12,6 +12,7 @@
 
 #include "disk_list.h"
 #include "instance.h"
+#include "rollback.h"
 #include "suitable.h"
 
 static struct guest guest_whole; /* with the disks that were not asked for */
@@ -237,6 +238,8 @@ int sidecar_attach(struct sidecar *sidecar, struct errinfo *err)
 	sidecar->checkpoint.granularity = store_info(sidecar->store)->spec.block_bytes;
 	suitable_warn(&sidecar->guest);
 	rc = clean_up(sidecar, err);
+	if (!rc)
+		rc = rollback_settle(sidecar, err);
 	if (!rc)
 		warn_unreadable(sidecar);
 	if (!rc)

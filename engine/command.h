@@ -48,6 +48,7 @@ int plan_command(int argc, char **argv);
 int points_command(int argc, char **argv);
 int protect_command(int argc, char **argv);
 int restore_command(int argc, char **argv);
+int rollback_command(int argc, char **argv);
 int status_command(int argc, char **argv);
 int verify_command(int argc, char **argv);
 

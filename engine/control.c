@@ -152,7 +152,7 @@ static void client_answer(struct client *client, json_t *reply)
 		client_hang_up(client);
 }
 
-static const char *const orders[] = {"point", "point-delete"};
+static const char *const orders[] = {"point", "point-delete", "rollback"};
 
 static bool is_order(const char *command)
 {
@@ -184,7 +184,8 @@ static void client_request(struct client *client)
 		client_answer(client, status_of_sidecar(sidecar));
 	else if (!is_order(command))
 		client_answer(client, json_pack("{s:s}", "error", "unknown command; there is: "
-						"status, point, point-delete"));
+						"status, point, point-delete, "
+						"rollback"));
 	else if (store_info(sidecar->store)->state != STORE_READY)
 		client_answer(client, json_pack("{s:s}", "error", "there is no generation yet: the "
 						"first copy has to end before"));
@@ -321,6 +322,23 @@ void control_reply(struct control *control, json_t *reply)
 		ring_cancel(ring_of(client), &client->op); /* its end sends the answer */
 	else
 		client_hang_up(client);
+}
+
+uint64_t control_postpone(struct control *control)
+{
+	uint64_t postponed = control->current;
+
+	control->current = 0;
+	return postponed;
+}
+
+void control_reply_to(struct control *control, uint64_t postponed, json_t *reply)
+{
+	uint64_t current = control->current;
+
+	control->current = postponed;
+	control_reply(control, reply);
+	control->current = current;
 }
 
 static int control_bind(struct control *control, struct errinfo *err)

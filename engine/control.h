@@ -7,7 +7,7 @@
  *   status                                        answered at once
  *   point         name?, temporary?, quiesce?     orders: what takes time, or touches
  *   point-delete  point (name or id)              the guest, waits for the flow of
- *                                                 control and is answered when done
+ *   rollback      point (name or id)              control and is answered when done
  *
  * The flow takes the orders one at a time, in the order they came, between two
  * cycles.  A client that went away meanwhile is forgotten; its order is not.
@@ -17,6 +17,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "errinfo.h"
 
@@ -36,5 +37,8 @@ bool control_has_order(const struct control *control);
 json_t *control_take_order(struct control *control);
 /* Answer it with REPLY (taken over). */
 void control_reply(struct control *control, json_t *reply);
+/* The same later, when other orders may have been begun and answered meanwhile. */
+uint64_t control_postpone(struct control *control);
+void control_reply_to(struct control *control, uint64_t postponed, json_t *reply);
 
 #endif

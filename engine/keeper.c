@@ -9,6 +9,7 @@
 #include "jsontext.h"
 #include "points.h"
 #include "retention.h"
+#include "rollback.h"
 #include "sidecar.h"
 
 #define KEEPER_TICK_MS 1000
@@ -237,6 +238,10 @@ static void carry_out(struct sidecar *sidecar, const json_t *order)
 	const char *command = json_text(order, "command");
 	const struct point_info *point;
 
+	if (!strcmp(command, "rollback")) {
+		rollback_order(sidecar, order);
+		return;
+	}
 	sidecar->keeper.ordered = true;
 	if (!strcmp(command, "point")) {
 		order_point(sidecar, order);

@@ -109,11 +109,11 @@ static void add_overlay(struct batch *batch, const struct guest_disk *disk,
 	/* The cache mode the owner chose for the disk goes on to hold. */
 	batch_add(batch, "blockdev-add",
 		  json_pack("{s:s,s:s,s:s,s:{s:b,s:b},s:{s:s,s:s,s:s,s:{s:b,s:b}}}", "driver",
-			    "qcow2", "node-name", promotion->node, "discard", "unmap", "cache",
-			    "direct", disk->cache_direct, "no-flush", disk->cache_no_flush, "file",
-			    "driver", "file", "filename", promotion->image, "discard", "unmap",
-			    "cache", "direct", disk->cache_direct, "no-flush",
-			    disk->cache_no_flush));
+			    promotion->raw ? "raw" : "qcow2", "node-name", promotion->node,
+			    "discard", "unmap", "cache", "direct", disk->cache_direct, "no-flush",
+			    disk->cache_no_flush, "file", "driver", "file", "filename",
+			    promotion->image, "discard", "unmap", "cache", "direct",
+			    disk->cache_direct, "no-flush", disk->cache_no_flush));
 }
 
 static void add_drive(struct batch *batch, const struct guest_disk *disk, const char *node)

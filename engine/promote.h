@@ -15,6 +15,7 @@
 struct promotion {
 	unsigned disk;
 	struct overlay *overlay; /* being filled */
+	bool raw; /* a plain image of its own, no overlay above the head */
 	char image[PATH_MAX];
 	char node[32];
 	bool added, swapped; /* QEMU has the node; it is the disk's root */

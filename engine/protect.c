@@ -18,6 +18,7 @@
 #include "disk_list.h"
 #include "notify.h"
 #include "outcome.h"
+#include "rollback.h"
 
 #define RETRY_FIRST_MS 1000 /* after a failed cycle: soon, then with back-off */
 #define RETRY_LAST_MS 30000
@@ -139,7 +140,7 @@ static bool woken(void *arg)
 	const struct sidecar *sidecar = arg;
 
 	return sidecar->alert || sidecar->loop.quit || sidecar->monitor.closed ||
-	       (sidecar->steady && keeper_wants(sidecar));
+	       (sidecar->steady && (keeper_wants(sidecar) || rollback_wants(sidecar)));
 }
 
 /* Until DEADLINE_NS, or something is to be done. */
@@ -261,6 +262,10 @@ static int steady(struct sidecar *sidecar, struct errinfo *err)
 			count_skipped(sidecar, &due_ns, wait_ms * NS_PER_MS);
 			continue;
 		}
+		if (rollback_wants(sidecar)) {
+			rollback_run(sidecar);
+			continue;
+		}
 		if (keeper_wants(sidecar)) {
 			keeper_run(sidecar);
 			continue;
@@ -323,6 +328,7 @@ static void settle_heads(struct sidecar *sidecar)
 static void leave(struct sidecar *sidecar)
 {
 	notify_stopping();
+	rollback_stop(sidecar);
 	keeper_stop(sidecar);
 	control_stop(sidecar->control);
 	quiesce_stop(&sidecar->quiesce);

@@ -10,6 +10,7 @@
  *   cycle.c      one generation: freeze, read, commit, thaw
  *   transfer.c   the copies of all disks at a time
  *   recover.c    a disk failed: catch up, pivot, go on
+ *   rollback.c   somebody asked: all disks back to a point, reset
  *   protect.c    the order of the above, and what to do when one fails
  *
  *   ATTACHING -> COPYING -> PROTECTED <-> DEGRADED
@@ -52,6 +53,7 @@ enum sidecar_state {
 };
 
 struct control;
+struct rollback;
 
 struct sidecar {
 	const struct config *config;
@@ -67,6 +69,7 @@ struct sidecar {
 	struct store *store;
 	struct control *control;
 	struct keeper keeper;
+	struct rollback *rollback; /* under way, or NULL */
 	struct quiesce quiesce;
 	bool steady; /* protection was reached: the keeper is at work */
 	/* QEMU's bitmaps do not go back to the store's generation on every disk: a
@@ -82,6 +85,8 @@ struct sidecar {
 	bool stopped;	     /* a STOP without RESUME after it */
 	unsigned resumes;    /* how often it went on: did it meanwhile? */
 	unsigned held_resumes; /* of these, before it was held */
+	unsigned resets;     /* of the guest */
+	unsigned resets_before; /* of these, before one that is waited for */
 	unsigned changes;    /* of the guest's state, and errors, that QEMU told of */
 	bool shutdown;	     /* the guest or its owner ended it on purpose */
 	struct fault fault;  /* the first since the last recovery */

@@ -87,6 +87,8 @@ void sidecar_event(void *arg, const char *name, json_t *data, int64_t time_us)
 				 sidecar->state == SIDECAR_HELD;
 		sidecar->resume_us = time_us;
 		snprintf(sidecar->guest.status, sizeof(sidecar->guest.status), "running");
+	} else if (!strcmp(name, "RESET")) {
+		sidecar->resets++;
 	} else if (!strcmp(name, "SHUTDOWN")) {
 		sidecar->shutdown = true;
 		sidecar->alert = true;

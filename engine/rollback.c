@@ -1,0 +1,605 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rollback.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "file.h"
+#include "jsontext.h"
+#include "points.h"
+#include "rollback_copy.h"
+#include "rollback_record.h"
+#include "sidecar.h"
+#include "timeline.h"
+
+#define PREDICT_MS 60.0		/* stop, a small generation, a point, swap, reset */
+#define RESET_TIMEOUT_MS 30000	/* of a machine with many devices, on a busy host */
+#define RESUME_TIMEOUT_MS 5000
+#define ROLLBACK_TRIES 10000	/* roll backs to one point, names of one second */
+
+struct rollback {
+	struct point_info point;
+	uint64_t ticket; /* of the client that waits */
+	int hold_fd;	 /* the point does not go meanwhile */
+	unsigned count;	 /* of the promotions: the disks begun */
+	unsigned serial; /* of the images of this point */
+	struct promotion promotions[BOUND_DISKS];
+	struct rollback_copy copy; /* of the last of them */
+	uint64_t copied_bytes;
+	char before[POINT_NAME_MAX + 1];
+	struct timeline timeline;
+	int64_t start_ns, stopped_us;
+	bool resume; /* the guest ran */
+};
+
+static void answer_error(struct sidecar *sidecar, uint64_t ticket, const struct errinfo *err)
+{
+	log_warn("roll back: %s", err->text);
+	control_reply_to(sidecar->control, ticket, json_pack("{s:s}", "error", err->text));
+}
+
+static void files_remove(const struct rollback *rollback)
+{
+	for (unsigned i = 0; i < rollback->count; i++) {
+		if (!rollback->promotions[i].swapped)
+			unlink(rollback->promotions[i].image);
+	}
+}
+
+static void rollback_end(struct sidecar *sidecar)
+{
+	file_close(sidecar->rollback->hold_fd);
+	free(sidecar->rollback);
+	sidecar->rollback = NULL;
+}
+
+/* --- may it be done --- */
+
+static int check_state(const struct sidecar *sidecar, struct errinfo *err)
+{
+	if (sidecar->uncovered)
+		return err_set(err, -EAGAIN, "the replica is being compared with the disks; try "
+			       "again when the state is protected");
+	if (sidecar->state != SIDECAR_PROTECTED && sidecar->state != SIDECAR_DEGRADED)
+		return err_set(err, -EROFS, "the state is %s; a roll back needs a guest that is "
+			       "protected", sidecar_state_name(sidecar->state));
+	if (sidecar->fault.kind != FAULT_NONE)
+		return err_set(err, -EAGAIN, "disk %s failed just now (%s), which comes first",
+			       sidecar->guest.disks[sidecar->fault.disk].name,
+			       sidecar->fault.detail);
+	return 0;
+}
+
+static const struct store_disk *point_disk(const struct point_info *point, const char *name)
+{
+	for (unsigned i = 0; i < point->disk_count; i++) {
+		if (!strcmp(point->disks[i].name, name))
+			return &point->disks[i];
+	}
+	return NULL;
+}
+
+/* The disk would be called after its new node. */
+static bool named_by_node(const struct guest_disk *disk)
+{
+	static const char peripheral[] = "/machine/peripheral/";
+
+	return strncmp(disk->qom, peripheral, strlen(peripheral)) &&
+	       !strcmp(disk->name, disk->node);
+}
+
+static int check_disks(const struct sidecar *sidecar, const struct point_info *point,
+		       struct errinfo *err)
+{
+	const struct guest *guest = &sidecar->guest;
+
+	for (unsigned i = 0; i < guest->disk_count; i++) {
+		const struct guest_disk *disk = &guest->disks[i];
+		const struct store_disk *old = point_disk(point, disk->name);
+
+		if (named_by_node(disk))
+			return err_set(err, -EPERM, "the device of disk %s has no id, and the disk's "
+				       "name would change with its node: start the guest with id= in "
+				       "its -device", disk->name);
+		if (!old)
+			return err_set(err, -ENOENT, "point %s has no disk %s: the guest had other "
+				       "disks then; qheal restore gives single ones", point->name,
+				       disk->name);
+		if (old->size != disk->size)
+			return err_set(err, -EFBIG, "disk %s has %llu bytes now and %llu at point %s; "
+				       "qheal restore gives it as it was", disk->name,
+				       (unsigned long long)disk->size,
+				       (unsigned long long)old->size, point->name);
+	}
+	if (point->disk_count != guest->disk_count)
+		return err_set(err, -ENOENT, "point %s has %u disks, the guest %u: qheal restore gives "
+			       "single ones", point->name, point->disk_count, guest->disk_count);
+	return 0;
+}
+
+static const struct point_info *find_point(const struct sidecar *sidecar, const char *what,
+					   struct errinfo *err)
+{
+	unsigned count;
+	const struct point_info *points = store_points(sidecar->store, &count);
+	const struct point_info *point = point_find(points, count, what);
+
+	if (!point)
+		err_set(err, -ENOENT, "%s has no point \"%.80s\"; `qheal points` lists them",
+			store_dir(sidecar->store), what);
+	return point;
+}
+
+/* A clone shares its blocks; the store's own generations need room as before. */
+static int check_room(struct sidecar *sidecar, const struct point_info *point,
+		      struct errinfo *err)
+{
+	uint64_t need = 0, room, bytes;
+
+	for (unsigned i = 0; i < point->disk_count && point->kind != POINT_CLONE; i++) {
+		int rc = rollback_copy_measure(sidecar->loop.ring, store_dir(sidecar->store), point,
+					       point->disks[i].name, &bytes, err);
+
+		if (rc)
+			return rc;
+		need += bytes;
+	}
+	if (file_room(store_dir(sidecar->store), &room) || room >= need)
+		return 0;
+	return err_set(err, -ENOSPC, "%s has room for %llu bytes, %llu too few for the %llu of point "
+		       "%s", store_dir(sidecar->store), (unsigned long long)room,
+		       (unsigned long long)(need - room), (unsigned long long)need, point->name);
+}
+
+/* --- the copies --- */
+
+static void image_name(const struct sidecar *sidecar, const struct rollback *rollback,
+		       unsigned disk, char path[PATH_MAX])
+{
+	char file[STORE_NAME_MAX + 64];
+
+	snprintf(file, sizeof(file), ROLLBACK_FILE "%s-%u-%u.raw", sidecar->guest.disks[disk].name,
+		 rollback->point.id, rollback->serial);
+	rollback_path(sidecar, file, path);
+}
+
+/* Those of an earlier roll back to the same point may be in use. */
+static int choose_serial(const struct sidecar *sidecar, struct rollback *rollback,
+			 struct errinfo *err)
+{
+	for (rollback->serial = 1; rollback->serial < ROLLBACK_TRIES; rollback->serial++) {
+		char path[PATH_MAX];
+		bool free = true;
+
+		for (unsigned i = 0; i < sidecar->guest.disk_count; i++) {
+			image_name(sidecar, rollback, i, path);
+			free = free && access(path, F_OK);
+		}
+		if (free)
+			return 0;
+	}
+	return err_set(err, -EEXIST, "%s/promoted holds too many images of point %s",
+		       store_dir(sidecar->store), rollback->point.name);
+}
+
+static int copy_next(struct sidecar *sidecar, struct errinfo *err)
+{
+	struct rollback *rollback = sidecar->rollback;
+	unsigned disk = rollback->count;
+	struct promotion *promotion = &rollback->promotions[rollback->count++];
+
+	promotion->disk = disk;
+	promotion->raw = true;
+	image_name(sidecar, rollback, disk, promotion->image);
+	snprintf(promotion->node, sizeof(promotion->node), ROLLBACK_NODE "%.4s-%u-%u-%u",
+		 store_info(sidecar->store)->uuid, rollback->point.id, rollback->serial, disk);
+	return rollback_copy_start(&rollback->copy, sidecar->pool, store_dir(sidecar->store),
+				   &rollback->point, sidecar->guest.disks[disk].name,
+				   sidecar->guest.disks[disk].size, promotion->image, err);
+}
+
+static void copy_failed(struct sidecar *sidecar, const struct errinfo *err)
+{
+	rollback_copy_release(&sidecar->rollback->copy);
+	files_remove(sidecar->rollback);
+	answer_error(sidecar, sidecar->rollback->ticket, err);
+	rollback_end(sidecar);
+}
+
+static int begin(struct sidecar *sidecar, const struct point_info *point, uint64_t ticket,
+		 struct errinfo *err)
+{
+	struct rollback *rollback = calloc(1, sizeof(*rollback));
+	int rc;
+
+	if (!rollback)
+		return err_set(err, -ENOMEM, "no memory for a roll back");
+	rollback->point = *point;
+	rollback->ticket = ticket;
+	rollback->start_ns = ring_now_ns();
+	timeline_start(&rollback->timeline, rollback->start_ns);
+	rollback->hold_fd = point_hold(store_dir(sidecar->store), point->id, err);
+	rc = rollback->hold_fd < 0 ? rollback->hold_fd : 0;
+	if (!rc)
+		rc = choose_serial(sidecar, rollback, err);
+	sidecar->rollback = rollback;
+	if (rc)
+		rollback_end(sidecar);
+	return rc;
+}
+
+void rollback_order(struct sidecar *sidecar, const json_t *order)
+{
+	uint64_t ticket = control_postpone(sidecar->control);
+	const struct point_info *point = NULL;
+	struct errinfo err = {0};
+	int rc = 0;
+
+	if (sidecar->rollback)
+		rc = err_set(&err, -EBUSY, "a roll back to point %s is under way",
+			     sidecar->rollback->point.name);
+	if (!rc)
+		rc = check_state(sidecar, &err);
+	if (!rc)
+		point = find_point(sidecar, json_text(order, "point"), &err);
+	if (point)
+		rc = check_disks(sidecar, point, &err);
+	if (point && !rc)
+		rc = check_room(sidecar, point, &err);
+	if (point && !rc)
+		rc = begin(sidecar, point, ticket, &err);
+	if (!point || rc) {
+		answer_error(sidecar, ticket, &err);
+		return;
+	}
+	log_info("%s goes back to point %s: its disks are being made ready", sidecar->guest.name,
+		 point->name);
+	if (copy_next(sidecar, &err))
+		copy_failed(sidecar, &err);
+}
+
+/* --- the switch --- */
+
+/* Unused, so that its taking cannot fail for the name. */
+static int choose_before(struct sidecar *sidecar, struct errinfo *err)
+{
+	struct rollback *rollback = sidecar->rollback;
+	char time[POINT_NAME_MAX + 1];
+	unsigned count;
+	const struct point_info *points = store_points(sidecar->store, &count);
+
+	for (unsigned try = 1; try < ROLLBACK_TRIES; try++) {
+		points_name_of_time(loop_realtime_us(), try, time);
+		snprintf(rollback->before, sizeof(rollback->before), "before-rollback-%.40s", time);
+		if (!point_find(points, count, rollback->before))
+			return 0;
+	}
+	return err_set(err, -EEXIST, "there is no name left for the point before the roll back");
+}
+
+static int note_begin(struct sidecar *sidecar, struct errinfo *err)
+{
+	struct rollback *rollback = sidecar->rollback;
+	struct rollback_note note = {.point = &rollback->point, .before = rollback->before,
+				     .resume = rollback->resume,
+				     .time_us = loop_realtime_us()};
+	char dir[PATH_MAX];
+	int rc;
+
+	rollback_path(sidecar, "", dir);
+	rc = file_sync_dir(dir);
+	if (rc)
+		return err_set(err, rc, "%s: %s", dir, strerror(-rc));
+	return rollback_record_begin(sidecar, &note, rollback->promotions, rollback->count, err);
+}
+
+static void announce(struct sidecar *sidecar)
+{
+	const struct rollback *rollback = sidecar->rollback;
+	char why[256];
+
+	snprintf(why, sizeof(why), "somebody asked for point %s (generation %llu); what was written "
+		 "since is not lost: it is in point %s", rollback->point.name,
+		 (unsigned long long)rollback->point.generation, rollback->before);
+	log_info("recovery of %s: rollback (%s)", sidecar->guest.name, why);
+	report_event(&sidecar->report, "recovery",
+		     json_pack("{s:s,s:s,s:f,s:I,s:s}", "strategy", "rollback", "objective", "fast",
+			       "predicted_downtime_ms", PREDICT_MS, "predicted_loss_bytes",
+			       (json_int_t)0, "why", why));
+}
+
+/* STOP comes before the drain, the answer to query-status after it. */
+static int stop_guest(struct sidecar *sidecar, struct errinfo *err)
+{
+	struct batch batch;
+	int rc;
+
+	sidecar->rollback->stopped_us = loop_realtime_us();
+	batch_init(&batch, &sidecar->monitor);
+	batch_add(&batch, "stop", NULL);
+	batch_add(&batch, "query-status", NULL);
+	rc = batch_run(&batch, err);
+	if (!rc)
+		rc = guest_parse_status(&sidecar->guest, batch.entries[1].result);
+	batch_release(&batch);
+	timeline_mark(&sidecar->rollback->timeline, "stop");
+	return rc && !err->code ? err_set(err, rc, "QEMU does not tell the guest's state") : rc;
+}
+
+static int take_before(struct sidecar *sidecar, struct errinfo *err)
+{
+	struct point_request request = {0};
+	struct outcome taken = {0};
+	const struct point_info *points;
+	unsigned count;
+	int rc;
+
+	snprintf(request.name, sizeof(request.name), "%s", sidecar->rollback->before);
+	store_point_take(sidecar->store, &request, outcome_set, &taken);
+	rc = outcome_wait(&taken, &sidecar->loop, err);
+	timeline_mark(&sidecar->rollback->timeline, "point");
+	if (rc)
+		return rc;
+	points = store_points(sidecar->store, &count);
+	report_event(&sidecar->report, "point",
+		     json_pack("{s:I,s:s,s:I,s:b,s:b,s:b}", "id",
+			       (json_int_t)points[count - 1].id, "name", request.name, "generation",
+			       (json_int_t)points[count - 1].generation, "automatic", 0,
+			       "temporary", 0, "quiesced", 0));
+	return 0;
+}
+
+/* What the guest has written to the last byte, kept; then the other disks. */
+static int exchange(struct sidecar *sidecar, struct errinfo *err)
+{
+	struct rollback *rollback = sidecar->rollback;
+	int rc = stop_guest(sidecar, err);
+
+	if (!rc)
+		rc = cycle_run(sidecar, err);
+	timeline_mark(&rollback->timeline, "capture");
+	if (!rc)
+		rc = take_before(sidecar, err);
+	if (!rc && sidecar->fault.kind != FAULT_NONE)
+		rc = err_set(err, -EIO, "disk %s failed while the guest was being stopped: %s",
+			     sidecar->guest.disks[sidecar->fault.disk].name,
+			     sidecar->fault.detail);
+	if (!rc)
+		rc = promote_swap(sidecar, rollback->promotions, rollback->count, err);
+	timeline_mark(&rollback->timeline, "swap");
+	return rc;
+}
+
+static bool reset_or_gone(void *arg)
+{
+	const struct sidecar *sidecar = arg;
+
+	return sidecar->resets != sidecar->resets_before || sidecar->monitor.closed ||
+	       sidecar->shutdown;
+}
+
+static bool running_or_gone(void *arg)
+{
+	const struct sidecar *sidecar = arg;
+
+	return !sidecar->stopped || sidecar->monitor.closed;
+}
+
+/* `cont` only behind RESET: the command itself only asks for it, and not an
+ * instruction may run on the old memory above the new disks. */
+int rollback_reset(struct sidecar *sidecar, bool resume, struct errinfo *err)
+{
+	int rc;
+
+	sidecar->resets_before = sidecar->resets;
+	rc = monitor_call(&sidecar->monitor, "system_reset", NULL, NULL, err);
+	if (!rc)
+		rc = loop_until(&sidecar->loop, reset_or_gone, sidecar,
+				ring_now_ns() + RESET_TIMEOUT_MS * NS_PER_MS);
+	if (!rc && sidecar->resets == sidecar->resets_before)
+		rc = err_set(err, -ENOTCONN, "QEMU ends instead of a reset (-no-reboot?)");
+	if (!rc && resume)
+		rc = monitor_call(&sidecar->monitor, "cont", NULL, NULL, err);
+	if (!rc && resume)
+		rc = loop_until(&sidecar->loop, running_or_gone, sidecar,
+				ring_now_ns() + RESUME_TIMEOUT_MS * NS_PER_MS);
+	return rc && !err->code ? err_set(err, rc, "QEMU does not reset the guest") : rc;
+}
+
+static json_t *images_json(const struct sidecar *sidecar)
+{
+	const struct rollback *rollback = sidecar->rollback;
+	json_t *images = json_array();
+
+	for (unsigned i = 0; i < rollback->count; i++) {
+		const struct promotion *promotion = &rollback->promotions[i];
+
+		json_array_append_new(
+			images, json_pack("{s:s,s:s,s:s}", "disk",
+					  sidecar->guest.disks[promotion->disk].name, "path",
+					  promotion->image, "format", "raw"));
+	}
+	return images;
+}
+
+static void report_recovered(struct sidecar *sidecar)
+{
+	struct rollback *rollback = sidecar->rollback;
+	json_t *images = images_json(sidecar), *fields;
+	double downtime_ms = (double)((rollback->resume ? sidecar->resume_us : loop_realtime_us()) -
+				      rollback->stopped_us) / 1e3;
+
+	fields = json_pack("{s:s,s:I,s:f,s:I,s:I,s:o,s:O,s:o,s:s,s:s}", "strategy", "rollback",
+			   "generation", (json_int_t)rollback->point.generation, "downtime_ms",
+			   downtime_ms, "lost_bytes", (json_int_t)0, "copied_bytes",
+			   (json_int_t)rollback->copied_bytes, "steps",
+			   timeline_json(&rollback->timeline), "image", json_array_get(images, 0),
+			   "images", images, "point", rollback->point.name, "before",
+			   rollback->before);
+	json_decref(sidecar->last_recovery);
+	sidecar->last_recovery = json_incref(fields);
+	log_info("%s was rolled back to point %s and boots, after %.1f ms; its disks live in "
+		 "%s/promoted now: start QEMU on these images next time; point %s undoes it",
+		 sidecar->guest.name, rollback->point.name, downtime_ms,
+		 store_dir(sidecar->store), rollback->before);
+	control_reply_to(sidecar->control, rollback->ticket, json_deep_copy(fields));
+	report_event(&sidecar->report, "recovered", fields);
+}
+
+/* The guest has left the old nodes; the replica follows by checksum. */
+static void move_on(struct sidecar *sidecar)
+{
+	struct rollback *rollback = sidecar->rollback;
+	struct errinfo err = {0};
+
+	sidecar->checkpoint.members = (UINT64_C(1) << sidecar->guest.disk_count) - 1;
+	checkpoint_forget(&sidecar->checkpoint, &err);
+	/* The node of a -drive disk goes away by itself when its device leaves it. */
+	if (err.code && !strstr(err.text, "not found") && !strstr(err.text, "Cannot find"))
+		log_warn("after the roll back: %s", err.text);
+	err_clear(&err);
+	for (unsigned i = 0; i < rollback->count; i++) {
+		struct guest_disk *disk = &sidecar->guest.disks[rollback->promotions[i].disk];
+
+		snprintf(disk->node, sizeof(disk->node), "%s", rollback->promotions[i].node);
+		snprintf(disk->file, sizeof(disk->file), "%s", rollback->promotions[i].image);
+		disk->bitmap_count = 0;
+	}
+	sidecar->uncovered = true;
+	sidecar->alert = true;
+	sidecar_set_state(sidecar, SIDECAR_PROTECTED);
+	sidecar_degrade(sidecar, "the guest was rolled back: its disks are compared with the "
+			"replica");
+}
+
+/* Some disks are others now, and QEMU does not let the rest follow. */
+static void give_up(struct sidecar *sidecar, const struct errinfo *why)
+{
+	log_error("the roll back stands half-way: %s; the guest is left paused, starting protect "
+		  "again tries to end it", why->text);
+	report_event(&sidecar->report, "recovery-failed",
+		     json_pack("{s:s,s:s,s:s}", "strategy", "rollback", "reason", why->text, "next",
+			       "hold"));
+	sidecar->held_resumes = sidecar->resumes;
+	sidecar_set_state(sidecar, SIDECAR_HELD);
+	answer_error(sidecar, sidecar->rollback->ticket, why);
+}
+
+static bool any_swapped(const struct rollback *rollback)
+{
+	for (unsigned i = 0; i < rollback->count; i++) {
+		if (rollback->promotions[i].swapped)
+			return true;
+	}
+	return false;
+}
+
+/* As if nothing had been asked. */
+static void take_back(struct sidecar *sidecar, bool noted, const struct errinfo *why)
+{
+	struct rollback *rollback = sidecar->rollback;
+	struct errinfo err = {0};
+
+	if (rollback->stopped_us && rollback->resume)
+		monitor_call(&sidecar->monitor, "cont", NULL, NULL, NULL);
+	if (sidecar->state == SIDECAR_RECOVERING) {
+		sidecar_set_state(sidecar, SIDECAR_PROTECTED);
+		report_event(&sidecar->report, "recovery-failed",
+			     json_pack("{s:s,s:s,s:s}", "strategy", "rollback", "reason", why->text,
+				       "next", "resume"));
+	}
+	sidecar->alert = true;
+	if (noted && rollback_record_undo(sidecar, &err))
+		log_warn("roll back: %s", err.text);
+	files_remove(rollback);
+	answer_error(sidecar, rollback->ticket, why);
+}
+
+static void switch_over(struct sidecar *sidecar)
+{
+	struct rollback *rollback = sidecar->rollback;
+	struct errinfo err = {0};
+	bool noted = false;
+	int rc;
+
+	keeper_stop(sidecar); /* what it works on */
+	rc = check_state(sidecar, &err);
+	if (!rc)
+		rc = check_disks(sidecar, &rollback->point, &err);
+	if (!rc) /* so that little is left for the pause */
+		rc = cycle_run(sidecar, &err);
+	if (!rc)
+		rc = choose_before(sidecar, &err);
+	rollback->resume = strcmp(sidecar->guest.status, "paused") &&
+			   strcmp(sidecar->guest.status, "prelaunch");
+	if (!rc)
+		rc = note_begin(sidecar, &err);
+	noted = !rc;
+	if (!rc) {
+		announce(sidecar);
+		sidecar_set_state(sidecar, SIDECAR_RECOVERING);
+		timeline_mark(&rollback->timeline, "prepare");
+		rc = exchange(sidecar, &err);
+	}
+	if (rc == -ENOTCONN)
+		return;
+	if (rc && !any_swapped(rollback)) {
+		take_back(sidecar, noted, &err);
+		return;
+	}
+	if (!rc)
+		rc = rollback_reset(sidecar, rollback->resume, &err);
+	timeline_mark(&rollback->timeline, "reset");
+	if (rc) {
+		give_up(sidecar, &err);
+		return;
+	}
+	if (rollback_record_done(sidecar, &err))
+		log_warn("roll back: %s", err.text);
+	report_recovered(sidecar);
+	move_on(sidecar);
+	rollback_clean(sidecar);
+}
+
+bool rollback_wants(const struct sidecar *sidecar)
+{
+	return sidecar->rollback && sidecar->rollback->copy.outcome.known;
+}
+
+void rollback_run(struct sidecar *sidecar)
+{
+	struct rollback *rollback = sidecar->rollback;
+	struct errinfo err = rollback->copy.outcome.err;
+
+	if (rollback->copy.outcome.status) {
+		copy_failed(sidecar, &err);
+		return;
+	}
+	rollback_copy_release(&rollback->copy);
+	rollback->copied_bytes += rollback->copy.data_bytes;
+	if (rollback->count < sidecar->guest.disk_count) {
+		if (copy_next(sidecar, &err))
+			copy_failed(sidecar, &err);
+		return;
+	}
+	timeline_mark(&rollback->timeline, "copy");
+	switch_over(sidecar);
+	rollback_end(sidecar);
+}
+
+void rollback_stop(struct sidecar *sidecar)
+{
+	struct rollback *rollback = sidecar->rollback;
+
+	if (!rollback)
+		return;
+	rollback_copy_cancel(&rollback->copy);
+	loop_until_set(&sidecar->loop, &rollback->copy.outcome.known, INT64_MAX);
+	rollback_copy_release(&rollback->copy);
+	files_remove(rollback);
+	rollback_end(sidecar);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * rollback: puts the running guest back to a point, when somebody asks by the
+ * control socket.
+ *
+ *   IDLE --order--> COPYING --all disks--> switch over --> IDLE
+ *
+ *   copy     while the guest runs and cycles go on, each disk as it was at the
+ *            point becomes a plain raw file below promoted/ (rollback_copy.h)
+ *   capture  the guest is stopped; its last writes become a generation, and that
+ *            a point, so that the roll back can be undone
+ *   swap     the files take the disks' place
+ *   reset    the guest's memory is newer than its disks
+ *   go on    new bitmaps, and the replica follows by checksum
+ *
+ * What is under way stands in promoted/rollback.json (rollback_record.h) from
+ * before the stop on: whoever is killed, the next start finishes it or takes it
+ * back, for all disks alike (rollback_settle.c).
+ *
+ * Nodes and images of a roll back are disks like any other: their names begin with
+ * ROLLBACK_NODE and not with that of an overlay, so a pivot may leave them.
+ */
+#ifndef ENGINE_ROLLBACK_H
+#define ENGINE_ROLLBACK_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "errinfo.h"
+
+struct sidecar;
+struct rollback;
+
+#define ROLLBACK_NODE "qheal-r"
+
+/* Begin with ORDER, {"point"}, the one that the flow has taken from the control
+ * socket; it is answered when all is over. */
+void rollback_order(struct sidecar *sidecar, const json_t *order);
+/* Is there something to do?  For the steady loop. */
+bool rollback_wants(const struct sidecar *sidecar);
+void rollback_run(struct sidecar *sidecar);
+/* Before the store is closed. */
+void rollback_stop(struct sidecar *sidecar);
+
+/* At a start: finish or take back what an earlier sidecar began, and remove what
+ * no guest needs. */
+int rollback_settle(struct sidecar *sidecar, struct errinfo *err);
+
+/* Reset the paused guest, wait until that is done, and let it go on if RESUME. */
+int rollback_reset(struct sidecar *sidecar, bool resume, struct errinfo *err);
+
+#endif
