@@ -28,6 +28,8 @@ struct config {
 	struct retention keep;	  /* of automatic points; not set: none are taken */
 	int64_t point_every_s;	  /* from one of them to the next */
 	unsigned reserve_percent; /* of the file system, before points go */
+	uint64_t scrub_rate; /* bytes a second of each side, 0: no scrub */
+	bool heal; /* bad blocks that it finds are written anew */
 	bool once; /* one consistent generation, then leave */
 };
 

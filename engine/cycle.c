@@ -92,7 +92,7 @@ static int read_point(struct sidecar *sidecar, struct copy_progress *sum, struct
 
 /* A filter that does not come out (somebody put a snapshot above it meanwhile) is
  * looked for as a leftover: there the node below it is asked for. */
-static void thaw(struct sidecar *sidecar)
+void cycle_thaw(struct sidecar *sidecar)
 {
 	struct errinfo err = {0}, again = {0};
 
@@ -111,7 +111,7 @@ static int commit_and_thaw(struct sidecar *sidecar, int64_t *durable_us, struct 
 	int rc;
 
 	store_commit(sidecar->store, sidecar->checkpoint.time_us, outcome_set, &committed);
-	thaw(sidecar);
+	cycle_thaw(sidecar);
 	rc = outcome_wait(&committed, &sidecar->loop, err);
 	*durable_us = committed.time_us;
 	if (rc) {
@@ -149,7 +149,7 @@ static void give_back(struct sidecar *sidecar, struct errinfo *err)
 
 	drop(sidecar);
 	if (sidecar->checkpoint.way) {
-		thaw(sidecar);
+		cycle_thaw(sidecar);
 		checkpoint_revert(&sidecar->checkpoint, &ignored);
 	}
 	if (err)
@@ -158,7 +158,7 @@ static void give_back(struct sidecar *sidecar, struct errinfo *err)
 }
 
 /* What stands against a frozen point now. */
-static int look(struct sidecar *sidecar, uint64_t *dirty_bytes, struct errinfo *err)
+int cycle_look(struct sidecar *sidecar, uint64_t *dirty_bytes, struct errinfo *err)
 {
 	int rc = refresh(sidecar, dirty_bytes, err);
 
@@ -182,7 +182,7 @@ static int capture(struct sidecar *sidecar,
 	if (fill)
 		rc = fill(sidecar, &filled_bytes, err);
 	if (fill && !rc) /* that took its time */
-		rc = look(sidecar, &dirty_bytes, err);
+		rc = cycle_look(sidecar, &dirty_bytes, err);
 	if (!rc)
 		rc = read_point(sidecar, &sum, err);
 	if (rc) {
@@ -201,7 +201,7 @@ int cycle_run_after(struct sidecar *sidecar,
 		    struct errinfo *err)
 {
 	uint64_t dirty_bytes;
-	int rc = look(sidecar, &dirty_bytes, err);
+	int rc = cycle_look(sidecar, &dirty_bytes, err);
 
 	return rc ? rc : capture(sidecar, fill, err);
 }
@@ -209,7 +209,7 @@ int cycle_run_after(struct sidecar *sidecar,
 int cycle_run(struct sidecar *sidecar, struct errinfo *err)
 {
 	uint64_t dirty_bytes = 0;
-	int rc = look(sidecar, &dirty_bytes, err);
+	int rc = cycle_look(sidecar, &dirty_bytes, err);
 
 	if (rc)
 		return rc;

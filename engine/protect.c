@@ -240,9 +240,18 @@ static void count_skipped(struct sidecar *sidecar, int64_t *due_ns, int64_t inte
 	*due_ns += late_ns / interval_ns * interval_ns;
 }
 
+/* A cycle goes first, but cannot keep the scrub from its turn for ever. */
+static bool scrub_goes(const struct sidecar *sidecar, int64_t cycle_ns, bool ticked)
+{
+	int64_t now_ns = ring_now_ns();
+
+	return now_ns >= scrub_due_ns(sidecar) && (ticked || now_ns < cycle_ns);
+}
+
 static int steady(struct sidecar *sidecar, struct errinfo *err)
 {
-	int64_t wait_ms = sidecar->config->interval_ms, due_ns = ring_now_ns(), keeper_ns;
+	int64_t wait_ms = sidecar->config->interval_ms, due_ns = ring_now_ns(), next_ns;
+	bool ticked = false;
 	int rc = 0;
 
 	sidecar->alert = true; /* a fault that came before could not be attended to */
@@ -257,9 +266,15 @@ static int steady(struct sidecar *sidecar, struct errinfo *err)
 			rc = attend(sidecar, err);
 			continue;
 		}
+		if (scrub_goes(sidecar, due_ns, ticked)) {
+			ticked = false;
+			scrub_run(sidecar);
+			continue;
+		}
 		if (cycling && ring_now_ns() >= due_ns) {
 			rc = tick(sidecar, &wait_ms);
 			count_skipped(sidecar, &due_ns, wait_ms * NS_PER_MS);
+			ticked = true;
 			continue;
 		}
 		if (rollback_wants(sidecar)) {
@@ -270,8 +285,10 @@ static int steady(struct sidecar *sidecar, struct errinfo *err)
 			keeper_run(sidecar);
 			continue;
 		}
-		keeper_ns = keeper_due_ns(sidecar);
-		rest(sidecar, cycling && due_ns < keeper_ns ? due_ns : keeper_ns);
+		next_ns = keeper_due_ns(sidecar);
+		if (scrub_due_ns(sidecar) < next_ns)
+			next_ns = scrub_due_ns(sidecar);
+		rest(sidecar, cycling && due_ns < next_ns ? due_ns : next_ns);
 	}
 	return sidecar->loop.quit ? 0 : rc ? rc : -ENOTCONN;
 }

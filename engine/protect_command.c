@@ -22,6 +22,8 @@ enum option_key {
 	OPTION_KEEP,
 	OPTION_POINT_EVERY,
 	OPTION_RESERVE,
+	OPTION_SCRUB_RATE,
+	OPTION_HEAL,
 	OPTION_AGENT,
 };
 
@@ -129,6 +131,18 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--agent is a unix socket, not \"%s\"", arg);
 		config->agent = arg;
 		return 0;
+	case OPTION_SCRUB_RATE:
+		config->scrub_rate = (uint64_t)command_number(state, arg, 1, 100000,
+							      "--scrub-rate (MB/s)") * 1000000;
+		return 0;
+	case OPTION_HEAL:
+		config->heal = true;
+		return 0;
+	case ARGP_KEY_END:
+		if (config->heal && !config->scrub_rate)
+			argp_error(state, "--heal needs --scrub-rate MB/S: the scrub finds what is "
+				   "to be healed");
+		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "what is \"%s\"?", arg);
 		return 0;
@@ -160,6 +174,11 @@ static const struct argp_option options[] = {
 	 "from one such point to the next (default 60 s)", 0},
 	{"reserve", OPTION_RESERVE, "PERCENT", 0,
 	 "below this much free space the oldest points go (default 5)", 0},
+	{"scrub-rate", OPTION_SCRUB_RATE, "MB/S", 0,
+	 "read replica and disks in the background, each at this rate, and compare them with the "
+	 "checksums (default: off)", 0},
+	{"heal", OPTION_HEAL, NULL, 0,
+	 "write a bad block that the scrub finds anew, from the good side", 0},
 	{"block-size", OPTION_BLOCK, "KIB", 0, "of a new store, 4 to 1024 (default 64)", 0},
 	{0},
 };

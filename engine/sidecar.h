@@ -8,6 +8,7 @@
  *   firstcopy.c  fill the heads from the running guest, once
  *   resync.c     compare replica and disks by checksum, when no bitmap tells
  *   cycle.c      one generation: freeze, read, commit, thaw
+ *   scrub.c      both sides are read in the background; heal.c: what is bad is healed
  *   transfer.c   the copies of all disks at a time
  *   recover.c    a disk failed: catch up, pivot, go on
  *   rollback.c   somebody asked: all disks back to a point, reset
@@ -40,6 +41,7 @@
 #include "pool.h"
 #include "quiesce.h"
 #include "report.h"
+#include "scrub.h"
 #include "store.h"
 
 enum sidecar_state {
@@ -69,6 +71,7 @@ struct sidecar {
 	struct store *store;
 	struct control *control;
 	struct keeper keeper;
+	struct scrub scrub;
 	struct rollback *rollback; /* under way, or NULL */
 	struct quiesce quiesce;
 	bool steady; /* protection was reached: the keeper is at work */
@@ -171,6 +174,10 @@ int cycle_run(struct sidecar *sidecar, struct errinfo *err);
 int cycle_run_after(struct sidecar *sidecar,
 		    int (*fill)(struct sidecar *sidecar, uint64_t *bytes, struct errinfo *err),
 		    struct errinfo *err);
+/* What stands against a frozen point now, and what is dirty. */
+int cycle_look(struct sidecar *sidecar, uint64_t *dirty_bytes, struct errinfo *err);
+/* The filters and exports of a frozen point go. */
+void cycle_thaw(struct sidecar *sidecar);
 /* recover.c: 0 when the guest runs again. */
 int recover_run(struct sidecar *sidecar, struct errinfo *err);
 

@@ -66,6 +66,8 @@ json_t *status_of_sidecar(const struct sidecar *sidecar)
 	json_object_update(status, more);
 	json_decref(more);
 	json_object_set_new(status, "space", keeper_json(sidecar));
+	if (sidecar->config->scrub_rate)
+		json_object_set_new(status, "scrub", scrub_json(sidecar));
 	if (sidecar->state == SIDECAR_DEGRADED)
 		json_object_set_new(status, "degraded", json_string(sidecar->degraded_why));
 	if (sidecar->last_fault)
@@ -104,6 +106,16 @@ static void print_space(const json_t *space)
 		       number(space, "growth"), json_text(space, "full_at"));
 }
 
+static void print_scrub(const json_t *scrub)
+{
+	if (!scrub)
+		return;
+	printf("  scrub: disk %s at %.1f MiB, %lld passes; bad blocks: %lld of the replica, %lld of "
+	       "the disks, %lld healed\n", json_text(scrub, "disk"),
+	       (double)number(scrub, "position") / (1 << 20), number(scrub, "passes"),
+	       number(scrub, "bad_replica"), number(scrub, "bad_source"), number(scrub, "healed"));
+}
+
 static void print_status(const json_t *status)
 {
 	const json_t *fault = json_object_get(status, "last_fault");
@@ -127,6 +139,7 @@ static void print_status(const json_t *status)
 		printf("  no sidecar is running on this store\n");
 	}
 	print_space(json_object_get(status, "space"));
+	print_scrub(json_object_get(status, "scrub"));
 	if (json_text(status, "degraded")[0])
 		printf("  behind: %s\n", json_text(status, "degraded"));
 	if (fault)

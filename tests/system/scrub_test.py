@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scrub finds what is silently bad on either side; --heal, and only that, heals it."""
+
+import mmap
+import os
+import time
+import unittest
+
+from harm_support import MIB, HarmTest, Sidecar, Vm, end, filled_image
+
+BLOCK = 65536
+RATE = 1000  # MB/s: the disks of the lab are small
+
+
+def harm(path, offset, data=None):
+    """Other data at the offset, around the page cache; the data that was there."""
+    fd = os.open(path, os.O_RDWR | os.O_DIRECT)
+    with mmap.mmap(-1, BLOCK) as page:
+        os.preadv(fd, [page], offset)
+        before = page[:]
+        page[:] = data or os.urandom(BLOCK)
+        os.pwritev(fd, [page], offset)
+    os.close(fd)
+    return before
+
+
+def block_at(path, offset):
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECT)
+    with mmap.mmap(-1, BLOCK) as page:
+        os.preadv(fd, [page], offset)
+        os.close(fd)
+        return page[:]
+
+
+class ScrubTest(HarmTest):
+    """A guest that writes to the first MiBs of disks that are full of data."""
+
+    def vm(self, disks=1, region=4 * MIB, **more):
+        return Vm(disks=disks, region=region, pattern="rand", rate=300, paused=1, **more)
+
+    def fill(self, vm):
+        for disk in vm.disks:
+            filled_image(disk.path, disk.size, 8 * MIB)
+        vm.order("resume")
+        vm.wait_more(20)
+
+    def protect(self, vm, **options):
+        sidecar = Sidecar(vm, scrub_rate=RATE, **options).start()
+        self.addCleanup(sidecar.__exit__, None, None, None)
+        sidecar.wait("protected")
+        return sidecar
+
+    def wait_passes(self, sidecar, count=2, timeout=60):
+        """Until so many passes more have ended; the status."""
+        deadline = time.monotonic() + timeout
+        began = (now := sidecar.status()["scrub"])["passes"]
+        while now["passes"] < began + count:
+            self.assertLess(time.monotonic(), deadline, now)
+            time.sleep(0.05)
+            now = sidecar.status()["scrub"]
+        return now
+
+
+class Found(ScrubTest):
+    def test_nothing_is_wrong_with_a_guest_that_writes(self):
+        with self.vm(disks=2, mix=20) as vm:
+            self.fill(vm)
+            sidecar = self.protect(vm, heal=True)
+            scrub = self.wait_passes(sidecar, 4)
+            self.assertEqual((scrub["bad_replica"], scrub["bad_source"], scrub["healed"]),
+                             (0, 0, 0))
+            self.assertGreaterEqual(scrub["checked_bytes"], 4 * 128 * MIB)
+            self.assertEqual(sidecar.find("fault"), [])
+            self.assert_goes_on(vm)
+            self.assert_short_pauses(vm, "scrub")
+            self.assert_replica(vm, sidecar)
+            self.assert_nothing_left(vm)
+
+    def test_without_heal_nothing_is_touched(self):
+        with self.vm(disks=2) as vm:
+            self.fill(vm)
+            sidecar = self.protect(vm)
+            head = sidecar.heads()[0]
+            harm(vm.disks[1].path, 20 * MIB)
+            harm(head, 30 * MIB)
+            source = sidecar.wait("fault", kind="disk-corrupt", resource="vdb")
+            replica = sidecar.wait("fault", kind="replica-error", resource="vda")
+            self.assertEqual((source["offset"], source["length"]), (20 * MIB, BLOCK))
+            self.assertEqual((replica["offset"], replica["length"]), (30 * MIB, BLOCK))
+            self.assertIn("sum", source["detail"])
+            bad = block_at(vm.disks[1].path, 20 * MIB), block_at(head, 30 * MIB)
+            scrub = self.wait_passes(sidecar)
+            self.assertEqual(scrub["healed"], 0)
+            self.assertEqual((block_at(vm.disks[1].path, 20 * MIB), block_at(head, 30 * MIB)), bad)
+            self.assertEqual(sidecar.find("recovery"), [])
+            places = {event["offset"] for event in sidecar.find("fault")}
+            self.assertEqual(places, {20 * MIB, 30 * MIB})
+            self.assert_goes_on(vm)
+
+
+class Replica(ScrubTest):
+    def test_changed_block_is_fetched_from_the_disk(self):
+        with self.vm(disks=2) as vm:
+            self.fill(vm)
+            sidecar = self.protect(vm, heal=True)
+            head = sidecar.heads()[1]
+            good = [harm(head, offset) for offset in (20 * MIB, 40 * MIB + BLOCK)]
+            zeros = harm(head, 7 * MIB + 3 * BLOCK)  # where the disk is a hole
+            sidecar.wait("recovered", strategy="heal", resource="vdb", side="replica", count=3)
+            scrub = self.wait_passes(sidecar)
+            self.assertEqual((scrub["bad_replica"], scrub["healed"], scrub["bad_source"]), (3, 3, 0))
+            self.assertEqual([block_at(head, 20 * MIB), block_at(head, 40 * MIB + BLOCK)], good)
+            self.assertEqual(block_at(head, 7 * MIB + 3 * BLOCK), zeros)
+            self.assert_replica(vm, sidecar)
+            self.assertEqual(sidecar.command("verify")[0], 0)
+
+    def test_changed_sum_is_written_anew(self):
+        with self.vm() as vm:
+            self.fill(vm)
+            sidecar = self.protect(vm, heal=True)
+            block = 20 * MIB // BLOCK
+            with open(sidecar.store / "disks/vda/sums", "r+b", buffering=0) as sums:
+                before = os.pread(sums.fileno(), 8, 8 * block)
+                os.pwrite(sums.fileno(), os.urandom(8), 8 * block)
+                sidecar.wait("recovered", strategy="heal", side="replica", offset=20 * MIB)
+                self.assertEqual(os.pread(sums.fileno(), 8, 8 * block), before)
+            self.assert_replica(vm, sidecar)
+            self.assertEqual(sidecar.command("verify")[0], 0)
+
+    def test_both_sides_of_one_block_are_left_alone(self):
+        with self.vm() as vm:
+            self.fill(vm)
+            sidecar = self.protect(vm, heal=True)
+            head = sidecar.heads()[0]
+            end(sidecar, 15)
+            harm(head, 20 * MIB)
+            harm(vm.disks[0].path, 20 * MIB)
+            bad = block_at(head, 20 * MIB), block_at(vm.disks[0].path, 20 * MIB)
+            sidecar.start()
+            fault = sidecar.wait("fault", kind="replica-error", offset=20 * MIB)
+            self.assertIn("no side", fault["detail"])
+            scrub = self.wait_passes(sidecar)
+            self.assertEqual(scrub["healed"], 0)
+            self.assertEqual((block_at(head, 20 * MIB), block_at(vm.disks[0].path, 20 * MIB)), bad)
+            self.assert_goes_on(vm)
+
+
+if __name__ == "__main__":
+    unittest.main()
