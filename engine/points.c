@@ -47,10 +47,10 @@ json_t *points_item(const struct point_info *point)
 		json_array_append_new(disks, json_pack("{s:s,s:I}", "name", point->disks[i].name,
 						       "size", (json_int_t)point->disks[i].size));
 	report_time(point->time_us, time);
-	return json_pack("{s:I,s:s,s:s,s:I,s:s,s:b,s:b,s:b,s:o}", "id", (json_int_t)point->id,
+	return json_pack("{s:I,s:s,s:s,s:I,s:s,s:b,s:b,s:b,s:b,s:o}", "id", (json_int_t)point->id,
 			 "name", point->name, "time", time, "generation",
 			 (json_int_t)point->generation, "kind",
 			 point->kind == POINT_CLONE ? "clone" : "kept", "automatic",
 			 point->automatic, "temporary", point->temporary, "quiesced",
-			 point->quiesced, "disks", disks);
+			 point->quiesced, "damaged", point->damaged, "disks", disks);
 }

@@ -48,7 +48,8 @@ static int list_points(const struct arguments *arguments, struct errinfo *err)
 		       points[i].name, json_text(item, "time"),
 		       (unsigned long long)points[i].generation, json_text(item, "kind"),
 		       points[i].disk_count, (double)bytes / (1 << 20),
-		       points[i].automatic  ? "  automatic"
+		       points[i].damaged    ? "  damaged"
+		       : points[i].automatic  ? "  automatic"
 		       : points[i].quiesced ? "  quiesced"
 					    : "");
 	}
