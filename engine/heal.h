@@ -6,7 +6,7 @@
 #ifndef ENGINE_HEAL_H
 #define ENGINE_HEAL_H
 
-#include "scrub.h"
+#include "scrub_look.h"
 
 struct heal_block {
 	unsigned disk;
