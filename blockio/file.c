@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
@@ -172,6 +173,40 @@ int64_t file_data_next(int fd, uint64_t offset)
 	off_t found = lseek(fd, (off_t)offset, SEEK_DATA);
 
 	return found < 0 ? -errno : found;
+}
+
+/* What is encoded, or shares its block with others, is not at one place. */
+#define EXTENT_NOWHERE                                                                             \
+	(FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_ENCODED |                  \
+	 FIEMAP_EXTENT_NOT_ALIGNED | FIEMAP_EXTENT_UNWRITTEN)
+#define EXTENTS_MAX 64u /* at once: on the stack */
+
+int file_extents(int fd, uint64_t offset, uint64_t length, struct file_extent *extents,
+		 unsigned max)
+{
+	union {
+		struct fiemap map;
+		char room[sizeof(struct fiemap) + EXTENTS_MAX * sizeof(struct fiemap_extent)];
+	} ask;
+	unsigned count;
+
+	memset(&ask, 0, sizeof(ask));
+	ask.map.fm_start = offset;
+	ask.map.fm_length = length;
+	ask.map.fm_flags = FIEMAP_FLAG_SYNC;
+	ask.map.fm_extent_count = max < EXTENTS_MAX ? max : EXTENTS_MAX;
+	if (ioctl(fd, FS_IOC_FIEMAP, &ask.map) < 0)
+		return errno == ENOTTY ? -EOPNOTSUPP : -errno;
+	count = ask.map.fm_mapped_extents;
+	for (unsigned i = 0; i < count; i++) {
+		const struct fiemap_extent *found = &ask.map.fm_extents[i];
+
+		extents[i] = (struct file_extent){found->fe_logical, found->fe_length,
+						  found->fe_flags & EXTENT_NOWHERE
+							  ? 0
+							  : found->fe_physical};
+	}
+	return (int)count;
 }
 
 int64_t file_used(const char *path)

@@ -48,6 +48,16 @@ int file_lock_shared(int fd); /* -EBUSY when somebody has it for himself */
 int file_clone(int to, int from, uint64_t offset, uint64_t length);
 /* Where the first data at or behind OFFSET is; -ENXIO: there is none. */
 int64_t file_data_next(int fd, uint64_t offset);
+
+struct file_extent {
+	uint64_t offset, length;
+	uint64_t physical; /* on the disk below; 0: nobody can tell, or not written yet */
+};
+
+/* The extents (FIEMAP) that have any of LENGTH bytes from OFFSET on, at most MAX; returns
+ * how many.  -EOPNOTSUPP where the file system does not tell. */
+int file_extents(int fd, uint64_t offset, uint64_t length, struct file_extent *extents,
+		 unsigned max);
 int64_t file_used(const char *path); /* bytes that it occupies on its file system */
 int64_t file_clock_us(void);	     /* CLOCK_REALTIME */
 int file_room(const char *path, uint64_t *bytes); /* free to us on that file system */

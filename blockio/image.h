@@ -31,6 +31,13 @@ const char *image_label(const struct image *image); /* for messages */
 int image_sums(struct image *image, uint64_t block, uint32_t count, uint64_t *sums,
 	       struct errinfo *err);
 
+/* Sets in WANTED (bit 0 of byte 0 is BLOCK) those of COUNT blocks that are not in the same
+ * place and of the same sum in OTHER, an image of the same disk that is still open: who
+ * read that one has read the others.  *SAME: how many are.  Where a file system does not
+ * tell, all are set. */
+int image_others(struct image *image, struct image *other, uint64_t block, uint64_t count,
+		 uint8_t *wanted, uint64_t *same, struct errinfo *err);
+
 /* imagecopy: brings an image to a sink, as copy does for an NBD export: DEPTH
  * buffers in flight, blocks of zeros are not handed on, and only read where the file
  * has data under a sum of zero; every block is checked against its sum.  A block that differs or cannot be read goes to

@@ -166,7 +166,7 @@ static int places_fill(const struct keep_chain *chain, const struct keep_files *
 		if (places[i].entry == KEEP_NOT && entries[i] != KEEP_NOT)
 			places[i] = (struct keep_place){entries[i], disk->raw_fd, disk->tail_fd,
 							places[i].stray_fd,
-							places[i].stray_tail_fd};
+							places[i].stray_tail_fd, files->id};
 	return 0;
 }
 
@@ -198,7 +198,7 @@ static int part_find(struct keep_chain *chain, uint64_t block, unsigned count, b
 	int status = 0;
 
 	for (unsigned i = 0; i < count; i++)
-		places[i] = (struct keep_place){KEEP_NOT, -1, -1, -1, -1};
+		places[i] = (struct keep_place){KEEP_NOT, -1, -1, -1, -1, 0};
 	for (unsigned i = 0; i < chain->count && !status; i++) {
 		status = places_fill(chain, &chain->files[i], block, count, places);
 		if (strays && !status)

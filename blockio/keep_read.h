@@ -27,6 +27,7 @@ struct keep_place {
 	int tail_fd;	/* buffered; both are the chain's, until the next find */
 	/* Of keep_chain_find_strays(): content without an entry; or -1. */
 	int stray_fd, stray_tail_fd;
+	uint32_t id; /* of the point that it is in; 0: the head */
 };
 
 /* POINT, which should be held, is a POINT_KEPT; BLOCK_BYTES of the store.  -ENOENT: it

@@ -2,15 +2,21 @@
  *
  * The story of a verification: the latest generation, then each point, one disk
  * after the other, so that a spinning disk reads in order.  A bad block is noted
- * and the reading goes on.
+ * and the reading goes on;
+ * so it does with the next image when a file is damaged as a whole.
+ *
+ * Images of one disk share most of what they hold.  The one read before stays open,
+ * and of the next only the blocks that are elsewhere are read, if that one was good.
  */
 #include "verify_run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "file.h"
 #include "image.h"
 #include "loop.h"
 #include "member.h"
@@ -22,6 +28,13 @@
 #define VERIFY_BUFFERS 16
 #define VERIFY_BUFFER_BYTES (1u << 20)
 #define VERIFY_BAD_MAX 1000   /* listed one by one; more are only counted */
+#define VERIFY_SECTION_BLOCKS (UINT64_C(1) << 20) /* a bit each: 128 KiB for any disk */
+
+/* An image that was good; its blocks stay where they are while it is open. */
+struct verify_before {
+	char disk[STORE_NAME_MAX + 1];
+	struct image *image; /* NULL: free */
+};
 
 struct verify {
 	const char *store;
@@ -36,11 +49,15 @@ struct verify {
 	const struct store_disk *disk;
 	struct image *image;
 	struct imagecopy *copy;
+	struct verify_before before[STORE_DISKS_MAX];
+	uint8_t *wanted; /* of a section */
+	int lock_fd;	 /* of a store that does not open; else -1 */
 	bool done;
 	uint64_t scanned, total; /* bytes of the images so far, and of all */
-	uint64_t data_bytes, bad_count, bad_bytes;
+	uint64_t section_begin;	 /* the same of the sections */
+	uint64_t data_bytes, bad_count, bad_bytes, shared_blocks;
 	unsigned images, points;
-	json_t *bad;
+	json_t *bad, *damaged;
 	int64_t begin_ns;
 	struct errinfo err;
 };
@@ -83,6 +100,19 @@ static void bad_note(struct verify *verify, uint64_t offset, uint32_t length, in
 		printf("bad: disk %s of %s: block %llu (%u bytes at %llu) cannot be read: %s\n",
 		       verify->disk->name, verify->source->name, (unsigned long long)block, length,
 		       (unsigned long long)offset, strerror(-status));
+}
+
+/* Of a disk, or with DISK NULL of all of a point. */
+static void damage_note(struct verify *verify, const char *disk, const char *point,
+			const char *text)
+{
+	json_array_append_new(verify->damaged,
+			      json_pack("{s:s*,s:s,s:s}", "disk", disk, "point", point, "error",
+					text));
+	if (verify->json)
+		return;
+	progress_end(&verify->progress);
+	printf("damaged: %s%s%s: %s\n", disk ? disk : "", disk ? " of " : "", point, text);
 }
 
 static int sink_data(struct copy_sink *sink, unsigned disk, uint64_t offset, uint32_t length,
@@ -133,13 +163,14 @@ static int copy_wait(struct verify *verify)
 	return status ? status : verify->err.code;
 }
 
-static int image_check(struct verify *verify)
+static int section_check(struct verify *verify, const struct imagecopy_range *range)
 {
 	int status;
 
 	verify->done = false;
-	status = imagecopy_start(&verify->copy, verify->image, verify->pool, 0, VERIFY_BUFFERS,
-				 &verify->sink, copy_done, verify, &verify->err);
+	status = imagecopy_start_range(&verify->copy, verify->image, verify->pool, 0,
+				       VERIFY_BUFFERS, range, &verify->sink, copy_done, verify,
+				       &verify->err);
 	if (!status)
 		status = copy_wait(verify);
 	if (verify->copy)
@@ -149,23 +180,83 @@ static int image_check(struct verify *verify)
 	return status;
 }
 
-static int source_check(struct verify *verify, struct restore_source *source)
+/* BEFORE NULL: there is none, all is read. */
+static int image_check(struct verify *verify, struct image *before)
 {
+	const uint64_t blocks = image_blocks(verify->image);
 	int status = 0;
 
-	verify->source = source;
-	for (unsigned i = 0; i < source->disk_count && !status; i++) {
-		verify->disk = &source->disks[i];
-		status = image_open(&verify->image, verify->loop.ring, verify->store,
-				    source->point, verify->disk->name, &verify->err);
+	for (uint64_t at = 0; at < blocks && !status; at += VERIFY_SECTION_BLOCKS) {
+		struct imagecopy_range range = {at, at + VERIFY_SECTION_BLOCKS, NULL};
+		uint64_t same = 0;
+
+		range.end = range.end < blocks ? range.end : blocks;
+		if (before) {
+			range.wanted = verify->wanted;
+			status = image_others(verify->image, before, at, range.end - at,
+					      verify->wanted, &same, &verify->err);
+		}
+		verify->section_begin = verify->scanned + at * image_block_bytes(verify->image);
 		if (!status)
-			status = image_check(verify);
-		image_close(verify->image);
-		verify->image = NULL;
-		verify->scanned += verify->disk->size;
-		verify->images += !status;
+			status = section_check(verify, &range);
+		verify->shared_blocks += same;
 	}
 	return status;
+}
+
+static struct verify_before *before_find(struct verify *verify, const char *disk)
+{
+	for (unsigned i = 0; i < STORE_DISKS_MAX; i++)
+		if (verify->before[i].image && !strcmp(verify->before[i].disk, disk))
+			return &verify->before[i];
+	for (unsigned i = 0; i < STORE_DISKS_MAX; i++)
+		if (!verify->before[i].image)
+			return &verify->before[i];
+	return NULL; /* points of many other disks */
+}
+
+static int disk_check(struct verify *verify)
+{
+	struct verify_before *before = before_find(verify, verify->disk->name);
+	struct image *other = before ? before->image : NULL;
+	uint64_t bad = verify->bad_count;
+	int status = image_open(&verify->image, verify->loop.ring, verify->store,
+				verify->source->point, verify->disk->name, &verify->err);
+
+	if (!status)
+		status = image_check(verify, other && image_size(other) ==
+							      image_size(verify->image)
+						     ? other : NULL);
+	if (before) {
+		image_close(other);
+		before->image = NULL;
+	}
+	if (before && !status && verify->bad_count == bad) {
+		before->image = verify->image;
+		snprintf(before->disk, sizeof(before->disk), "%s", verify->disk->name);
+	} else {
+		image_close(verify->image);
+	}
+	verify->image = NULL;
+	return status;
+}
+
+static int source_check(struct verify *verify, struct restore_source *source)
+{
+	verify->source = source;
+	for (unsigned i = 0; i < source->disk_count; i++) {
+		verify->disk = &source->disks[i];
+		if (!disk_check(verify))
+			verify->images++;
+		else if (verify->loop.quit)
+			return -EINTR;
+		else
+			damage_note(verify, verify->disk->name, source->name, verify->err.text);
+		err_clear(&verify->err);
+		verify->scanned += verify->disk->size;
+		verify->section_begin = verify->scanned;
+	}
+	return 0;
 }
 
 /* --- all of them --- */
@@ -183,19 +274,31 @@ static int point_check(struct verify *verify, const struct point_info *point)
 		status = restore_source_open(&source, verify->loop.ring, verify->pool, &gone);
 	/* The retention deleted it since it was listed. */
 	if (status && status != -ENOENT && status != -EBUSY)
-		err_set(&verify->err, status, "%s", gone.text);
-	else if (!status && !source_check(verify, &source))
+		damage_note(verify, NULL, point->name[0] ? point->name : id, gone.text);
+	else if (!status && !(status = source_check(verify, &source)))
 		verify->points++;
 	restore_source_release(&source);
-	return verify->err.code;
+	return status == -EINTR ? status : 0;
+}
+
+static void point_damaged(struct verify *verify, const struct point_info *point)
+{
+	char id[16];
+
+	snprintf(id, sizeof(id), "%u", point->id);
+	damage_note(verify, NULL, id,
+		    "its files, or those of a newer point that it is read through, are damaged");
 }
 
 static int points_check(struct verify *verify, const struct point_info *points, unsigned count)
 {
-	for (unsigned i = count; i-- > 0;)
-		if (!points[i].temporary && point_check(verify, &points[i]))
-			break;
-	return verify->err.code;
+	for (unsigned i = count; i-- > 0;) {
+		if (points[i].damaged)
+			point_damaged(verify, &points[i]);
+		else if (!points[i].temporary && point_check(verify, &points[i]))
+			return -EINTR;
+	}
+	return 0;
 }
 
 static void total_count(struct verify *verify, const struct restore_source *latest,
@@ -215,7 +318,7 @@ static void progress_tick(struct ring_op *op, int result)
 
 	if (result < 0 || verify->ending)
 		return;
-	progress_show(&verify->progress, verify->scanned + now, verify->total, ring_now_ns());
+	progress_show(&verify->progress, verify->section_begin + now, verify->total, ring_now_ns());
 	ring_timer(verify->loop.ring, op, ring_now_ns() + PROGRESS_PERIOD_NS);
 }
 
@@ -230,11 +333,17 @@ static int all_check(struct verify *verify, struct restore_source *latest)
 	total_count(verify, latest, points, count);
 	verify->timer.done = progress_tick;
 	ring_timer(verify->loop.ring, &verify->timer, ring_now_ns() + PROGRESS_PERIOD_NS);
-	status = source_check(verify, latest);
+	if (latest->store || latest->point || verify->lock_fd >= 0)
+		status = source_check(verify, latest);
 	if (!status)
 		status = points_check(verify, points, count);
 	free(points);
 	return status;
+}
+
+static bool is_good(const struct verify *verify)
+{
+	return !verify->bad_count && !json_array_size(verify->damaged);
 }
 
 static int tell(struct verify *verify, uint64_t generation)
@@ -244,23 +353,45 @@ static int tell(struct verify *verify, uint64_t generation)
 
 	if (verify->json) {
 		json_t *result = json_pack(
-			"{s:b,s:I,s:i,s:i,s:I,s:f,s:I,s:I,s:O}", "good", !verify->bad_count,
+			"{s:b,s:I,s:i,s:i,s:I,s:I,s:f,s:I,s:I,s:O,s:O}", "good", is_good(verify),
 			"generation", (json_int_t)generation, "points", (int)verify->points,
 			"images", (int)verify->images, "data_bytes",
-			(json_int_t)verify->data_bytes, "seconds", seconds, "bad_count",
+			(json_int_t)verify->data_bytes, "shared_blocks",
+			(json_int_t)verify->shared_blocks, "seconds", seconds, "bad_count",
 			(json_int_t)verify->bad_count, "bad_bytes", (json_int_t)verify->bad_bytes,
-			"bad", verify->bad);
+			"bad", verify->bad, "damaged", verify->damaged);
 
 		json_dumpf(result, stdout, REPORT_JSON);
 		putchar('\n');
 		json_decref(result);
 	} else {
 		progress_bytes(bytes, (double)verify->data_bytes);
-		printf("generation %llu and %u points: %s read in %.1f s, %llu bad blocks\n",
+		printf("generation %llu and %u points: %s read in %.1f s, %llu bad blocks, "
+		       "%zu damaged files or points\n",
 		       (unsigned long long)generation, verify->points, bytes, seconds,
-		       (unsigned long long)verify->bad_count);
+		       (unsigned long long)verify->bad_count, json_array_size(verify->damaged));
 	}
-	return verify->bad_count != 0;
+	return !is_good(verify);
+}
+
+/* A store that does not open: its heads as they are, if nobody else has it. */
+static int heads_only(struct verify *verify, struct restore_source *latest)
+{
+	char path[FILE_PATH_MAX];
+
+	if (verify->err.code == -EBUSY)
+		return -EBUSY;
+	damage_note(verify, NULL, latest->name, verify->err.text);
+	err_clear(&verify->err);
+	store_close(latest->store);
+	latest->store = NULL;
+	snprintf(path, sizeof(path), "%s/lock", verify->store);
+	verify->lock_fd = file_open(path, O_RDONLY);
+	if (verify->lock_fd >= 0 && file_lock(verify->lock_fd)) {
+		file_close(verify->lock_fd);
+		verify->lock_fd = -1;
+	}
+	return 0;
 }
 
 static int prepare(struct verify *verify, struct restore_source *latest)
@@ -272,8 +403,11 @@ static int prepare(struct verify *verify, struct restore_source *latest)
 	if (!status)
 		status = pool_new(&verify->pool, verify->loop.ring, VERIFY_BUFFERS,
 				  VERIFY_BUFFER_BYTES, latest->info.spec.block_bytes, &verify->err);
-	if (!status)
-		status = restore_source_open(latest, verify->loop.ring, verify->pool, &verify->err);
+	verify->wanted = malloc(VERIFY_SECTION_BLOCKS / 8);
+	if (!status && !verify->wanted)
+		status = err_set(&verify->err, -ENOMEM, "no memory to verify %s", verify->store);
+	if (!status && restore_source_open(latest, verify->loop.ring, verify->pool, &verify->err))
+		status = heads_only(verify, latest);
 	return status;
 }
 
@@ -285,19 +419,24 @@ static void release(struct verify *verify, struct restore_source *latest)
 		while (ring_op_pending(&verify->timer) && ring_run(verify->loop.ring) >= 0)
 			;
 	}
+	for (unsigned i = 0; i < STORE_DISKS_MAX; i++)
+		image_close(verify->before[i].image);
 	restore_source_release(latest);
+	file_close(verify->lock_fd);
 	if (verify->loop.ring) {
 		pool_free(verify->pool);
 		loop_release(&verify->loop);
 	}
+	free(verify->wanted);
 	json_decref(verify->bad);
+	json_decref(verify->damaged);
 }
 
 int verify_run(const char *store, bool json)
 {
 	struct verify verify = {.store = store, .json = json, .begin_ns = ring_now_ns(),
 				.sink = {.data = sink_data, .bad = sink_bad},
-				.bad = json_array()};
+				.bad = json_array(), .damaged = json_array(), .lock_fd = -1};
 	struct restore_source latest = {.hold_fd = -1};
 	int status = prepare(&verify, &latest);
 

@@ -517,6 +517,12 @@ int64_t file_data_next(int fd, uint64_t offset)
 	return (int64_t)(page * SIM_PAGE > offset ? page * SIM_PAGE : offset);
 }
 
+int file_extents(int fd, uint64_t offset, uint64_t length, struct file_extent *extents,
+		 unsigned max)
+{
+	return -EOPNOTSUPP;
+}
+
 int64_t file_clock_us(void)
 {
 	return 1 + (int64_t)current->steps;

@@ -72,12 +72,18 @@ class Verify(VerifyTest):
         self.assertEqual(self.found(store)["block"], 9)
         self.assertFalse(self.reader_good(store))
 
-    def test_truncated_head_is_refused_by_name(self):
+    def test_truncated_and_missing_files_are_named_and_the_rest_is_checked(self):
         store = self.own_store()
         os.truncate(self.head("vdb", store), VDB - 512)
+        self.flip(self.head("vda", store), 7 * BLOCK + 5)
         done = self.verify(store)
-        self.assertEqual((done.returncode, done.stdout), (1, ""))
-        self.assertIn("vdb", done.stderr)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        told = json.loads(done.stdout)
+        self.assertIn("vdb", {bad.get("disk") for bad in told["damaged"]})
+        self.assertEqual([(bad["disk"], bad["block"]) for bad in told["bad"]], [("vda", 7)])
+        self.head("vdb", store).unlink()
+        self.assertIn("vdb", {bad.get("disk") for bad in json.loads(self.verify(store).stdout)
+                              ["damaged"]})
         self.assertFalse(self.reader_good(store))
 
     def test_no_store_and_no_option(self):
