@@ -15,6 +15,10 @@ uint64_t param_number(const char *name, uint64_t fallback);
 /* One line to the console, and to the host. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Mounts the file system on the disk `name`, writes files to it and runs qemu-ga, each
+ * in a process of its own. */
+void agent_run(const char *name);
+
 /* Opens the disks `names`, separated by commas, and writes.  Never returns. */
 void writer_run(char *names) __attribute__((noreturn));
 

@@ -144,6 +144,8 @@ int main(void)
 	read_cmdline();
 	console_init();
 	drivers_load();
+	if (param_get("mount", NULL))
+		agent_run(param_get("mount", NULL));
 	snprintf(names, sizeof(names), "%s", param_get("disks", "vda"));
 	writer_run(names);
 }

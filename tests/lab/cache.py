@@ -25,7 +25,7 @@ def cache_dir():
 def guest_dir():
     """The unpacked guest kernel; scripts/deps --guest puts it there."""
     found = sorted(cache_dir().glob("guest-*/vmlinuz"))
-    if not found:
+    if not found or not (found[-1].parent / "virtio_console.ko").exists():
         subprocess.run([ROOT / "scripts" / "deps", "--guest"], check=True)
         found = sorted(cache_dir().glob("guest-*/vmlinuz"))
     if not found:

@@ -33,6 +33,7 @@ class Disk:
     nbdkit: bool | str = False
     rerror: str = "stop"
     werror: str = "stop"
+    mounted: bool = False  # the guest has an ext4 on it, files are written to that (no records)
     path: pathlib.Path = None  # an existing image; made if not given
     more: dict = dataclasses.field(default_factory=dict)  # further options of the device
 
@@ -52,6 +53,8 @@ class Disk:
                 # As long as it will ever be: a node that is put above the file (blkdebug, an NBD
                 # server) keeps the length it saw first and reads zeros behind that.
                 os.truncate(self.path, self.size + self.size // 8 + 16 * MIB)
+            if self.mounted:
+                subprocess.run(["mkfs.ext4", "-q", self.path], check=True)
         if self.nbdkit:
             self.serve()
 

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds the guest's initramfs: python3 -m lab.initramfs INIT OUTPUT
+"""Builds the guest's initramfs: python3 -m lab.initramfs INIT OUTPUT [AGENT]
 
 An archive of cpio's newc format with the init program, the driver modules of
 the guest kernel and /modules, which lists what each driver needs, in order.
+With AGENT, the path of qemu-ga, also that program and its libraries.
 """
 
+import pathlib
 import re
+import subprocess
 import sys
 
 from . import cache
 
-DRIVERS = ("virtio_blk", "virtio_scsi", "ata_piix")
+DRIVERS = ("virtio_blk", "virtio_scsi", "ata_piix", "virtio_console")
 BUSES = {"virtio_blk": ["virtio_pci"], "virtio_scsi": ["virtio_pci", "sd_mod"],
-         "ata_piix": ["sd_mod"]}
+         "ata_piix": ["sd_mod"], "virtio_console": ["virtio_pci"]}
 
 
 def entry(name, data=b"", mode=0o100644, ino=[1]):
@@ -44,7 +47,19 @@ def in_order(name, modules, done):
     done.append(name)
 
 
-def build(init, output):
+def program(path):
+    """The members for a program of this machine: itself, its libraries, their folders."""
+    listed = subprocess.run(["ldd", path], stdout=subprocess.PIPE, text=True, check=True).stdout
+    files = [path, *re.findall(r"(/\S+) \(0x", listed)]
+    folders = {parent for file in files for parent in pathlib.PurePath(file).parents}
+    for folder in sorted(map(str, folders)):
+        if folder != "/":
+            yield entry(folder[1:], mode=0o040755)
+    for file in files:
+        yield entry(file[1:], pathlib.Path(file).read_bytes(), 0o100755)
+
+
+def build(init, output, agent=None):
     modules = modules_of(cache.guest_dir())
     lists, wanted = [], []
     for driver in DRIVERS:
@@ -60,10 +75,12 @@ def build(init, output):
         out.write(entry("modules", "\n".join(lists).encode() + b"\n"))
         for name in wanted:
             out.write(entry(f"{name}.ko", modules[name][0].read_bytes()))
+        for member in program(agent) if agent else ():
+            out.write(member)
         out.write(entry("TRAILER!!!"))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) not in (3, 4):
         sys.exit(__doc__)
-    build(sys.argv[1], sys.argv[2])
+    build(*sys.argv[1:])

@@ -11,6 +11,10 @@ $(BUILD)/guest/init: $(GUEST_SRC) $(wildcard tests/guest/*.h)
 $(BUILD)/guest/initramfs.cpio: $(BUILD)/guest/init tests/lab/initramfs.py
 	PYTHONPATH=tests python3 -m lab.initramfs $< $@
 
+# With the real guest agent in it.
+$(BUILD)/guest/initramfs-agent.cpio: $(BUILD)/guest/init tests/lab/initramfs.py
+	PYTHONPATH=tests python3 -m lab.initramfs $< $@ /usr/sbin/qemu-ga
+
 $(BUILD)/tests/qcheck: tests/checker/qcheck.c tests/guest/record.h
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MF $@.d $(ALL_LDFLAGS) -o $@ $<
@@ -24,7 +28,7 @@ $(TOOLS): $(BUILD)/tests/%: $(BUILD)/obj/tests/tools/%.o $(BUILD)/libblockio.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BLOCKIO_LIBS)
 
-lab: $(BUILD)/guest/initramfs.cpio $(BUILD)/tests/qcheck $(TOOLS) ## what the system tests need besides qheal
+lab: $(BUILD)/guest/initramfs.cpio $(BUILD)/guest/initramfs-agent.cpio $(BUILD)/tests/qcheck $(TOOLS) ## what the system tests need besides qheal
 
 # SYSTEM=pivot: tests with this in their name; QEMU: 7, 10 or all.
 SYSTEM ?=

@@ -44,6 +44,7 @@ class Vm:
         self.guest = {"run": 0x51ED0000 + os.getpid(), "region": 16 * MIB, "size": 4096,
                       "base": 0, "pattern": "seq", **guest}
         self.qmp_path = self.work / "qmp.sock"  # for qheal
+        self.agent_path = self.work / "agent.sock"  # of qemu-ga, when a disk is mounted
         self.process = self.qmp = self.console = None
         self.acks = Acks(self.work / "acks")
         seen = {"vd": 0, "sd": 0}
@@ -57,15 +58,21 @@ class Vm:
 
     def arguments(self):
         """QEMU's command line."""
-        kernel = {"disks": ",".join(disk.guest_name for disk in self.disks),
-                  "drivers": ",".join(sorted({DRIVERS[disk.device] for disk in self.disks})),
+        mounted = [disk.guest_name for disk in self.disks if disk.mounted]
+        drivers = {DRIVERS[disk.device] for disk in self.disks}
+        kernel = {"disks": ",".join(disk.guest_name for disk in self.disks if not disk.mounted),
                   **self.guest}
+        initramfs = "guest/initramfs.cpio"
+        if mounted:
+            kernel["mount"], initramfs = mounted[0], "guest/initramfs-agent.cpio"
+            drivers.add("virtio_console")
+        kernel["drivers"] = ",".join(sorted(drivers))
         args = [self.binary, "-name", self.name, "-nodefaults", "-no-user-config",
                 "-display", "none", "-m", str(self.memory), "-M", "pc",
                 *(["-accel", "kvm", "-cpu", "host"] if have_kvm() else
                   ["-accel", "tcg", "-cpu", "qemu64"]),
                 "-kernel", cache.guest_dir() / "vmlinuz",
-                "-initrd", cache.built("guest/initramfs.cpio"),
+                "-initrd", cache.built(initramfs),
                 "-append", " ".join(["console=ttyS0", QUICK,
                                      *(f"qh.{key}={value}" for key, value in kernel.items())]),
                 "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
@@ -74,6 +81,10 @@ class Vm:
         for role, path in (("lab", self.work / "lab.sock"), ("qheal", self.qmp_path)):
             args += ["-chardev", options("socket", id=role, path=path, server="on", wait="off"),
                      "-mon", f"chardev={role},mode=control"]
+        if mounted:
+            args += ["-device", "virtio-serial-pci", "-chardev",
+                     options("socket", id="agent", path=self.agent_path, server="on", wait="off"),
+                     "-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"]
         for disk in self.disks:
             args += disk.arguments()
         return [str(arg) for arg in args]
