@@ -11,11 +11,14 @@
 #include "bounds.h"
 #include "retention.h"
 
+struct mind;
+
 enum on_loss { ON_LOSS_HOLD, ON_LOSS_ROLLBACK };
 
 struct config {
 	const char *qmp;   /* address of the monitor */
 	const char *store; /* directory */
+	const char *config; /* file, or NULL */
 	const char *agent; /* socket of the guest agent's chardev, or NULL */
 	const char *events; /* file, "-", or NULL */
 	const char *disks[BOUND_DISKS];
@@ -24,6 +27,7 @@ struct config {
 	uint64_t scratch_bytes; /* what a frozen point may cost QEMU */
 	uint32_t block_bytes;	/* of a new store */
 	enum on_loss on_loss;
+	struct mind *mind; /* settings of the policy, models, incidents */
 	bool drop_disks; /* replicas of disks that were not asked for may go */
 	struct retention keep;	  /* of automatic points; not set: none are taken */
 	int64_t point_every_s;	  /* from one of them to the next */

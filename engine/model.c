@@ -228,15 +228,15 @@ static const struct step plans[STRATEGIES][MODEL_STEPS_MAX] = {
 			       FIXED("flush", MODEL_FLUSH, true), FIXED("swap", MODEL_SWAP, true),
 			       FIXED("promote", MODEL_PROMOTE, true),
 			       FIXED("resume", MODEL_RESUME, true),
-			       FIXED("boot", MODEL_BOOT, true)},
+			       FIXED("boot", MODEL_BOOT, false)},
 	[STRATEGY_RESTORE] = {FIXED("detect", MODEL_DETECT, true),
 			      {"copy", MODEL_FIGURES, MODEL_COPY_RATE, true},
 			      FIXED("flush", MODEL_FLUSH, true), FIXED("swap", MODEL_SWAP, true),
-			      FIXED("resume", MODEL_RESUME, true), FIXED("boot", MODEL_BOOT, true)},
+			      FIXED("resume", MODEL_RESUME, true), FIXED("boot", MODEL_BOOT, false)},
 	[STRATEGY_RESTART] = {FIXED("detect", MODEL_DETECT, true),
-			      FIXED("start", MODEL_START, true), FIXED("boot", MODEL_BOOT, true)},
+			      FIXED("start", MODEL_START, true), FIXED("boot", MODEL_BOOT, false)},
 	[STRATEGY_RESET] = {FIXED("detect", MODEL_DETECT, true),
-			    FIXED("reset", MODEL_ROUND_TRIP, true), FIXED("boot", MODEL_BOOT, true)},
+			    FIXED("reset", MODEL_ROUND_TRIP, true), FIXED("boot", MODEL_BOOT, false)},
 	[STRATEGY_FAILOVER] = {FIXED("switch", MODEL_MIGRATE, true)},
 	[STRATEGY_RELINK] = {FIXED("relink", MODEL_RELINK, false)},
 	[STRATEGY_HOLD] = {{0}},
@@ -270,6 +270,7 @@ void model_predict(const struct model *model, enum strategy strategy,
 		prediction->steps[prediction->count++].ms = ms;
 		prediction->work_ms += ms;
 		prediction->downtime_ms += step->down ? ms : 0;
+		prediction->boot_ms += step->figure == MODEL_BOOT ? ms : 0;
 		prediction->moved_bytes += bytes;
 	}
 }
@@ -280,10 +281,12 @@ double model_cost(const struct model_weights *weights, enum strategy strategy,
 	bool resets = strategy == STRATEGY_ROLLBACK || strategy == STRATEGY_RESTORE ||
 		      strategy == STRATEGY_RESTART || strategy == STRATEGY_RESET;
 
-	return weights->downtime_s * prediction->downtime_ms / 1e3 +
+	double away_ms = prediction->downtime_ms + prediction->boot_ms;
+
+	return weights->downtime_s * away_ms / 1e3 +
 	       weights->lost_mib * (double)lost_bytes / (1 << 20) +
 	       weights->moved_gib * (double)prediction->moved_bytes / (1 << 30) +
-	       weights->interference_s * (prediction->work_ms - prediction->downtime_ms) / 1e3 +
+	       weights->interference_s * (prediction->work_ms - away_ms) / 1e3 +
 	       (resets ? weights->guest_reset : 0);
 }
 

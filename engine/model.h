@@ -122,7 +122,8 @@ struct model_work {
 };
 
 struct model_prediction {
-	double downtime_ms; /* the sum of the steps during which the guest stands still */
+	double downtime_ms; /* of the steps until the guest runs, as `recovered` counts it */
+	double boot_ms;	    /* and until it is of use again */
 	double work_ms;	    /* of all steps */
 	uint64_t moved_bytes;
 	unsigned count;

@@ -352,7 +352,8 @@ static void prefer_lossless(struct policy_verdict *verdict)
 static double measure_of(const struct policy_candidate *candidate,
 			 const struct policy_settings *settings)
 {
-	return settings->objective == OBJECTIVE_FAST ? candidate->prediction.downtime_ms
+	return settings->objective == OBJECTIVE_FAST ? candidate->prediction.downtime_ms +
+							       candidate->prediction.boot_ms
 						     : candidate->cost;
 }
 

@@ -7,6 +7,9 @@
 #include "bounds.h"
 #include "command.h"
 #include "config.h"
+#include "config_file.h"
+#include "mind.h"
+#include "report.h"
 #include "sidecar.h"
 
 enum option_key {
@@ -19,6 +22,7 @@ enum option_key {
 	OPTION_DROP_DISKS,
 	OPTION_SCRATCH,
 	OPTION_BLOCK,
+	OPTION_CONFIG,
 	OPTION_KEEP,
 	OPTION_POINT_EVERY,
 	OPTION_RESERVE,
@@ -56,13 +60,12 @@ static void add_disk(struct argp_state *state, struct config *config, const char
 	config->disks[config->disk_count++] = name;
 }
 
-static void set_objective(struct argp_state *state, const char *text)
+static void set_objective(struct argp_state *state, struct config *config, const char *text)
 {
-	if (!strcmp(text, "optimal"))
-		argp_error(state, "--objective optimal is not there yet; this version recovers by "
-			   "fast");
-	if (strcmp(text, "fast"))
+	if (strcmp(text, "fast") && strcmp(text, "optimal"))
 		argp_error(state, "--objective is fast or optimal, not \"%s\"", text);
+	config->mind->settings.objective =
+		strcmp(text, "optimal") ? OBJECTIVE_FAST : OBJECTIVE_OPTIMAL;
 }
 
 static void set_on_loss(struct argp_state *state, struct config *config, const char *text)
@@ -94,7 +97,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 						BOUND_INTERVAL_MAX_MS, "--interval (ms)");
 		return 0;
 	case OPTION_OBJECTIVE:
-		set_objective(state, arg);
+		set_objective(state, config, arg);
 		return 0;
 	case OPTION_ON_LOSS:
 		set_on_loss(state, config, arg);
@@ -126,6 +129,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		config->reserve_percent = (unsigned)command_number(state, arg, 0, 90,
 								   "--reserve (%)");
 		return 0;
+	case OPTION_CONFIG:
+		config->config = arg;
+		return 0;
 	case OPTION_AGENT:
 		if (!strncmp(arg, "tcp:", 4))
 			argp_error(state, "--agent is a unix socket, not \"%s\"", arg);
@@ -156,7 +162,10 @@ static const struct argp_option options[] = {
 	COMMAND_OPTION_STORE,
 	{"disk", OPTION_DISK, "NAME", 0, "protect this disk; repeat for several (default: all)", 0},
 	{"interval", OPTION_INTERVAL, "MS", 0, "from one generation to the next (default 1000)", 0},
-	{"objective", OPTION_OBJECTIVE, "fast", 0, "what a recovery is to minimise", 0},
+	{"objective", OPTION_OBJECTIVE, "fast|optimal", 0,
+	 "what a recovery is to minimise: downtime (default), or its cost to everything", 0},
+	{"config", OPTION_CONFIG, "FILE", 0,
+	 "options, weights, limits and allowed strategies; the command line has precedence", 0},
 	{"on-loss", OPTION_ON_LOSS, "hold|rollback", 0,
 	 "when the newest writes cannot be saved: leave the guest paused (default), or go back to "
 	 "the last generation and reset it", 0},
@@ -183,6 +192,34 @@ static const struct argp_option options[] = {
 	{0},
 };
 
+/* What FILE says, for the second parse to override.  0, or the exit status. */
+static int take_file(struct config *config, struct config_file *file)
+{
+	static struct config_file_errors errors;
+	struct errinfo err = {0};
+
+	if (config_file_load(file, config->config, &errors, &err)) {
+		config_file_tell(config->config, &errors);
+		log_error("%s", err.text);
+		return COMMAND_USAGE;
+	}
+	if (file->rate_mib_s > 0 || file->cpu_percent)
+		log_warn("%s: [optimal] has no effect yet: nothing is copied in the background",
+			 config->config);
+	config->mind->settings = file->policy;
+	config->on_loss = file->policy.on_loss;
+	if (file->interval_ms)
+		config->interval_ms = file->interval_ms;
+	if (file->scratch_bytes)
+		config->scratch_bytes = file->scratch_bytes;
+	if (config->disk_count)
+		return 0;
+	for (unsigned i = 0; i < file->disk_count; i++)
+		config->disks[i] = file->disks[i];
+	config->disk_count = file->disk_count;
+	return 0;
+}
+
 int protect_command(int argc, char **argv)
 {
 	static const struct argp argp = {
@@ -193,9 +230,29 @@ int protect_command(int argc, char **argv)
 				.block_bytes = STORE_BLOCK_BYTES_DEFAULT, .point_every_s = 60,
 				.reserve_percent = 5};
 
+	static struct config_file file;
+	static struct mind mind; /* some 20 KiB */
+	int status;
+
+	policy_settings_default(&mind.settings);
+	config.mind = &mind;
 	command_parse(&argp, argc, argv, &config);
+	if (config.config) {
+		unsigned disks = config.disk_count;
+
+		status = take_file(&config, &file);
+		if (status)
+			return status;
+		if (disks)
+			config.disk_count = 0; /* they come again */
+		command_parse(&argp, argc, argv, &config);
+	}
 	if (!command_needs(argv[0], config.qmp, "--qmp SOCKET, QEMU's monitor") ||
 	    !command_needs(argv[0], config.store, "--store DIR, the directory of the replica"))
 		return COMMAND_USAGE;
-	return protect_run(&config);
+	mind.settings.on_loss = config.on_loss;
+	mind_open(&mind, config.store);
+	status = protect_run(&config);
+	mind_release(&mind);
+	return status;
 }

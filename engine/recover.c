@@ -23,11 +23,10 @@
 
 #include "jsontext.h"
 #include "member.h"
+#include "mind.h"
 #include "promote.h"
 #include "timeline.h"
 
-#define PREDICT_FIXED_MS 12.0		/* round trips, flush, swap: bench/pivot.py */
-#define PREDICT_BYTES_PER_MS 800000.0	/* catch-up: bench/pivot.py */
 #define RESUME_TIMEOUT_MS 5000
 #define CATCH_UP_TRIES 2
 
@@ -43,6 +42,8 @@ struct recovery {
 	uint64_t dirty_bytes, lost_bytes, caught_up_bytes;
 	unsigned resumes; /* of the guest, before our `cont` */
 	int64_t swap_ns;
+	double downtime_ms;
+	unsigned tries; /* of the catch-up */
 	bool source_failed;
 };
 
@@ -105,17 +106,45 @@ static int settle_and_measure(struct recovery *recovery, struct errinfo *err)
 	return rc;
 }
 
-static void announce(struct recovery *recovery, const char *strategy, uint64_t loss,
-		     const char *why)
+/* ALL_DIRTY: what the guest would lose if all disks went back. */
+static const struct policy_verdict *decide(struct recovery *recovery, enum policy_source source,
+					   uint64_t all_dirty)
 {
+	struct policy_facts facts = {
+		.fault = {.kind = recovery->fault.kind,
+			  .cause = recovery->fault.kind == FAULT_DISK_FULL ? CAUSE_FULL
+									   : CAUSE_UNKNOWN,
+			  .index = recovery->fault.disk},
+		.able = POLICY_ABLE,
+		.qemu_alive = true,
+		.qemu_answers = true,
+		.replica_ready = true, /* settle_and_measure() found its bitmaps, and no overlay */
+		.head_intact = true,
+		.covered = true,
+		.swappable = true,
+		.source = source,
+		.dirty_bytes = recovery->dirty_bytes,
+		.all_dirty_bytes = all_dirty,
+		.tried = source == SOURCE_UNREADABLE ? STRATEGY_BIT(STRATEGY_PIVOT) : 0,
+	};
+
+	return mind_decide(recovery->sidecar->config->mind, &facts, ring_now_ns());
+}
+
+static void announce(struct recovery *recovery, const struct policy_verdict *verdict)
+{
+	const char *strategy = strategy_names[verdict->strategy], *why = verdict->why;
+	const struct policy_candidate *chosen = &verdict->candidates[verdict->strategy];
+
 	recovery->strategy = strategy;
 	log_info("recovery of %s: %s (%s)", recovery->sidecar->guest.name, strategy, why);
 	report_event(&recovery->sidecar->report, "recovery",
-		     json_pack("{s:s,s:s,s:f,s:I,s:s}", "strategy", strategy, "objective", "fast",
-			       "predicted_downtime_ms",
-			       PREDICT_FIXED_MS +
-				       (double)recovery->dirty_bytes / PREDICT_BYTES_PER_MS,
-			       "predicted_loss_bytes", (json_int_t)loss, "why", why));
+		     json_pack("{s:s,s:s,s:f,s:I,s:s}", "strategy", strategy, "objective",
+			       recovery->sidecar->config->mind->settings.objective ==
+					       OBJECTIVE_FAST ? "fast" : "optimal",
+			       "predicted_downtime_ms", chosen->prediction.downtime_ms,
+			       "predicted_loss_bytes", (json_int_t)chosen->loss_bytes, "why",
+			       why));
 }
 
 static int make_overlays(struct recovery *recovery, struct errinfo *err)
@@ -179,6 +208,7 @@ static int catch_up(struct recovery *recovery, struct errinfo *err)
 	for (int i = 0; i < CATCH_UP_TRIES; i++) {
 		err_clear(err);
 		recovery->source_failed = false;
+		recovery->tries++;
 		rc = make_overlays(recovery, err);
 		if (!rc)
 			rc = read_changes(recovery, err);
@@ -276,6 +306,7 @@ static void report_recovered(struct recovery *recovery)
 	double downtime_ms = (double)(sidecar->resume_us - recovery->fault.time_us) / 1e3;
 	json_t *images = images_json(recovery), *fields;
 
+	recovery->downtime_ms = downtime_ms;
 	fields = json_pack("{s:s,s:I,s:f,s:f,s:I,s:I,s:o,s:O,s:o}", "strategy", recovery->strategy,
 			   "generation", (json_int_t)store_info(sidecar->store)->generation,
 			   "downtime_ms", downtime_ms, "swap_ms", (double)recovery->swap_ns / 1e6,
@@ -291,6 +322,33 @@ static void report_recovered(struct recovery *recovery)
 	report_event(&sidecar->report, "recovered", fields);
 }
 
+/* What a step takes is learned only from recoveries without a second try. */
+static void learn(const struct recovery *recovery)
+{
+	struct model *model = &recovery->sidecar->config->mind->model;
+
+	if (strcmp(recovery->strategy, "pivot") || recovery->tries != 1)
+		return;
+	for (unsigned i = 0; i < recovery->timeline.count; i++)
+		model_observe_step(model, recovery->timeline.steps[i].name,
+				   (double)recovery->timeline.steps[i].ns / 1e6,
+				   recovery->caught_up_bytes);
+}
+
+/* The incident is over, one way or the other; the guest does not wait for it. */
+static void close_incident(struct recovery *recovery, const char *result, const char *reason)
+{
+	struct mind *mind = recovery->sidecar->config->mind;
+	json_t *steps = timeline_json(&recovery->timeline);
+	double downtime_ms = recovery->downtime_ms;
+
+	if (downtime_ms <= 0) /* it still stands, or the clock was set back */
+		downtime_ms = (double)(ring_now_ns() - recovery->sidecar->fault_ns) / 1e6;
+	mind_end(mind, result, downtime_ms, recovery->lost_bytes, reason, steps,
+		 loop_realtime_us(), ring_now_ns());
+	json_decref(steps);
+}
+
 static int give_up(struct recovery *recovery, const char *strategy, const struct errinfo *why)
 {
 	struct sidecar *sidecar = recovery->sidecar;
@@ -299,6 +357,8 @@ static int give_up(struct recovery *recovery, const char *strategy, const struct
 	report_event(&sidecar->report, "recovery-failed",
 		     json_pack("{s:s,s:s,s:s}", "strategy", strategy, "reason", why->text, "next",
 			       "hold"));
+	close_incident(recovery, sidecar->config->mind->verdict.strategy == STRATEGY_HOLD
+					 ? "held" : "failed", why->text);
 	sidecar_set_state(sidecar, SIDECAR_HELD);
 	return why->code;
 }
@@ -331,6 +391,7 @@ static int call_off(struct recovery *recovery, const struct errinfo *why)
 	struct sidecar *sidecar = recovery->sidecar;
 
 	log_warn("%s: it goes on as it was", why->text);
+	mind_forget(sidecar->config->mind);
 	sidecar->fault.kind = FAULT_NONE;
 	sidecar->faulted = 0;
 	sidecar->alert = true;
@@ -365,6 +426,8 @@ static int finish(struct recovery *recovery, bool reset, struct errinfo *err)
 	tidy_up(recovery);
 	if (rc)
 		return give_up(recovery, recovery->strategy, err);
+	learn(recovery);
+	close_incident(recovery, "recovered", NULL);
 	sidecar_set_state(sidecar, SIDECAR_RECOVERED);
 	return 0;
 }
@@ -373,33 +436,86 @@ static int finish(struct recovery *recovery, bool reset, struct errinfo *err)
 static int without_catch_up(struct recovery *recovery, struct errinfo *why)
 {
 	struct sidecar *sidecar = recovery->sidecar;
+	uint64_t all = (UINT64_C(1) << sidecar->guest.disk_count) - 1, dirty = 0;
+	const struct policy_verdict *verdict;
 	struct errinfo err = {0};
 	int rc;
 
-	if (sidecar->config->on_loss == ON_LOSS_HOLD) {
-		announce(recovery, "hold", 0, "the newest writes cannot be read from the failing "
-			 "disk and --on-loss is hold");
+	/* All disks go back: one of them alone would be a state that never was. */
+	rc = guest_dirty_bytes(&sidecar->guest, all, sidecar->checkpoint.last, &dirty, &err);
+	/* What could not be read is lost, even if nobody can say how much it is. */
+	verdict = decide(recovery, SOURCE_UNREADABLE, dirty ? dirty : 1);
+	if (verdict->strategy != STRATEGY_ROLLBACK) {
+		announce(recovery, verdict);
 		return give_up(recovery, "pivot", why);
 	}
 	report_event(&sidecar->report, "recovery-failed",
 		     json_pack("{s:s,s:s,s:s}", "strategy", "pivot", "reason", why->text, "next",
 			       "rollback"));
-	/* All disks go back: one of them alone would be a state that never was. */
-	recovery->members = (UINT64_C(1) << sidecar->guest.disk_count) - 1;
-	rc = guest_dirty_bytes(&sidecar->guest, recovery->members, sidecar->checkpoint.last,
-			       &recovery->dirty_bytes, &err);
 	if (rc)
 		return give_up(recovery, "rollback", &err);
-	recovery->lost_bytes = recovery->dirty_bytes;
+	recovery->members = all;
+	recovery->dirty_bytes = recovery->lost_bytes = dirty;
 	recovery->caught_up_bytes = 0;
-	announce(recovery, "rollback", recovery->dirty_bytes, "the newest writes cannot be read "
-		 "from the failing disk and --on-loss is rollback");
+	announce(recovery, verdict);
 	rc = make_overlays(recovery, &err);
 	if (rc) {
 		promote_abandon(sidecar, recovery->promotions, recovery->count);
 		return give_up(recovery, "rollback", &err);
 	}
 	return finish(recovery, true, &err);
+}
+
+static void begin_incident(struct recovery *recovery)
+{
+	const struct sidecar *sidecar = recovery->sidecar;
+	const struct guest_disk *disk = &sidecar->guest.disks[recovery->fault.disk];
+	struct detect_fault fault = {.kind = recovery->fault.kind, .index = recovery->fault.disk};
+
+	snprintf(fault.evidence, sizeof(fault.evidence), "%s", recovery->fault.detail);
+	mind_begin(sidecar->config->mind, sidecar->guest.name, recovery->fault.time_us, &fault,
+		   disk->name);
+}
+
+static bool running_or_leaving(void *arg)
+{
+	const struct recovery *recovery = arg;
+
+	return running_or_gone(arg) || recovery->sidecar->loop.quit;
+}
+
+/* The same disk fails again and again: not at once. */
+static int back_off(struct recovery *recovery, int64_t until_ns, struct errinfo *err)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+
+	if (until_ns <= ring_now_ns())
+		return 0;
+	log_info("recovery of %s waits for %.1f s, as it is not the first", sidecar->guest.name,
+		 (double)(until_ns - ring_now_ns()) / 1e9);
+	recovery->resumes = sidecar->resumes;
+	loop_until(&sidecar->loop, running_or_leaving, recovery, until_ns);
+	timeline_mark(&recovery->timeline, "back-off");
+	if (sidecar->monitor.closed)
+		return err_set(err, -ENOTCONN, "QEMU closed the connection");
+	if (sidecar->resumes != recovery->resumes)
+		return err_set(err, -EAGAIN, "somebody let the guest go on");
+	return 0;
+}
+
+/* Settle, decide, wait if need be. */
+static int prepare(struct recovery *recovery, struct errinfo *err)
+{
+	const struct policy_verdict *verdict;
+	int rc = settle_and_measure(recovery, err);
+
+	if (rc)
+		return rc;
+	verdict = decide(recovery, SOURCE_UNKNOWN, recovery->dirty_bytes);
+	announce(recovery, verdict);
+	if (verdict->strategy != STRATEGY_PIVOT)
+		return err_set(err, -ECANCELED, "%s", verdict->why);
+	return back_off(recovery, verdict->not_before_ns, err);
 }
 
 int recover_run(struct sidecar *sidecar, struct errinfo *err)
@@ -411,15 +527,14 @@ int recover_run(struct sidecar *sidecar, struct errinfo *err)
 	sidecar_set_state(sidecar, SIDECAR_RECOVERING);
 	timeline_start(&recovery.timeline, sidecar->fault_ns);
 	timeline_mark(&recovery.timeline, "detect");
-	rc = settle_and_measure(&recovery, err);
+	begin_incident(&recovery);
+	rc = prepare(&recovery, err);
 	if (rc == -ENOTCONN)
 		return rc;
 	if (rc == -EAGAIN)
 		return call_off(&recovery, err);
 	if (rc)
-		return give_up(&recovery, "pivot", err);
-	announce(&recovery, "pivot", 0,
-		 "what changed since the last generation can be read from the failing disk");
+		return give_up(&recovery, rc == -ECANCELED ? "hold" : "pivot", err);
 	rc = catch_up(&recovery, err);
 	if (rc == -ENOTCONN)
 		return rc;

@@ -32,7 +32,7 @@ WRONG = [  # arguments, what the sentence has to name
     (["protect", *BOTH, "--block-size", "2048"], ["--block-size", "1024"]),
     (["protect", *BOTH, "--on-loss", "panic"], ["--on-loss", "hold", "rollback", "panic"]),
     (["protect", *BOTH, "--objective", "cheap"], ["--objective", "cheap"]),
-    (["protect", *BOTH, "--objective", "optimal"], ["optimal"]),
+    (["protect", *BOTH, "--config", "/nowhere/x.conf"], ["/nowhere/x.conf"]),
 ]
 
 

@@ -118,7 +118,7 @@ static void words_that_are_none_are_told_with_those_there_are(void)
 {
 	check_usage(RUN(PROTECT, "--on-loss", "panic"), "hold or rollback");
 	check_usage(RUN(PROTECT, "--objective", "cheap"), "fast or optimal");
-	check_usage(RUN(PROTECT, "--objective", "optimal"), "optimal");
+	check_usage(RUN(PROTECT, "--config", "/nowhere/x.conf"), "/nowhere/x.conf");
 	check_usage(RUN(PROTECT, "--disk", "vda", "--disk", "vda"), "vda is given twice");
 }
 

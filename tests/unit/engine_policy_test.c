@@ -204,7 +204,7 @@ static void draw(void)
 {
 	memset(&facts, 0, sizeof(facts));
 	facts.fault.kind = (enum fault_kind)(1 + rand() % (FAULT_KINDS - 1));
-	facts.fault.cause = (enum detect_cause)(rand() % DETECT_CAUSES);
+	facts.fault.cause = coin() ? CAUSE_BAD_SECTOR : (enum detect_cause)(rand() % DETECT_CAUSES);
 	facts.fault.index = rand() % 3 - 1;
 	facts.fault.warning = rand() % 4 == 0;
 	bool *flags[] = {&facts.qemu_alive, &facts.qemu_answers, &facts.running,
@@ -215,7 +215,7 @@ static void draw(void)
 			 &facts.nic_replaceable};
 
 	for (unsigned i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
-		*flags[i] = rand() % 4 != 0;
+		*flags[i] = rand() % 8 != 0;
 	facts.paused_by_owner = rand() % 8 == 0;
 	facts.source = (enum policy_source)(rand() % 3);
 	facts.dirty_bytes = coin() ? 0 : (uint64_t)rand() << (rand() % 20);
@@ -225,9 +225,9 @@ static void draw(void)
 	facts.points = (unsigned)rand() % 3;
 	facts.point_loss_bytes = coin() ? 0 : (uint64_t)rand();
 	facts.tried = coin() ? 0 : (uint32_t)rand() & (STRATEGY_BIT(STRATEGIES) - 1);
-	facts.able = coin() ? POLICY_ABLE_ALL : POLICY_ABLE;
+	facts.able = rand() % 4 ? POLICY_ABLE_ALL : POLICY_ABLE;
 	facts.resets = (unsigned)rand() % 4;
-	facts.history_count = (unsigned)rand() % 14;
+	facts.history_count = coin() ? 0 : (unsigned)rand() % 14;
 	for (unsigned i = 0; i < facts.history_count; i++) {
 		facts.history[i].time_ns = NOW - (int64_t)(14 - i) * (rand() % 60) * S;
 		facts.history[i].resource = rand() % 3 - 1;

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * mind: see mind.h.
+ */
+#include "mind.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "report.h"
+
+void mind_open(struct mind *mind, const char *store)
+{
+	struct errinfo err = {0};
+	int rc;
+
+	mind->store = store;
+	rc = model_load(&mind->model, store, &err);
+	if (rc && rc != -ENOENT)
+		log_warn("%s/models.json: %s", store, err.text);
+}
+
+void mind_release(struct mind *mind)
+{
+	mind_forget(mind);
+}
+
+void mind_forget(struct mind *mind)
+{
+	json_decref(mind->incident);
+	mind->incident = NULL;
+}
+
+void mind_begin(struct mind *mind, const char *vm, int64_t time_us,
+		const struct detect_fault *fault, const char *resource)
+{
+	mind_forget(mind);
+	mind->incident = incident_new(vm, time_us, fault, resource);
+	memset(&mind->verdict, 0, sizeof(mind->verdict));
+	mind->verdict.strategy = STRATEGY_HOLD; /* until something is decided */
+	mind->kind = fault->kind;
+	mind->resource = fault->index;
+}
+
+const struct policy_verdict *mind_decide(struct mind *mind, struct policy_facts *facts,
+					 int64_t now_ns)
+{
+	facts->history_count = mind->history_count;
+	for (unsigned i = 0; i < mind->history_count; i++) {
+		facts->history[i].time_ns = mind->history[i].time_ns;
+		facts->history[i].resource = mind->history[i].resource;
+	}
+	policy_decide(facts, &mind->settings, &mind->model, now_ns, &mind->verdict);
+	if (mind->incident)
+		incident_add_decision(mind->incident, &mind->verdict, mind->settings.objective);
+	return &mind->verdict;
+}
+
+static void note_recovery(struct mind *mind, int64_t now_ns)
+{
+	if (mind->history_count == POLICY_HISTORY_MAX) {
+		memmove(&mind->history[0], &mind->history[1],
+			(POLICY_HISTORY_MAX - 1) * sizeof(mind->history[0]));
+		mind->history_count--;
+	}
+	mind->history[mind->history_count].time_ns = now_ns;
+	mind->history[mind->history_count++].resource = mind->resource;
+}
+
+void mind_end(struct mind *mind, const char *result, double downtime_ms, uint64_t lost_bytes,
+	      const char *reason, json_t *steps, int64_t time_us, int64_t now_ns)
+{
+	const struct policy_verdict *verdict = &mind->verdict;
+	const struct policy_candidate *chosen = &verdict->candidates[verdict->strategy];
+	struct model_outcome outcome = {
+		.time_us = time_us,
+		.fault = mind->kind,
+		.strategy = verdict->strategy,
+		.predicted_ms = chosen->prediction.downtime_ms,
+		.measured_ms = downtime_ms,
+		.predicted_loss_bytes = chosen->loss_bytes,
+		.measured_loss_bytes = lost_bytes,
+		.succeeded = !strcmp(result, "recovered"),
+	};
+	struct errinfo err = {0};
+
+	if (!mind->incident)
+		return;
+	incident_set_outcome(mind->incident, result, verdict->strategy, downtime_ms, lost_bytes,
+			     reason, steps);
+	model_observe_fault(&mind->model, mind->kind);
+	if (verdict->strategy != STRATEGY_HOLD) {
+		note_recovery(mind, now_ns);
+		model_observe_outcome(&mind->model, &outcome);
+	}
+	/* A store that cannot be written is told elsewhere; the guest's recovery stands. */
+	if (incident_write(mind->store, mind->incident, &err) ||
+	    model_save(&mind->model, mind->store, &err))
+		log_warn("no report of the incident: %s", err.text);
+	mind_forget(mind);
+}

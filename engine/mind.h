@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * mind: what a sidecar knows and wants beyond one recovery: the policy's settings,
+ * the models, the recoveries so far; and the report of the incident it is at.
+ */
+#ifndef ENGINE_MIND_H
+#define ENGINE_MIND_H
+
+#include <jansson.h>
+
+#include "incident.h"
+#include "model.h"
+#include "policy.h"
+
+struct mind {
+	const char *store;
+	struct policy_settings settings;
+	struct model model;
+	struct policy_verdict verdict; /* the latest */
+	json_t *incident;	       /* open, NULL for none */
+	enum fault_kind kind;
+	int resource;
+	unsigned history_count; /* the latest recoveries, oldest first */
+	struct {
+		int64_t time_ns;
+		int resource;
+	} history[POLICY_HISTORY_MAX];
+};
+
+/* Reads the models of the store in the directory STORE, which has to stay valid; a
+ * damaged file is told and the built-in values are used.  SETTINGS are set before. */
+void mind_open(struct mind *mind, const char *store);
+void mind_release(struct mind *mind);
+
+/* A fault: the report is begun.  One that is still open is given up. */
+void mind_begin(struct mind *mind, const char *vm, int64_t time_us,
+		const struct detect_fault *fault, const char *resource);
+/* Decide and note it in the report; fills in the history. */
+const struct policy_verdict *mind_decide(struct mind *mind, struct policy_facts *facts,
+					 int64_t now_ns);
+/* How it ended (incident.h): the models learn, both files are written.  Blocking: call
+ * it when the guest runs, or is held.  STEPS: a reference is kept. */
+void mind_end(struct mind *mind, const char *result, double downtime_ms, uint64_t lost_bytes,
+	      const char *reason, json_t *steps, int64_t time_us, int64_t now_ns);
+void mind_forget(struct mind *mind); /* there was nothing to do */
+
+#endif
