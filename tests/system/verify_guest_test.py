@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`qheal verify` and the standalone reader agree on stores that a sidecar made of a writing guest:
+killed with a journal that is not applied, with kept points, with clones."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+from lab import cache
+from lab.sidecar import Sidecar
+from lab.vm import Vm
+
+MIB = 1 << 20
+BLOCK = 65536
+READER = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "store-read"
+
+
+def run(*words):
+    return subprocess.run([str(word) for word in words], capture_output=True, text=True,
+                          timeout=120, check=False)
+
+
+class VerifyGuest(unittest.TestCase):
+    def verify(self, store, status=0):
+        done = run(cache.built("qheal"), "verify", "--store", store, "--json")
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return json.loads(done.stdout)
+
+    def reader(self, store, status=0):
+        done = run(READER, store)
+        self.assertEqual((done.returncode, done.stderr), (status, ""), done.stdout[-2000:])
+        return done.stdout
+
+    def point(self, sidecar, name):
+        code, out, err = sidecar.command("points", "--create", name, "--json")
+        self.assertEqual(code, 0, err)
+        return json.loads(out)["id"]
+
+    def flip(self, path):
+        """One bit of the first data of the file, which is not a hole."""
+        fd = os.open(path, os.O_RDWR)
+        at = os.lseek(fd, 0, os.SEEK_DATA) + 1000
+        byte = os.pread(fd, 1, at)[0]
+        os.pwrite(fd, bytes([byte ^ 1]), at)
+        os.close(fd)
+        return at // BLOCK
+
+    def protected(self, store=None):
+        """A guest under load, verified beside its sidecar; then that is killed."""
+        with Vm(2, region=2 * MIB, pattern="rand", rate=500) as vm:
+            with Sidecar(vm, store=store, interval=50) as sidecar:
+                sidecar.wait("protected", timeout=60)
+                sidecar.wait_generations(3)
+                ids = [self.point(sidecar, "first")]
+                sidecar.wait_generations(4)
+                ids.append(self.point(sidecar, "second"))
+                sidecar.wait_generations(4)
+                told = self.verify(sidecar.store)
+                self.assertEqual((told["good"], told["points"], told["images"]), (True, 2, 6))
+                self.assertTrue(self.gone(sidecar), sidecar.report())
+                sidecar.wait_generations(3)
+                sidecar.stop(signal.SIGKILL)
+            yield sidecar.store, ids, vm.disks
+
+    def gone(self, sidecar):
+        """The temporary point, whose blocks may have to move to an older one first."""
+        for _ in range(100):
+            _, out, _ = sidecar.command("points", "--json")
+            if not [point for point in json.loads(out)["points"] if point.get("temporary")]:
+                return True
+            time.sleep(0.1)
+        return False
+
+    def judge(self, store, damaged):
+        """Good; and with each of these files damaged neither the one nor the other says so."""
+        self.assertIn("\ngood", self.reader(store))  # the journal is not applied yet
+        told = self.verify(store)
+        self.assertEqual((told["good"], told["images"]), (True, 6))
+        self.assertIn("\ngood", self.reader(store))
+        for path in damaged:
+            with self.subTest(file=path.relative_to(store)):
+                block = self.flip(path)
+                bad = self.verify(store, 1)["bad"]
+                self.assertIn(block, [each["block"] for each in bad])
+                self.assertIn(f"block {block}\n", self.reader(store, 1))
+                self.flip(path)
+        self.verify(store)
+        return told
+
+    def test_kept_points(self):
+        for store, ids, disks in self.protected():
+            name = disks[0].id
+            self.judge(store, [store / "disks" / name / "head.raw",
+                               store / "points" / f"{ids[1]:08}" / name / "kept.raw"])
+
+    def test_clones_are_read_once(self):
+        with tempfile.TemporaryDirectory(prefix="qheal-xfs-", dir="/var/tmp") as name:
+            image, mount = pathlib.Path(name) / "xfs", pathlib.Path(name) / "mnt"
+            mount.mkdir()
+            with open(image, "wb") as file:
+                file.truncate(512 * MIB)
+            if (run("mkfs.xfs", "-q", image).returncode or
+                    run("mount", "-o", "loop", image, mount).returncode):
+                self.skipTest("no XFS can be mounted here")
+            try:
+                for store, ids, disks in self.protected(mount / "store"):
+                    clone = store / "points" / f"{ids[0]:08}" / disks[0].id / "head.raw"
+                    self.assertTrue(clone.exists())
+                    told = self.judge(store, [clone])
+                    self.assertGreater(told["shared_blocks"], 0)
+            finally:
+                run("umount", mount)
+
+
+if __name__ == "__main__":
+    unittest.main()
