@@ -17,12 +17,15 @@
 
 /* QEMU may hang in a drain or a flush for long, with our `cont` in its queue. */
 #define GUARD_WAIT_MS 60000
+#define GUARD_PAUSE_MS 2000 /* a heal takes some 10 ms; a disk that hangs is not waited for */
 #define GUARD_QUIET_MS 300 /* when it cannot be asked: no reply for so long */
 
 static const struct guard_words monitor_words = {
 	.question = "{\"execute\":\"query-version\",\"id\":\"qheal-guard\"}\n",
 	.answered = "qheal-guard",
 };
+
+static const char cont[] = "{\"execute\":\"cont\",\"id\":\"qheal-cont\"}\n";
 
 static int64_t guard_now_ms(void)
 {
@@ -95,8 +98,8 @@ static void guard_speak(const struct guard_words *words, int *held_fd)
 	*held_fd = -1;
 }
 
-/* One message: 'h' with a descriptor to hold, 'd' to drop it, 'q' to leave; 0 at the
- * end. */
+/* One message: 'h' with a descriptor to hold, 'd' to drop it, 'p' and 'r' around a
+ * pause, 'q' to leave; 0 at the end. */
 static int guard_receive(int socket_fd, int *held_fd)
 {
 	char control[CMSG_SPACE(sizeof(int))];
@@ -122,16 +125,26 @@ static int guard_receive(int socket_fd, int *held_fd)
 }
 
 /* False: the sidecar holds on for longer than it may. */
-static bool guard_wait(const struct guard_words *words, int socket_fd, bool holds)
+static bool guard_wait(int64_t limit_ms, int socket_fd)
 {
 	struct pollfd poll_fd = {.fd = socket_fd, .events = POLLIN};
 
-	return !holds || !words->limit_ms || poll(&poll_fd, 1, (int)words->limit_ms) != 0;
+	return !limit_ms || poll(&poll_fd, 1, (int)limit_ms) != 0;
+}
+
+/* The file goes first: what the sidecar may still send finds a guest that stands, or
+ * no file.  The answer is the sidecar's to read, should it live. */
+static void guard_end_pause(const struct guard_words *words, int held_fd)
+{
+	unlink(words->fence);
+	if (held_fd >= 0)
+		send(held_fd, cont, sizeof(cont) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static void guard_child(const struct guard_words *words, int socket_fd)
 {
 	int held_fd = -1, word;
+	bool paused = false;
 
 	/* The signals meant for the sidecar (a terminal's ^C, a service manager's
 	 * SIGTERM to the group) must not end the guard first. */
@@ -146,14 +159,22 @@ static void guard_child(const struct guard_words *words, int socket_fd)
 		close_range(0, (unsigned)socket_fd - 1, 0);
 	close_range((unsigned)socket_fd + 1, ~0U, 0);
 	do {
-		if (!guard_wait(words, socket_fd, held_fd >= 0))
+		if (paused && !guard_wait(GUARD_PAUSE_MS, socket_fd)) {
+			guard_end_pause(words, held_fd);
+			paused = false;
+		}
+		if (held_fd >= 0 && !guard_wait(words->limit_ms, socket_fd))
 			guard_speak(words, &held_fd);
 		word = guard_receive(socket_fd, &held_fd);
 		if (word == 'd' && held_fd >= 0) {
 			close(held_fd);
 			held_fd = -1;
 		}
-	} while (word == 'h' || word == 'd');
+		if (word == 'p' || word == 'r')
+			paused = word == 'p' && words->fence;
+	} while (word && word != 'q');
+	if (paused)
+		guard_end_pause(words, held_fd);
 	if (word != 'q' && held_fd >= 0)
 		guard_speak(words, &held_fd);
 	_exit(0);
@@ -162,6 +183,14 @@ static void guard_child(const struct guard_words *words, int socket_fd)
 int guard_start(struct guard *guard, struct errinfo *err)
 {
 	return guard_start_with(guard, &monitor_words, err);
+}
+
+int guard_start_fenced(struct guard *guard, const char *fence, struct errinfo *err)
+{
+	struct guard_words words = monitor_words; /* the child has a copy */
+
+	words.fence = fence;
+	return guard_start_with(guard, &words, err);
 }
 
 int guard_start_with(struct guard *guard, const struct guard_words *words, struct errinfo *err)
@@ -205,6 +234,19 @@ int guard_hold(struct guard *guard, int monitor_fd, struct errinfo *err)
 		return err_set(err, -errno, "guard: cannot hand over the socket: %s",
 			       strerror(errno));
 	return 0;
+}
+
+int guard_pause(struct guard *guard, struct errinfo *err)
+{
+	if (guard->pid > 0 && send(guard->socket_fd, "p", 1, MSG_NOSIGNAL) == 1)
+		return 0;
+	return err_set(err, -EPIPE, "the guard is gone: the guest is not paused without it");
+}
+
+void guard_resumed(struct guard *guard)
+{
+	if (guard->pid > 0)
+		send(guard->socket_fd, "r", 1, MSG_NOSIGNAL);
 }
 
 void guard_drop(struct guard *guard)

@@ -1,18 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "heal.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "jsontext.h"
 #include "outcome.h"
 #include "sidecar.h"
+
+const char *heal_file(const struct config *config)
+{
+	static char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/promoted/heal.raw", config->store);
+	return path;
+}
 
 bool heal_can(const struct heal_block *bad)
 {
 	if (bad->verdict == SCRUB_REPLICA)
-		return bad->source.known;
-	return bad->verdict == SCRUB_SUM;
+		return bad->source.known; /* else the next generation brings it */
+	return bad->verdict == SCRUB_SUM || bad->verdict == SCRUB_SOURCE;
 }
 
 static void announce(struct sidecar *sidecar, const struct heal_block *bad)
@@ -89,6 +103,142 @@ static int heal_replica(struct sidecar *sidecar, const struct heal_block *bad, s
 	return rc;
 }
 
+/* --- a block of the disk --- */
+
+/* For QEMU, which has another directory than we, and splits its words at blanks. */
+static int file_write_block(const struct config *config, const void *data, uint32_t bytes,
+			    char path[PATH_MAX], struct errinfo *err)
+{
+	const char *file = heal_file(config);
+	int fd, rc = 0;
+
+	unlink(file);
+	fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_set(err, -errno, "%s: %s", file, strerror(errno));
+	if (write(fd, data, bytes) != (ssize_t)bytes)
+		rc = err_set(err, -EIO, "%s: cannot write %u bytes", file, bytes);
+	close(fd);
+	if (!rc && !realpath(file, path))
+		rc = err_set(err, -errno, "%s: %s", file, strerror(errno));
+	for (const char *at = path; !rc && *at; at++) {
+		if (isspace((unsigned char)*at) || strchr("\"'\\", *at))
+			rc = err_set(err, -EINVAL, "%s: QEMU cannot read from a path with blanks or "
+				     "quotes; move the store", path);
+	}
+	if (rc)
+		unlink(file);
+	return rc;
+}
+
+/* -EAGAIN: it stood still already, and is not ours to let go. */
+static int guest_stop(struct sidecar *sidecar, bool *ours, struct errinfo *err)
+{
+	struct batch batch;
+	int rc;
+
+	batch_init(&batch, &sidecar->monitor);
+	batch_add(&batch, "query-status", NULL);
+	batch_add(&batch, "stop", NULL);
+	rc = batch_run(&batch, err);
+	*ours = !strcmp(json_text(batch.entries[0].result, "status"), "running");
+	if (!rc && !*ours)
+		rc = err_set(err, -EAGAIN, "the guest does not run (%s)",
+			     json_text(batch.entries[0].result, "status"));
+	batch_release(&batch);
+	return rc;
+}
+
+static int qemu_write(struct sidecar *sidecar, const struct heal_block *bad, const char *path,
+		      char said[160], struct errinfo *err)
+{
+	char line[PATH_MAX + 320];
+	json_t *answer = NULL;
+	const char *text;
+	int rc;
+
+	snprintf(line, sizeof(line), "qemu-io -d %s \"write -s %s %llu %u\"",
+		 sidecar->guest.disks[bad->disk].qom, path, (unsigned long long)bad->offset,
+		 bad->bytes);
+	rc = monitor_call(&sidecar->monitor, "human-monitor-command",
+			  json_pack("{s:s}", "command-line", line), &answer, err);
+	text = json_is_string(answer) ? json_string_value(answer) : "";
+	snprintf(said, 160, "%.*s", (int)strcspn(text, "\r\n"), text);
+	json_decref(answer);
+	return rc;
+}
+
+/* The guest stands still.  What is written is verified by what reads back: QEMU's
+ * answer is only for people. */
+static int write_paused(struct sidecar *sidecar, const struct heal_block *bad, const char *path,
+			struct errinfo *err)
+{
+	struct scrub_source now;
+	struct scrub_look look = {.disk = bad->disk, .block = bad->block, .count = 1,
+				  .source = &now};
+	char said[160];
+	int rc;
+
+	bitmap_name(sidecar, store_info(sidecar->store)->generation + 1, sidecar->checkpoint.next);
+	rc = checkpoint_freeze(&sidecar->checkpoint, &checkpoint_paused,
+			       UINT64_C(1) << bad->disk, err);
+	if (!rc)
+		rc = scrub_read(sidecar, &look, err);
+	if (!rc && !now.known)
+		rc = err_set(err, -EAGAIN, "the guest has written the block since the generation");
+	if (!rc && (now.status != bad->source.status || now.sum != bad->source.sum))
+		rc = err_set(err, -EAGAIN, "the disk's block changes by itself: its sum is %016llx "
+			     "now", (unsigned long long)now.sum);
+	if (!rc)
+		rc = qemu_write(sidecar, bad, path, said, err);
+	if (!rc)
+		rc = scrub_read(sidecar, &look, err);
+	if (!rc && (!now.known || now.status || now.sum != bad->replica.stored))
+		rc = err_set(err, -EIO, "it does not read back (%s); QEMU said: %s",
+			     now.status ? strerror(-now.status) : "another sum", said);
+	return rc;
+}
+
+static int heal_source(struct sidecar *sidecar, const struct heal_block *bad, struct buf *good,
+		       struct errinfo *err)
+{
+	struct scrub_look look = {.disk = bad->disk, .block = bad->block, .count = 1};
+	struct errinfo cont_err = {0};
+	struct repair_block replica;
+	char path[PATH_MAX];
+	bool stopped = false;
+	int64_t began_ns;
+	int rc = scrub_inspect(sidecar, &look, &replica, good, err);
+
+	if (!rc && (replica.status || replica.own != replica.stored ||
+		    replica.stored != bad->replica.stored))
+		rc = err_set(err, -EAGAIN, "the replica's block is not good any more");
+	if (!rc)
+		rc = file_write_block(sidecar->config, good->data, bad->bytes, path, err);
+	if (rc)
+		return rc;
+	rc = guard_pause(&sidecar->guard, err);
+	began_ns = ring_now_ns();
+	if (!rc)
+		rc = guest_stop(sidecar, &stopped, err);
+	if (!rc)
+		rc = write_paused(sidecar, bad, path, err);
+	if (stopped && monitor_call(&sidecar->monitor, "cont", NULL, NULL, &cont_err))
+		log_error("the guest stands still, and QEMU does not let it go on: %s",
+			  cont_err.text);
+	began_ns = ring_now_ns() - began_ns;
+	guard_resumed(&sidecar->guard);
+	unlink(heal_file(sidecar->config));
+	if (sidecar->checkpoint.way) {
+		cycle_thaw(sidecar);
+		checkpoint_revert(&sidecar->checkpoint, NULL);
+	}
+	if (!rc)
+		tell_healed(sidecar, bad, bad->source.sum, bad->replica.stored,
+			    (double)began_ns / 1e6);
+	return rc;
+}
+
 int heal_run(struct sidecar *sidecar, const struct heal_block *bad, struct errinfo *err)
 {
 	struct buf *keep = pool_get(sidecar->pool);
@@ -96,7 +246,9 @@ int heal_run(struct sidecar *sidecar, const struct heal_block *bad, struct errin
 	int rc;
 
 	announce(sidecar, bad);
-	if (spare)
+	if (spare && bad->verdict == SCRUB_SOURCE)
+		rc = heal_source(sidecar, bad, keep, err);
+	else if (spare)
 		rc = heal_replica(sidecar, bad, keep, spare, err);
 	else
 		rc = err_set(err, -EAGAIN, "no buffer is free");

@@ -2,6 +2,22 @@
  *
  * heal: writes the good block over the bad one, on either side, when the scrub found
  * one and --heal was given.  Both sides are looked at once more first.
+ *
+ * A block of the replica: the disk's content of a frozen point, whose sum is the stored
+ * one, is written to the head, flushed and read back.
+ *
+ * A block of the disk is written by QEMU, and the guest stands still meanwhile:
+ *
+ *   stop     all its writes have ended, and those since the generation have their bit
+ *   look     the block has none, and is still as bad as the scrub saw it
+ *   write    from the file, by the guest's own device: the bit is set, so that the next
+ *            generation has the block, too
+ *   look     it reads back with the sum of the replica
+ *   cont
+ *
+ * These are several round trips, so the guard sends the `cont` when we cannot.  It
+ * removes the file before that: then QEMU has nothing to write, and a guest that runs
+ * is never written over.
  */
 #ifndef ENGINE_HEAL_H
 #define ENGINE_HEAL_H
@@ -16,6 +32,10 @@ struct heal_block {
 	struct repair_block replica; /* as the scrub saw it */
 	struct scrub_source source;
 };
+
+/* The file that QEMU reads a good block from: the guard's fence (guard.h). */
+struct config;
+const char *heal_file(const struct config *config);
 
 /* There is a good block to take. */
 bool heal_can(const struct heal_block *bad);

@@ -16,6 +16,7 @@
 #include "adopt.h"
 #include "control.h"
 #include "disk_list.h"
+#include "heal.h"
 #include "notify.h"
 #include "outcome.h"
 #include "rollback.h"
@@ -375,7 +376,7 @@ int protect_run(const struct config *config)
 	sidecar.instance_fd = -1;
 	rc = report_init(&sidecar.report, config->events, &err);
 	if (!rc)
-		rc = guard_start(&sidecar.guard, &err);
+		rc = guard_start_fenced(&sidecar.guard, heal_file(config), &err);
 	if (!rc && config->agent)
 		rc = quiesce_start(&sidecar.quiesce, config->agent, &err);
 	if (!rc)

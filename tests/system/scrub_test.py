@@ -6,7 +6,7 @@ import os
 import time
 import unittest
 
-from harm_support import MIB, HarmTest, Sidecar, Vm, end, filled_image
+from harm_support import MIB, HarmTest, Sidecar, Vm, dice, end, filled_image, say
 
 BLOCK = 65536
 RATE = 1000  # MB/s: the disks of the lab are small
@@ -143,6 +143,98 @@ class Replica(ScrubTest):
             self.assertEqual(scrub["healed"], 0)
             self.assertEqual((block_at(head, 20 * MIB), block_at(vm.disks[0].path, 20 * MIB)), bad)
             self.assert_goes_on(vm)
+
+
+class Source(ScrubTest):
+    def test_changed_block_is_written_from_the_replica(self):
+        with self.vm(disks=2) as vm:
+            self.fill(vm)
+            sidecar = self.protect(vm, heal=True)
+            path = vm.disks[1].path
+            good = harm(path, 20 * MIB)
+            event = sidecar.wait("recovered", strategy="heal", resource="vdb", side="disk",
+                                 offset=20 * MIB)
+            self.assertNotEqual(event["sum_before"], event["sum_after"])
+            self.assertEqual(block_at(path, 20 * MIB), good)
+            say(f"healed in a pause of {event['downtime_ms']:.1f} ms")
+            zeros = harm(path, 7 * MIB)  # a hole; the guest writes below
+            sidecar.wait("recovered", strategy="heal", offset=7 * MIB)
+            self.assertEqual(block_at(path, 7 * MIB), zeros)
+            scrub = self.wait_passes(sidecar)
+            self.assertEqual((scrub["bad_replica"], scrub["bad_source"], scrub["healed"]), (0, 2, 2))
+            self.assertFalse((sidecar.store / "promoted/heal.raw").exists())
+            self.assert_goes_on(vm)
+            self.assert_replica(vm, sidecar)
+            self.assert_nothing_left(vm)
+
+    def test_latent_bad_sector(self):
+        """The lab's bad sector stays bad: written, not believed, and told of."""
+        with self.vm() as vm:
+            self.fill(vm)
+            sidecar = self.protect(vm, heal=True)
+            vm.fail(0, "read", sector=20 * MIB // 512 + 5)
+            fault = sidecar.wait("fault", kind="disk-corrupt", offset=20 * MIB)
+            self.assertIn("Input/output error", fault["detail"])
+            failed = sidecar.wait("recovery-failed", strategy="heal")
+            self.assertIn("does not read back", failed["reason"])
+            self.assert_goes_on(vm)
+            vm.repair(0)
+            self.wait_passes(sidecar)
+            self.assert_replica(vm, sidecar)
+
+    def test_bad_sector_that_goes_with_the_next_read(self):
+        """A read error that is gone when the block is looked at again is nobody's to heal."""
+        with self.vm() as vm:
+            self.fill(vm)
+            sidecar = self.protect(vm, heal=True)
+            vm.fail(0, "read", sector=20 * MIB // 512 + 5, once=True)
+            self.wait_passes(sidecar)
+            self.assert_goes_on(vm)
+            self.assert_replica(vm, sidecar)
+
+    def test_guest_writes_where_the_disk_is_bad(self):
+        """The blocks that the guest writes all the time: no record of its is ever undone."""
+        with self.vm(disks=2, region=2 * MIB) as vm:
+            self.fill(vm)
+            sidecar = self.protect(vm, heal=True)
+            random = dice("harm where the guest writes")
+            for _ in range(25):
+                # Harm below the guest: the filler behind its region, in the same scrub windows,
+                # so that each pause comes amid its writes.
+                harm(vm.disks[random.randrange(2)].path,
+                     8 * MIB + BLOCK * random.randrange(56 * MIB // BLOCK))
+                time.sleep(random.random() * 0.2)
+            scrub = self.wait_passes(sidecar, 3)
+            self.assertEqual(scrub["bad_replica"], 0)
+            self.assertGreater(scrub["healed"], 10, scrub)
+            self.assert_goes_on(vm)
+            self.assert_short_pauses(vm, "heals")
+            self.assert_replica(vm, sidecar)
+
+    def test_sidecar_killed_while_it_heals(self):
+        with self.vm(disks=2) as vm:
+            self.fill(vm)
+            sidecar = self.protect(vm, heal=True)
+            random = dice("kill -9 in heals")
+            good = {}
+            for _ in range(12):
+                for _ in range(8):
+                    offset = 8 * MIB + BLOCK * random.randrange(56 * MIB // BLOCK)
+                    before = harm(vm.disks[1].path, offset)
+                    good.setdefault(offset, before)
+                since = len(sidecar.events)
+                sidecar.wait("recovery", since=since, strategy="heal")
+                time.sleep(random.random() * 0.03)
+                end(sidecar)
+                self.assert_goes_on(vm, records=5)
+                sidecar.start().wait("protected", since=since)
+            scrub = self.wait_passes(sidecar, 2)
+            self.assertEqual(scrub["bad_replica"], 0)
+            for offset, data in good.items():
+                self.assertEqual(block_at(vm.disks[1].path, offset), data, offset)
+            self.assert_goes_on(vm)
+            self.assert_replica(vm, sidecar)
+            self.assert_nothing_left(vm)
 
 
 if __name__ == "__main__":
