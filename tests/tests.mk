@@ -29,6 +29,7 @@ TEST_LDFLAGS_pool = $(ALLOC_WRAP)
 TEST_LDFLAGS_nbd = $(ALLOC_WRAP)
 TEST_LDFLAGS_copy = $(ALLOC_WRAP)
 TEST_LDFLAGS_image = -Wl,--wrap=ring_read
+TEST_LDFLAGS_point = -Wl,--wrap=ring_read
 TEST_LDFLAGS_restore = -Wl,--wrap=ring_write,--wrap=ring_flush
 TEST_LDFLAGS_overlay = $(ALLOC_WRAP) -Wl,--wrap=open64,--wrap=pwrite64,--wrap=ftruncate64 \
 	-Wl,--wrap=ring_write,--wrap=ring_flush

@@ -498,6 +498,22 @@ static uint64_t draw(uint64_t *state, uint64_t below)
 	return (*state >> 33) % below;
 }
 
+/* In the reader: between the look for a block and its reading much may happen. */
+static bool delayed;
+static uint64_t delay_random;
+
+void __real_ring_read(struct ring *ring, struct ring_op *op, int fd, void *buffer, uint32_t length,
+		      uint64_t offset);
+void __wrap_ring_read(struct ring *ring, struct ring_op *op, int fd, void *buffer, uint32_t length,
+		      uint64_t offset);
+void __wrap_ring_read(struct ring *ring, struct ring_op *op, int fd, void *buffer, uint32_t length,
+		      uint64_t offset)
+{
+	if (delayed)
+		usleep((useconds_t)draw(&delay_random, 20000));
+	__real_ring_read(ring, op, fd, buffer, length, offset);
+}
+
 /* Exits with 0 if the point was right till the end, and 1. */
 static void reader(struct fixture *f, const struct point_info *point, const uint8_t *wanted)
 {
@@ -505,6 +521,8 @@ static void reader(struct fixture *f, const struct point_info *point, const uint
 	unsigned reads = 0;
 	bool right = true;
 
+	delayed = true;
+	delay_random = seed_get() + 1;
 	if (ring_new(&f->ring, 64, &f->err) ||
 	    pool_new(&f->pool, f->ring, 12, FIXTURE_BUFFER, FIXTURE_BLOCK, &f->err))
 		_exit(2);
