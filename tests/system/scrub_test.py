@@ -10,6 +10,7 @@ from harm_support import MIB, HarmTest, Sidecar, Vm, dice, end, filled_image, sa
 
 BLOCK = 65536
 RATE = 1000  # MB/s: the disks of the lab are small
+ROUNDS = 15
 
 
 def harm(path, offset, data=None):
@@ -192,15 +193,12 @@ class Source(ScrubTest):
             self.assert_goes_on(vm)
             self.assert_replica(vm, sidecar)
 
-    def test_guest_writes_where_the_disk_is_bad(self):
-        """The blocks that the guest writes all the time: no record of its is ever undone."""
+    def test_many_heals_beside_a_guest_that_writes(self):
         with self.vm(disks=2, region=2 * MIB) as vm:
             self.fill(vm)
             sidecar = self.protect(vm, heal=True)
-            random = dice("harm where the guest writes")
+            random = dice("harm beside a guest that writes")
             for _ in range(25):
-                # Harm below the guest: the filler behind its region, in the same scrub windows,
-                # so that each pause comes amid its writes.
                 harm(vm.disks[random.randrange(2)].path,
                      8 * MIB + BLOCK * random.randrange(56 * MIB // BLOCK))
                 time.sleep(random.random() * 0.2)
@@ -210,6 +208,28 @@ class Source(ScrubTest):
             self.assert_goes_on(vm)
             self.assert_short_pauses(vm, "heals")
             self.assert_replica(vm, sidecar)
+
+    def test_block_that_the_guest_overwrites_is_never_healed_with_old_data(self):
+        """Its records are whole blocks: each bad one is healed or overwritten, whoever is first."""
+        with self.vm(region=2 * MIB, size=BLOCK) as vm:
+            self.fill(vm)
+            sidecar = self.protect(vm, heal=True, interval=200)
+            random = dice("harm where the guest writes")
+            vm.wait_more(200)
+            for _ in range(ROUNDS):
+                vm.order("pause")
+                self.wait_caught_up(vm, sidecar)
+                for block in random.sample(range(2 * MIB // BLOCK), 12):
+                    harm(vm.disks[0].path, block * BLOCK)
+                time.sleep(random.random() * 0.03)
+                vm.order("resume")
+                vm.wait_more(40)
+            scrub = self.wait_passes(sidecar)
+            say(f"{scrub['bad_source']} bad blocks seen, {scrub['healed']} healed, "
+                f"{12 * ROUNDS} harmed")
+            self.assertEqual(scrub["bad_replica"], 0)
+            self.assert_replica(vm, sidecar)
+            self.assertTrue(vm.check()["consistent"])
 
     def test_sidecar_killed_while_it_heals(self):
         with self.vm(disks=2) as vm:
