@@ -21,7 +21,7 @@ static const struct command {
 	{"points", points_command, "--store DIR", "points in time: list, take, delete"},
 	{"protect", protect_command, "--qmp SOCKET --store DIR", "keep a replica, repair the guest"},
 	{"restore", restore_command, "--store DIR --output PATH", "disks as they were at a point in time"},
-	{"rollback", rollback_command, "--store DIR --point P", "put the running guest back to a point"},
+	{"rollback", rollback_command, "--store DIR --point P", "put the guest back to a point"},
 	{"status", status_command, "--store DIR", "state of a replica"},
 	{"verify", verify_command, "--store DIR", "check every block against its checksum"},
 };

@@ -11,6 +11,7 @@
 #include "file.h"
 #include "jsontext.h"
 #include "points.h"
+#include "rollback_check.h"
 #include "rollback_copy.h"
 #include "rollback_record.h"
 #include "sidecar.h"
@@ -55,104 +56,6 @@ static void rollback_end(struct sidecar *sidecar)
 	file_close(sidecar->rollback->hold_fd);
 	free(sidecar->rollback);
 	sidecar->rollback = NULL;
-}
-
-/* --- may it be done --- */
-
-static int check_state(const struct sidecar *sidecar, struct errinfo *err)
-{
-	if (sidecar->uncovered)
-		return err_set(err, -EAGAIN, "the replica is being compared with the disks; try "
-			       "again when the state is protected");
-	if (sidecar->state != SIDECAR_PROTECTED && sidecar->state != SIDECAR_DEGRADED)
-		return err_set(err, -EROFS, "the state is %s; a roll back needs a guest that is "
-			       "protected", sidecar_state_name(sidecar->state));
-	if (sidecar->fault.kind != FAULT_NONE)
-		return err_set(err, -EAGAIN, "disk %s failed just now (%s), which comes first",
-			       sidecar->guest.disks[sidecar->fault.disk].name,
-			       sidecar->fault.detail);
-	return 0;
-}
-
-static const struct store_disk *point_disk(const struct point_info *point, const char *name)
-{
-	for (unsigned i = 0; i < point->disk_count; i++) {
-		if (!strcmp(point->disks[i].name, name))
-			return &point->disks[i];
-	}
-	return NULL;
-}
-
-/* The disk would be called after its new node. */
-static bool named_by_node(const struct guest_disk *disk)
-{
-	static const char peripheral[] = "/machine/peripheral/";
-
-	return strncmp(disk->qom, peripheral, strlen(peripheral)) &&
-	       !strcmp(disk->name, disk->node);
-}
-
-static int check_disks(const struct sidecar *sidecar, const struct point_info *point,
-		       struct errinfo *err)
-{
-	const struct guest *guest = &sidecar->guest;
-
-	for (unsigned i = 0; i < guest->disk_count; i++) {
-		const struct guest_disk *disk = &guest->disks[i];
-		const struct store_disk *old = point_disk(point, disk->name);
-
-		if (named_by_node(disk))
-			return err_set(err, -EPERM, "the device of disk %s has no id, and the disk's "
-				       "name would change with its node: start the guest with id= in "
-				       "its -device", disk->name);
-		if (!old)
-			return err_set(err, -ENOENT, "point %s has no disk %s: the guest had other "
-				       "disks then; qheal restore gives single ones", point->name,
-				       disk->name);
-		if (old->size != disk->size)
-			return err_set(err, -EFBIG, "disk %s has %llu bytes now and %llu at point %s; "
-				       "qheal restore gives it as it was", disk->name,
-				       (unsigned long long)disk->size,
-				       (unsigned long long)old->size, point->name);
-	}
-	if (point->disk_count != guest->disk_count)
-		return err_set(err, -ENOENT, "point %s has %u disks, the guest %u: qheal restore gives "
-			       "single ones", point->name, point->disk_count, guest->disk_count);
-	return 0;
-}
-
-static const struct point_info *find_point(const struct sidecar *sidecar, const char *what,
-					   struct errinfo *err)
-{
-	unsigned count;
-	const struct point_info *points = store_points(sidecar->store, &count);
-	const struct point_info *point = point_find(points, count, what);
-
-	if (!point)
-		err_set(err, -ENOENT, "%s has no point \"%.80s\"; `qheal points` lists them",
-			store_dir(sidecar->store), what);
-	return point;
-}
-
-/* A clone shares its blocks; the store's own generations need room as before. */
-static int check_room(struct sidecar *sidecar, const struct point_info *point,
-		      struct errinfo *err)
-{
-	uint64_t need = 0, room, bytes;
-
-	for (unsigned i = 0; i < point->disk_count && point->kind != POINT_CLONE; i++) {
-		int rc = rollback_copy_measure(sidecar->loop.ring, store_dir(sidecar->store), point,
-					       point->disks[i].name, &bytes, err);
-
-		if (rc)
-			return rc;
-		need += bytes;
-	}
-	if (file_room(store_dir(sidecar->store), &room) || room >= need)
-		return 0;
-	return err_set(err, -ENOSPC, "%s has room for %llu bytes, %llu too few for the %llu of point "
-		       "%s", store_dir(sidecar->store), (unsigned long long)room,
-		       (unsigned long long)(need - room), (unsigned long long)need, point->name);
 }
 
 /* --- the copies --- */
@@ -243,13 +146,13 @@ void rollback_order(struct sidecar *sidecar, const json_t *order)
 		rc = err_set(&err, -EBUSY, "a roll back to point %s is under way",
 			     sidecar->rollback->point.name);
 	if (!rc)
-		rc = check_state(sidecar, &err);
+		rc = rollback_check_state(sidecar, &err);
 	if (!rc)
-		point = find_point(sidecar, json_text(order, "point"), &err);
+		point = rollback_find_point(sidecar, json_text(order, "point"), &err);
 	if (point)
-		rc = check_disks(sidecar, point, &err);
+		rc = rollback_check_disks(sidecar, point, &err);
 	if (point && !rc)
-		rc = check_room(sidecar, point, &err);
+		rc = rollback_check_room(sidecar, point, &err);
 	if (point && !rc)
 		rc = begin(sidecar, point, ticket, &err);
 	if (!point || rc) {
@@ -302,8 +205,8 @@ static void announce(struct sidecar *sidecar)
 	const struct rollback *rollback = sidecar->rollback;
 	char why[256];
 
-	snprintf(why, sizeof(why), "somebody asked for point %s (generation %llu); what was written "
-		 "since is not lost: it is in point %s", rollback->point.name,
+	snprintf(why, sizeof(why), "somebody asked for point %s (generation %llu); what was "
+		 "written since is not lost: it is in point %s", rollback->point.name,
 		 (unsigned long long)rollback->point.generation, rollback->before);
 	log_info("recovery of %s: rollback (%s)", sidecar->guest.name, why);
 	report_event(&sidecar->report, "recovery",
@@ -527,9 +430,9 @@ static void switch_over(struct sidecar *sidecar)
 	int rc;
 
 	keeper_stop(sidecar); /* what it works on */
-	rc = check_state(sidecar, &err);
+	rc = rollback_check_state(sidecar, &err);
 	if (!rc)
-		rc = check_disks(sidecar, &rollback->point, &err);
+		rc = rollback_check_disks(sidecar, &rollback->point, &err);
 	if (!rc) /* so that little is left for the pause */
 		rc = cycle_run(sidecar, &err);
 	if (!rc)

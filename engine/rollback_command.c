@@ -89,8 +89,8 @@ int rollback_command(int argc, char **argv)
 		{0},
 	};
 	static const struct argp argp = {options, parse_option, NULL,
-					 "Put the running guest back to a point in time; it is reset.",
-					 NULL, NULL, NULL};
+					 "Put the running guest back to a point in time; it is "
+					 "reset.", NULL, NULL, NULL};
 	struct arguments arguments = {0};
 	struct errinfo err = {0};
 	int rc;

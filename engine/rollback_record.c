@@ -188,8 +188,8 @@ static void drop_nodes(struct sidecar *sidecar, const json_t *nodes, const json_
 		if (strncmp(name, ROLLBACK_NODE, strlen(ROLLBACK_NODE)) ||
 		    record_has(record, "node", name))
 			continue;
-		monitor_call(&sidecar->monitor, "blockdev-del", json_pack("{s:s}", "node-name", name),
-			     NULL, NULL);
+		monitor_call(&sidecar->monitor, "blockdev-del",
+			     json_pack("{s:s}", "node-name", name), NULL, NULL);
 	}
 }
 

@@ -39,8 +39,8 @@ static int find_left(struct settling *settling, struct errinfo *err)
 		struct guest_disk *disk = guest_find(&sidecar->guest, name);
 
 		if (!disk || strcmp(disk->name, name))
-			return err_set(err, -EPERM, "disk %s is in the middle of a roll back to point "
-				       "%s and not among the disks to protect: name it with --disk "
+			return err_set(err, -EPERM, "disk %s is in the middle of a roll back to "
+				       "point %s and not among the disks to protect: name it with --disk "
 				       "too", name, json_text(settling->record, "point"));
 		if (!strcmp(disk->node, json_text(item, "node")))
 			continue;
@@ -158,8 +158,8 @@ static void warn_of_images(struct settling *settling)
 		if (promote_is_ours(sidecar, disk) || strstr(disk->file, strrchr(left->image, '/')))
 			continue;
 		snprintf(file, sizeof(file), "%s", disk->file);
-		log_warn("disk %s was rolled back to point %s and lived in %s since; this QEMU runs "
-			 "it on %s, and the replica follows that", disk->name,
+		log_warn("disk %s was rolled back to point %s and lived in %s since; this QEMU "
+			 "runs it on %s, and the replica follows that", disk->name,
 			 json_text(settling->record, "point"), left->image, file);
 	}
 }
