@@ -16,7 +16,7 @@
 
 #define FILE_BYTES 16384
 #define FILES 64 /* the journal has names to add and remove, too */
-#define PAUSE_US 20000
+#define PAUSE_US 50000
 
 static bool file_write(unsigned number)
 {

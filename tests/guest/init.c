@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ static char cmdline[4096];
 
 void say(const char *format, ...)
 {
+	struct pollfd console = {.fd = STDOUT_FILENO, .events = POLLOUT};
 	char line[256];
 	va_list args;
 	int length;
@@ -32,8 +34,12 @@ void say(const char *format, ...)
 	if (length > (int)sizeof(line) - 2)
 		length = sizeof(line) - 2;
 	line[length++] = '\n';
-	if (write(STDOUT_FILENO, line, (size_t)length) < 0)
-		_exit(1);
+	/* The console does not block, and another process may just have filled it. */
+	while (write(STDOUT_FILENO, line, (size_t)length) < 0) {
+		if (errno != EAGAIN)
+			_exit(1);
+		poll(&console, 1, -1);
+	}
 }
 
 const char *param_get(const char *name, const char *fallback)
