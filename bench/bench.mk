@@ -8,7 +8,7 @@ BENCH_ARGS = $(if $(SIZE),--size $(SIZE)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	     $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH)) $(if $(RESULT),--output $(RESULT))
 
 # Programs of one file each; the rest is qheal-bench.
-BENCH_ALONE := drain mirror_peer slow qheal_bench
+BENCH_ALONE := drain mirror_peer slow qheal_bench points
 BENCH_OBJ := $(filter-out $(BENCH_ALONE:%=$(BUILD)/obj/bench/%.o),$(call objects,bench))
 # What its unit tests link: all but the cases.
 BENCH_PURE := $(addprefix $(BUILD)/obj/bench/,stats.o series.o document.o compare.o threshold.o lab.o \
@@ -24,6 +24,11 @@ $(BUILD)/bench/drain: $(BUILD)/obj/bench/drain.o
 $(BUILD)/bench/mirror-peer: $(BUILD)/obj/bench/mirror_peer.o
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $<
+
+# What points in time cost: points DIR [EXTENTS].
+$(BUILD)/bench/points: $(BUILD)/obj/bench/points.o $(BUILD)/libblockio.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BLOCKIO_LIBS)
 
 # Delays the program that it is preloaded into: proves that delays are found.
 $(BUILD)/bench/slow.so: bench/slow.c
