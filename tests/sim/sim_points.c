@@ -52,8 +52,7 @@ static bool block_get(const struct point_info *point, const char *disk, struct k
 	       sum == block_sum(data, length, offset);
 }
 
-static bool disk_right(const struct point_info *point, unsigned disk,
-		       const struct sim_content *content)
+bool sim_point_disk_right(const struct point_info *point, unsigned disk, const uint8_t *content)
 {
 	const uint64_t size = point->disks[disk].size;
 	const char *name = point->disks[disk].name;
@@ -69,7 +68,7 @@ static bool disk_right(const struct point_info *point, unsigned disk,
 		uint32_t length = size - offset < SIM_BLOCK ? (uint32_t)(size - offset) : SIM_BLOCK;
 
 		right = block_get(point, name, chain, block, data, length) &&
-			memcmp(data, content->disk[disk] + offset, length) == 0;
+			memcmp(data, content + offset, length) == 0;
 	}
 	keep_chain_close(chain);
 	return right;
@@ -86,7 +85,7 @@ static const struct sim_point *model_find(const struct sim_store *s, const char 
 static bool content_right(const struct sim_point *model, const struct point_info *point)
 {
 	for (unsigned disk = 0; disk < SIM_DISKS; disk++)
-		if (!disk_right(point, disk, model->content))
+		if (!sim_point_disk_right(point, disk, model->content->disk[disk]))
 			return false;
 	return true;
 }

@@ -101,6 +101,10 @@ void sim_points_release(struct sim_store *s, unsigned first); /* from the FIRST 
  * one, mostly, for this is the most of the work. */
 bool sim_points_right(struct sim_store *s, bool all, const char **what, uint64_t *number);
 
+struct point_info;
+/* Disk DISK of POINT, of the store in /store, holds CONTENT and verifies. */
+bool sim_point_disk_right(const struct point_info *point, unsigned disk, const uint8_t *content);
+
 /* As a reader in another process does, at this moment. */
 void sim_store_look(struct sim_store *s);
 /* Pull the plug now, look, and count what is wrong. */

@@ -2,7 +2,8 @@
  *
  * The list of a store's disks changes, on a simulated disk: the power goes at every
  * operation.  Found must be the old list or the new one, at the last generation,
- * with every replica that is no matter of the change as it was.
+ * with every replica that is no matter of the change as it was, and every point.
+ * SIM_SEED=N for other histories.
  */
 #include <CUnit/CUnit.h>
 #include <errno.h>
@@ -16,7 +17,9 @@
 #include "file.h"
 #include "head.h"
 #include "pool.h"
+#include "point.h"
 #include "sim/sim_disk.h"
+#include "sim/sim_store.h"
 #include "store.h"
 #include "sum.h"
 
@@ -25,7 +28,8 @@
 #define BUFFER (4 * BLOCK)
 #define BYTES_MAX (32 * BLOCK)
 #define NAMES 5 /* vda to vde, of which some are in the store */
-#define CHANGES 14
+#define CHANGES 6
+#define POINTS 3
 #ifdef __SANITIZE_ADDRESS__
 #define SEEDS 1 /* sanitizers look for other faults */
 #else
@@ -39,7 +43,15 @@ struct world {
 	uint8_t content[NAMES][BYTES_MAX];
 };
 
+struct taken {
+	char name[8];
+	bool sure; /* neither being taken nor being deleted */
+	struct world *world;
+};
+
 struct test {
+	struct taken points[POINTS];
+	unsigned point_count, names;
 	struct sim *sim;
 	struct ring *ring;
 	struct pool *pool;
@@ -258,6 +270,74 @@ static bool world_right(struct test *t, struct world *world)
 	return true;
 }
 
+static bool point_right(const struct point_info *point, struct world *world)
+{
+	if (point->damaged || point->generation != world->generation ||
+	    point->disk_count != world->spec.disk_count)
+		return false;
+	for (unsigned i = 0; i < point->disk_count; i++)
+		if (strcmp(point->disks[i].name, world->spec.disks[i].name) ||
+		    point->disks[i].size != world->spec.disks[i].size ||
+		    !sim_point_disk_right(point, i, content_of(world, i)))
+			return false;
+	return true;
+}
+
+/* All that are sure are there, and one of those that are there is looked at. */
+static bool points_right(struct test *t)
+{
+	struct point_info *points;
+	unsigned count, look;
+	bool right = true;
+
+	if (points_list(DIR, &points, &count, NULL))
+		return false;
+	look = count ? (unsigned)draw(t, count) : 0;
+	for (unsigned i = 0; i < t->point_count; i++) {
+		const struct point_info *point = point_find(points, count, t->points[i].name);
+
+		right = right && (point || !t->points[i].sure);
+		if (point && point == &points[look])
+			right = right && point_right(point, t->points[i].world);
+	}
+	free(points);
+	return right;
+}
+
+static void take(struct test *t)
+{
+	struct taken *taken = &t->points[t->point_count];
+	struct point_request request = {.automatic = true};
+	int status = 1;
+
+	if (t->point_count == POINTS)
+		return;
+	taken->sure = false;
+	taken->world = malloc(sizeof(*taken->world));
+	*taken->world = *t->now;
+	snprintf(taken->name, sizeof(taken->name), "p%u", ++t->names % 10000);
+	snprintf(request.name, sizeof(request.name), "%s", taken->name);
+	t->point_count++;
+	store_point_take(t->store, &request, done_set, &status);
+	CU_ASSERT_EQUAL(wait(t, &status), 0);
+	taken->sure = true;
+}
+
+static void delete(struct test *t, unsigned which)
+{
+	unsigned count;
+	const struct point_info *points = store_points(t->store, &count);
+	const struct point_info *point = point_find(points, count, t->points[which].name);
+	int status = 1;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(point);
+	t->points[which].sure = false;
+	store_point_delete(t->store, point->id, done_set, &status);
+	CU_ASSERT_EQUAL(wait(t, &status), 0);
+	free(t->points[which].world);
+	t->points[which] = t->points[--t->point_count];
+}
+
 static void cut(struct test *t);
 
 static void cut_again(void *arg)
@@ -286,7 +366,7 @@ static void found_goes_on(struct test *after, struct test *t, const struct world
 	after->now = now;
 	after->next = next;
 	if (generation(after) || settle(after) || !world_right(after, now) ||
-	    store_info(after->store)->incomplete)
+	    store_info(after->store)->incomplete || !points_right(after))
 		test_wrong(t, "what was found does not go on at", (long long)now->generation);
 	free(now);
 	free(next);
@@ -319,6 +399,8 @@ static void cut(struct test *t)
 	else
 		test_wrong(t, "neither before nor after, generation",
 			   (long long)store_info(after.store)->generation);
+	if (!status && !t->wrong && !points_right(&after))
+		test_wrong(t, "a point is wrong, of", t->point_count);
 	if (!status && !t->wrong && t->depth == 0 && draw(t, 4) == 0)
 		found_goes_on(&after, t, world_right(&after, t->now) ? t->now : t->next);
 	t->cuts += after.cuts;
@@ -335,16 +417,23 @@ static void step_cut(void *arg)
 static void change(struct test *t)
 {
 	struct store_spec spec;
+	int status;
 
 	spec_random(t, &t->now->spec, &spec);
 	CU_ASSERT_EQUAL(settle(t), 0);
 	*t->next = *t->now;
 	world_change(t->next, &spec);
-	CU_ASSERT_EQUAL_FATAL(store_set_disks(t->store, spec.disks, spec.disk_count, NULL), 0);
+	status = store_set_disks(t->store, spec.disks, spec.disk_count, NULL);
+	while (status == -EEXIST && t->point_count) { /* a point needs a disk that begins anew */
+		delete(t, 0);
+		status = store_set_disks(t->store, spec.disks, spec.disk_count, NULL);
+	}
+	CU_ASSERT_EQUAL_FATAL(status, 0);
 	*t->now = *t->next; /* durable */
 	test_close(t);
 	CU_ASSERT_EQUAL_FATAL(test_open(t), 0);
 	CU_ASSERT_TRUE(world_right(t, t->now));
+	CU_ASSERT_TRUE(points_right(t));
 }
 
 static void test_begin(struct test *t, uint64_t seed)
@@ -358,6 +447,7 @@ static void test_begin(struct test *t, uint64_t seed)
 	t->next = calloc(1, sizeof(*t->next));
 	t->sim = sim_new(seed);
 	sim_use(t->sim);
+	sim_clones(t->sim, seed % 2 == 0);
 	spec = &t->now->spec;
 	snprintf(spec->vm, sizeof(spec->vm), "guest");
 	spec->block_bytes = BLOCK;
@@ -383,6 +473,8 @@ static void test_end(struct test *t, uint64_t seed)
 	if (t->wrong)
 		printf("seed %llu: %llu wrong, first: %s\n", (unsigned long long)seed,
 		       (unsigned long long)t->wrong, t->first_wrong);
+	while (t->point_count)
+		free(t->points[--t->point_count].world);
 	free(t->now);
 	free(t->next);
 }
@@ -403,6 +495,9 @@ static void list_of_disks_survives_power_cut_at_any_operation(void)
 				change(&t); /* once more, before a generation holds it */
 			for (uint64_t n = 1 + draw(&t, 3); n; n--)
 				CU_ASSERT_EQUAL(generation(&t), 0);
+			take(&t);
+			if (t.point_count == POINTS)
+				delete(&t, (unsigned)draw(&t, POINTS));
 		}
 		cuts += t.cuts;
 		next += t.found_next;
@@ -427,6 +522,7 @@ static void disk_that_lies_about_a_flush_is_noticed(void)
 		for (unsigned j = 0; j < CHANGES && !t.wrong; j++) {
 			change(&t);
 			generation(&t);
+			take(&t);
 		}
 		CU_ASSERT_TRUE(t.wrong > 0);
 		if (!t.wrong)
