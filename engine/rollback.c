@@ -35,6 +35,7 @@ struct rollback {
 	struct timeline timeline;
 	int64_t start_ns, stopped_us;
 	bool resume; /* the guest ran */
+	bool swapping; /* the exchange was begun */
 };
 
 static void answer_error(struct sidecar *sidecar, uint64_t ticket, const struct errinfo *err)
@@ -271,6 +272,7 @@ static int exchange(struct sidecar *sidecar, struct errinfo *err)
 		rc = err_set(err, -EIO, "disk %s failed while the guest was being stopped: %s",
 			     sidecar->guest.disks[sidecar->fault.disk].name,
 			     sidecar->fault.detail);
+	rollback->swapping = !rc;
 	if (!rc)
 		rc = promote_swap(sidecar, rollback->promotions, rollback->count, err);
 	timeline_mark(&rollback->timeline, "swap");
@@ -392,8 +394,12 @@ static void give_up(struct sidecar *sidecar, const struct errinfo *why)
 	answer_error(sidecar, sidecar->rollback->ticket, why);
 }
 
-static bool any_swapped(const struct rollback *rollback)
+/* Also when QEMU did not answer in time: then nobody knows, and the guest may not go
+ * on before somebody looked. */
+static bool may_be_swapped(const struct rollback *rollback, int status)
 {
+	if (rollback->swapping && status == -ETIMEDOUT)
+		return true;
 	for (unsigned i = 0; i < rollback->count; i++) {
 		if (rollback->promotions[i].swapped)
 			return true;
@@ -450,7 +456,7 @@ static void switch_over(struct sidecar *sidecar)
 	}
 	if (rc == -ENOTCONN)
 		return;
-	if (rc && !any_swapped(rollback)) {
+	if (rc && !may_be_swapped(rollback, rc)) {
 		take_back(sidecar, noted, &err);
 		return;
 	}
