@@ -9,6 +9,7 @@
 #include "ask.h"
 #include "command.h"
 #include "jsontext.h"
+#include "mind.h"
 #include "space.h"
 
 static json_t *disks_json(const struct store_spec *spec)
@@ -44,6 +45,16 @@ json_t *status_of_store(const struct store_info *info)
 	return status;
 }
 
+static void add_policy(json_t *status, const struct policy_settings *settings)
+{
+	json_object_set_new(status, "objective",
+			    json_string(settings->objective == OBJECTIVE_FAST ? "fast"
+									      : "optimal"));
+	json_object_set_new(status, "on_loss",
+			    json_string(settings->on_loss == ON_LOSS_HOLD ? "hold"
+									  : "rollback"));
+}
+
 json_t *status_of_sidecar(const struct sidecar *sidecar)
 {
 	const struct store_info *info = store_info(sidecar->store);
@@ -65,6 +76,8 @@ json_t *status_of_sidecar(const struct sidecar *sidecar)
 
 	json_object_update(status, more);
 	json_decref(more);
+	if (sidecar->config->mind)
+		add_policy(status, &sidecar->config->mind->settings);
 	json_object_set_new(status, "space", keeper_json(sidecar));
 	if (sidecar->config->scrub_rate)
 		json_object_set_new(status, "scrub", scrub_json(sidecar));
