@@ -42,13 +42,13 @@ class VerifyGuest(unittest.TestCase):
         return json.loads(out)["id"]
 
     def flip(self, path):
-        """One bit of the first data of the file, which is not a hole."""
+        """One bit of the first data of the file, which is not a hole; of which block it is."""
         fd = os.open(path, os.O_RDWR)
         at = os.lseek(fd, 0, os.SEEK_DATA) + 1000
         byte = os.pread(fd, 1, at)[0]
         os.pwrite(fd, bytes([byte ^ 1]), at)
         os.close(fd)
-        return at // BLOCK
+        return at // (BLOCK if path.suffix == ".raw" else 8)
 
     def protected(self, store=None):
         """A guest under load, verified beside its sidecar; then that is killed."""
@@ -95,8 +95,9 @@ class VerifyGuest(unittest.TestCase):
     def test_kept_points(self):
         for store, ids, disks in self.protected():
             name = disks[0].id
-            self.judge(store, [store / "disks" / name / "head.raw",
-                               store / "points" / f"{ids[1]:08}" / name / "kept.raw"])
+            kept = store / "points" / f"{ids[1]:08}" / name
+            self.judge(store, [store / "disks" / name / "head.raw", store / "disks" / name / "sums",
+                               kept / "kept.raw", kept / "kept"])
 
     def test_clones_are_read_once(self):
         with tempfile.TemporaryDirectory(prefix="qheal-xfs-", dir="/var/tmp") as name:
@@ -111,7 +112,7 @@ class VerifyGuest(unittest.TestCase):
                 for store, ids, disks in self.protected(mount / "store"):
                     clone = store / "points" / f"{ids[0]:08}" / disks[0].id / "head.raw"
                     self.assertTrue(clone.exists())
-                    told = self.judge(store, [clone])
+                    told = self.judge(store, [clone, clone.parent / "sums"])
                     self.assertGreater(told["shared_blocks"], 0)
             finally:
                 run("umount", mount)
