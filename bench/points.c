@@ -186,6 +186,7 @@ int main(int argc, char **argv)
 	unsigned count;
 	bool taken;
 
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc < 2 || b.extents < 2 * CYCLES * CHANGED) {
 		fprintf(stderr, "usage: points DIR [EXTENTS [BLOCK_BYTES]], at least %u extents\n", 2 * CYCLES * CHANGED);
 		return 2;

@@ -8,8 +8,8 @@
 
 #include <stdint.h>
 
-#define PACE_BYTES (64u << 20) /* the first slice; 1000 extents of a block each */
-#define PACE_MIN_BYTES (1u << 20)
+#define PACE_BYTES (4u << 20) /* the first slice: 1000 extents of a block of 4 KiB each */
+#define PACE_MIN_BYTES (256u << 10)
 #define PACE_MAX_BYTES (256u << 20)
 #define PACE_NS 4000000 /* halved when one took longer: as long as a flush may take */
 
