@@ -24,11 +24,11 @@
 #ifdef __SANITIZE_ADDRESS__
 #define GENERATIONS 5
 #define CUTS 1000u
-#define FAIL_STRIDE 23 /* a failing call at every place, or at each of so many */
+#define FAIL_STRIDE 61 /* a failing call at every place, or at each of so many */
 #else
-#define GENERATIONS 9
-#define CUTS 7000u
-#define FAIL_STRIDE 6
+#define GENERATIONS 8
+#define CUTS 5000u
+#define FAIL_STRIDE 9
 #endif
 
 static uint64_t setting(const char *name, uint64_t otherwise)
