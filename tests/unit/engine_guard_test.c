@@ -28,7 +28,9 @@
 static pid_t sidecar, guard_pid; /* the latter becomes our child when the former dies */
 static int qemu;		 /* QEMU's end of the monitor */
 
-enum wish { JUST_HOLD, WITHOUT_STANDARD_FILES, WITH_A_FULL_SOCKET };
+enum wish { JUST_HOLD, WITHOUT_STANDARD_FILES, WITH_A_FULL_SOCKET, IN_A_PAUSE };
+
+static char fence[64]; /* the file of a pause */
 
 static int64_t now_ms(void)
 {
@@ -50,9 +52,11 @@ static void be_the_sidecar(int monitor_fd, int report_fd, enum wish wish)
 		for (int fd = 0; fd < 3; fd++)
 			close(fd);
 	}
-	rc = guard_start(&guard, &err);
+	rc = guard_start_fenced(&guard, fence, &err);
 	if (!rc)
 		rc = guard_hold(&guard, monitor_fd, &err);
+	if (!rc && wish == IN_A_PAUSE)
+		rc = guard_pause(&guard, &err);
 	while (wish == WITH_A_FULL_SOCKET &&
 	       send(monitor_fd, junk, sizeof(junk), MSG_DONTWAIT) > 0)
 		;
@@ -213,6 +217,77 @@ static void a_sidecar_started_without_standard_files_is_guarded_too(void)
 	teardown();
 }
 
+static void fence_make(void)
+{
+	strcpy(fence, "/tmp/guard_test.XXXXXX");
+	close(mkstemp(fence));
+}
+
+static const char *heard(char text[256])
+{
+	ssize_t n = recv(qemu, text, 255, 0);
+
+	text[n > 0 ? n : 0] = '\0';
+	return text;
+}
+
+/* What a dead sidecar cannot send any more; and only then the question. */
+static void a_sidecar_killed_in_a_pause_has_its_cont_sent(void)
+{
+	char text[256];
+
+	fence_make();
+	setup(IN_A_PAUSE);
+	CU_ASSERT(!ends_within(50));
+	CU_ASSERT_EQUAL(access(fence, F_OK), 0);
+	kill_sidecar();
+	CU_ASSERT_PTR_EQUAL(strstr(heard(text), "{\"execute\":\"cont\""), text);
+	CU_ASSERT_EQUAL(access(fence, F_OK), -1);
+	say("{\"return\": {}, \"id\": \"qheal-cont\"}\r\n");
+	CU_ASSERT(!ends_within(QUIET_MS));
+	say(ANSWER);
+	CU_ASSERT(ends_within(5000));
+	teardown();
+}
+
+/* SIGSTOP, a hang: the guest does not wait for it.  The file is gone before `cont`. */
+static void a_pause_that_takes_too_long_is_ended_for_a_living_sidecar(void)
+{
+	char text[256];
+
+	fence_make();
+	setup(IN_A_PAUSE);
+	kill(sidecar, SIGSTOP);
+	CU_ASSERT_STRING_EQUAL(heard(text), "{\"execute\":\"cont\",\"id\":\"qheal-cont\"}\n");
+	CU_ASSERT_EQUAL(access(fence, F_OK), -1);
+	CU_ASSERT(!ends_within(50)); /* and the socket stays */
+	kill_sidecar();
+	CU_ASSERT_PTR_NOT_NULL(strstr(heard(text), "query-version"));
+	say(ANSWER);
+	CU_ASSERT(ends_within(5000));
+	teardown();
+}
+
+static void a_pause_that_ended_is_forgotten(void)
+{
+	struct errinfo err = {0};
+	struct guard guard;
+	int monitor[2];
+
+	fence_make();
+	CU_ASSERT_FATAL(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, monitor));
+	CU_ASSERT_EQUAL(guard_start_fenced(&guard, fence, &err), 0);
+	CU_ASSERT_EQUAL(guard_hold(&guard, monitor[1], &err), 0);
+	CU_ASSERT_EQUAL(guard_pause(&guard, &err), 0);
+	guard_resumed(&guard);
+	close(monitor[1]);
+	qemu = monitor[0];
+	guard_stop(&guard);
+	CU_ASSERT(ends_within(5000));
+	CU_ASSERT_EQUAL(unlink(fence), 0);
+	close(qemu);
+}
+
 static void an_orderly_stop_closes_at_once(void)
 {
 	struct errinfo err = {0};
@@ -279,6 +354,9 @@ int main(void)
 		CASE(a_guard_that_cannot_ask_leaves_when_it_is_quiet),
 		CASE(signals_for_the_sidecar_do_not_end_the_guard),
 		CASE(a_sidecar_started_without_standard_files_is_guarded_too),
+		CASE(a_sidecar_killed_in_a_pause_has_its_cont_sent),
+		CASE(a_pause_that_takes_too_long_is_ended_for_a_living_sidecar),
+		CASE(a_pause_that_ended_is_forgotten),
 		CASE(an_orderly_stop_closes_at_once),
 		CASE(a_new_monitor_lets_the_former_go),
 		CASE(a_dead_guard_is_told),
