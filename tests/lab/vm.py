@@ -21,6 +21,7 @@ from .qmp import Qmp
 
 DRIVERS = {"virtio-blk": "virtio_blk", "virtio-scsi": "virtio_scsi", "ide": "ata_piix"}
 # Without these the boot takes half a second more under TCG.
+BOOT_S = 90  # two seconds; a busy machine takes its time
 QUICK = ("quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check "
          "cryptomgr.notests lsm=lockdown audit=0")
 
@@ -99,7 +100,7 @@ class Vm:
         self.console = Console(self.process)
         self.qmp = self.connect(self.work / "lab.sock")
         if ready:
-            self.console.wait("READY")
+            self.console.wait("READY", BOOT_S)
         return self
 
     def connect(self, path):

@@ -99,13 +99,15 @@ static void cycle(bool durable)
 static int clean_up(const char *since, const char *next, bool *covered)
 {
 	json_t *actions;
+	uint64_t disks;
 	int rc = leftovers_clean(&sidecar, &err);
 
 	if (rc)
 		return rc;
 	model_guest(&model, &sidecar.guest);
-	*covered = bitmap_plan_covers(&sidecar.guest, since, next);
-	actions = bitmap_plan_actions(&sidecar.guest, since, next, *covered);
+	disks = bitmap_plan_covered(&sidecar.guest, since, next);
+	*covered = disks == (UINT64_C(1) << sidecar.guest.disk_count) - 1;
+	actions = bitmap_plan_actions(&sidecar.guest, since, next, disks);
 	if (json_array_size(actions))
 		rc = monitor_call(&sidecar.monitor, "transaction",
 				  json_pack("{s:O}", "actions", actions), NULL, &err);
