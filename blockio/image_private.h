@@ -79,6 +79,11 @@ int image_doubts(struct image *image, uint64_t block, uint32_t count, const uint
  *            AGAIN ◀──────┐
  *              └──────────┘──▶ IDLE     good now, or left out
  */
+/* A block of a kept point may move while it is read: from the head to the newest
+ * point, and on when that is deleted.  More moves than this within one read of one
+ * block are damage. */
+#define IMAGECOPY_LOOKS 8u
+
 enum imagecopy_state { IMAGECOPY_IDLE, IMAGECOPY_WHOLE, IMAGECOPY_AGAIN };
 
 struct imagecopy_read {
@@ -91,6 +96,7 @@ struct imagecopy_read {
 	uint64_t block;
 	uint32_t count;
 	uint32_t at; /* blocks before it are good, or were left out */
+	unsigned looks; /* at block AT again */
 };
 
 struct imagecopy {

@@ -204,10 +204,19 @@ static void read_done(struct image_read *image_read, int status)
 	if (read->state == IMAGECOPY_WHOLE) {
 		read->status = status;
 	} else if (!copy->error.code) {
-		if (status || !block_good(read))
-			block_bad(read, status ? status : -EUCLEAN);
-		read->at++;
 		read->state = IMAGECOPY_WHOLE;
+		if (status || !block_good(read)) {
+			if (copy->image->chain && ++read->looks < IMAGECOPY_LOOKS)
+				block_again(read);
+			else
+				block_bad(read, status ? status : -EUCLEAN);
+		}
+		if (read->state == IMAGECOPY_AGAIN) {
+			copy->busy = false;
+			return;
+		}
+		read->looks = 0;
+		read->at++;
 	}
 	read_check(read);
 	copy->busy = false;
@@ -227,6 +236,7 @@ static bool read_start(struct imagecopy_read *read)
 	}
 	read->state = IMAGECOPY_WHOLE;
 	read->status = 0;
+	read->looks = 0;
 	read->at = 0;
 	read->block = copy->next;
 	read->count = data_take(copy, pool_buffer_bytes(copy->pool) / copy->image->block_bytes,

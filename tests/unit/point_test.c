@@ -514,7 +514,8 @@ void __wrap_ring_read(struct ring *ring, struct ring_op *op, int fd, void *buffe
 	__real_ring_read(ring, op, fd, buffer, length, offset);
 }
 
-/* Exits with 0 if the point was right till the end, and 1. */
+/* Exits with 0 if the point was right till the end, 1 if it was wrong and nobody said
+ * so, 3 if it could not be read. */
 static void reader(struct fixture *f, const struct point_info *point, const uint8_t *wanted)
 {
 	const time_t end = time(NULL) + READ_SECONDS;
@@ -533,7 +534,10 @@ static void reader(struct fixture *f, const struct point_info *point, const uint
 		free(found);
 		reads++;
 	}
-	_exit(!right);
+	if (!right)
+		fprintf(stderr, "read %u: %s\n", reads,
+			f->status ? f->error.text : "wrong content without an error");
+	_exit(!right ? f->status ? 3 : 1 : 0);
 }
 
 /* Beside a writer that overwrites, takes points and deletes them. */
