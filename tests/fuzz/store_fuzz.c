@@ -67,6 +67,11 @@ static int await(struct wait *wait)
 	return wait->status;
 }
 
+static void must(int status)
+{
+	assert(status == 0);
+}
+
 /* What block N is in GENERATION: each changes some, and makes some zeros. */
 static uint64_t fill(unsigned generation, uint32_t n)
 {
@@ -122,7 +127,7 @@ static void commit(struct store *store, unsigned generation)
 		if (fill(generation, n) != fill(generation - 1, n))
 			put(store_sink(store), generation, n);
 	store_commit(store, generation, done, &wait);
-	assert(await(&wait) == 0);
+	must(await(&wait));
 }
 
 static void settle(struct store *store)
@@ -130,7 +135,7 @@ static void settle(struct store *store)
 	struct wait wait = {0};
 
 	store_settle(store, done, &wait);
-	assert(await(&wait) == 0);
+	must(await(&wait));
 }
 
 static void file_write_whole(const char *name, const void *data, size_t size)
@@ -172,7 +177,7 @@ static void store_fill_one(struct store *store)
 	for (uint32_t n = 0; n < BLOCKS; n++)
 		put(store_fill_sink(store), 1, n);
 	store_fill_end(store, done, &wait);
-	assert(await(&wait) == 0);
+	must(await(&wait));
 	commit(store, 1);
 	settle(store);
 }
@@ -227,7 +232,7 @@ static void make(void)
 	commit(store, 2);
 	settle(store);
 	store_point_take(store, &request, done, &wait);
-	assert(await(&wait) == 0);
+	must(await(&wait));
 	commit(store, 3);
 	files_take();
 	settle(store);
