@@ -259,3 +259,16 @@ bool promote_needs_reset(const struct sidecar *sidecar)
 	reset_path(sidecar, path);
 	return access(path, F_OK) == 0;
 }
+
+json_t *promote_images_json(const struct sidecar *sidecar, const struct promotion *promotions,
+			    unsigned count, const char *format)
+{
+	json_t *images = json_array();
+
+	for (unsigned i = 0; i < count; i++)
+		json_array_append_new(
+			images, json_pack("{s:s,s:s,s:s}", "disk",
+					  sidecar->guest.disks[promotions[i].disk].name, "path",
+					  promotions[i].image, "format", format));
+	return images;
+}

@@ -47,4 +47,8 @@ bool promote_needs_reset(const struct sidecar *sidecar);
 /* The disk runs on an overlay of this store (an earlier pivot). */
 bool promote_is_ours(const struct sidecar *sidecar, const struct guest_disk *disk);
 
+/* [{"disk", "path", "format"}] */
+json_t *promote_images_json(const struct sidecar *sidecar, const struct promotion *promotions,
+			    unsigned count, const char *format);
+
 #endif

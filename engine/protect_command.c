@@ -78,6 +78,34 @@ static void set_on_loss(struct argp_state *state, struct config *config, const c
 		argp_error(state, "--on-loss is hold or rollback, not \"%s\"", text);
 }
 
+/* What looks after the store: points and scrub. */
+static error_t parse_upkeep(int key, char *arg, struct argp_state *state)
+{
+	struct config *config = state->input;
+
+	switch (key) {
+	case OPTION_KEEP:
+		set_keep(state, config, arg);
+		return 0;
+	case OPTION_POINT_EVERY:
+		config->point_every_s = command_number(state, arg, 1, 86400, "--point-every (s)");
+		return 0;
+	case OPTION_RESERVE:
+		config->reserve_percent = (unsigned)command_number(state, arg, 0, 90,
+								   "--reserve (%)");
+		return 0;
+	case OPTION_SCRUB_RATE:
+		config->scrub_rate = (uint64_t)command_number(state, arg, 1, 100000,
+							      "--scrub-rate (MB/s)") * 1000000;
+		return 0;
+	case OPTION_HEAL:
+		config->heal = true;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct config *config = state->input;
@@ -119,16 +147,6 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPTION_BLOCK:
 		set_block(state, config, arg);
 		return 0;
-	case OPTION_KEEP:
-		set_keep(state, config, arg);
-		return 0;
-	case OPTION_POINT_EVERY:
-		config->point_every_s = command_number(state, arg, 1, 86400, "--point-every (s)");
-		return 0;
-	case OPTION_RESERVE:
-		config->reserve_percent = (unsigned)command_number(state, arg, 0, 90,
-								   "--reserve (%)");
-		return 0;
 	case OPTION_CONFIG:
 		config->config = arg;
 		return 0;
@@ -136,13 +154,6 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		if (!strncmp(arg, "tcp:", 4))
 			argp_error(state, "--agent is a unix socket, not \"%s\"", arg);
 		config->agent = arg;
-		return 0;
-	case OPTION_SCRUB_RATE:
-		config->scrub_rate = (uint64_t)command_number(state, arg, 1, 100000,
-							      "--scrub-rate (MB/s)") * 1000000;
-		return 0;
-	case OPTION_HEAL:
-		config->heal = true;
 		return 0;
 	case ARGP_KEY_END:
 		if (config->heal && !config->scrub_rate)
@@ -153,7 +164,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		argp_error(state, "what is \"%s\"?", arg);
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return parse_upkeep(key, arg, state);
 	}
 }
 

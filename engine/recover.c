@@ -15,7 +15,7 @@
  * is still paused on the disk it had or on the overlay, both of which the next
  * start finds and continues from.
  */
-#include "sidecar.h"
+#include "recover_private.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -24,28 +24,9 @@
 #include "jsontext.h"
 #include "member.h"
 #include "mind.h"
-#include "promote.h"
-#include "timeline.h"
 
 #define RESUME_TIMEOUT_MS 5000
 #define CATCH_UP_TRIES 2
-
-struct recovery {
-	struct sidecar *sidecar;
-	struct copy_sink sink; /* to the overlay of each disk */
-	struct timeline timeline;
-	struct promotion promotions[BOUND_DISKS];
-	unsigned count;
-	struct fault fault;
-	uint64_t members; /* bit set of the disks to pivot */
-	const char *strategy;
-	uint64_t dirty_bytes, lost_bytes, caught_up_bytes;
-	unsigned resumes; /* of the guest, before our `cont` */
-	int64_t swap_ns;
-	double downtime_ms;
-	unsigned tries; /* of the catch-up */
-	bool source_failed;
-};
 
 static struct copy_sink *overlay_of(struct copy_sink *sink, unsigned disk)
 {
@@ -285,70 +266,6 @@ static int resume(struct recovery *recovery, bool reset, struct errinfo *err)
 	return rc ? err_set(err, rc, "the guest does not run again after cont") : 0;
 }
 
-static json_t *images_json(const struct recovery *recovery)
-{
-	json_t *images = json_array();
-
-	for (unsigned i = 0; i < recovery->count; i++) {
-		const struct promotion *promotion = &recovery->promotions[i];
-
-		json_array_append_new(
-			images, json_pack("{s:s,s:s,s:s}", "disk",
-					  recovery->sidecar->guest.disks[promotion->disk].name,
-					  "path", promotion->image, "format", "qcow2"));
-	}
-	return images;
-}
-
-static void report_recovered(struct recovery *recovery)
-{
-	struct sidecar *sidecar = recovery->sidecar;
-	double downtime_ms = (double)(sidecar->resume_us - recovery->fault.time_us) / 1e3;
-	json_t *images = images_json(recovery), *fields;
-
-	recovery->downtime_ms = downtime_ms;
-	fields = json_pack("{s:s,s:I,s:f,s:f,s:I,s:I,s:o,s:O,s:o}", "strategy", recovery->strategy,
-			   "generation", (json_int_t)store_info(sidecar->store)->generation,
-			   "downtime_ms", downtime_ms, "swap_ms", (double)recovery->swap_ns / 1e6,
-			   "lost_bytes", (json_int_t)recovery->lost_bytes, "catch_up_bytes",
-			   (json_int_t)recovery->caught_up_bytes, "steps",
-			   timeline_json(&recovery->timeline), "image", json_array_get(images, 0),
-			   "images", images);
-	json_decref(sidecar->last_recovery);
-	sidecar->last_recovery = json_incref(fields);
-	log_info("%s runs again after %.1f ms; disk %s now lives in %s", sidecar->guest.name,
-		 downtime_ms, sidecar->guest.disks[recovery->promotions[0].disk].name,
-		 recovery->promotions[0].image);
-	report_event(&sidecar->report, "recovered", fields);
-}
-
-/* What a step takes is learned only from recoveries without a second try. */
-static void learn(const struct recovery *recovery)
-{
-	struct model *model = &recovery->sidecar->config->mind->model;
-
-	if (strcmp(recovery->strategy, "pivot") || recovery->tries != 1)
-		return;
-	for (unsigned i = 0; i < recovery->timeline.count; i++)
-		model_observe_step(model, recovery->timeline.steps[i].name,
-				   (double)recovery->timeline.steps[i].ns / 1e6,
-				   recovery->caught_up_bytes);
-}
-
-/* The incident is over, one way or the other; the guest does not wait for it. */
-static void close_incident(struct recovery *recovery, const char *result, const char *reason)
-{
-	struct mind *mind = recovery->sidecar->config->mind;
-	json_t *steps = timeline_json(&recovery->timeline);
-	double downtime_ms = recovery->downtime_ms;
-
-	if (downtime_ms <= 0) /* it still stands, or the clock was set back */
-		downtime_ms = (double)(ring_now_ns() - recovery->sidecar->fault_ns) / 1e6;
-	mind_end(mind, result, downtime_ms, recovery->lost_bytes, reason, steps,
-		 loop_realtime_us(), ring_now_ns());
-	json_decref(steps);
-}
-
 static int give_up(struct recovery *recovery, const char *strategy, const struct errinfo *why)
 {
 	struct sidecar *sidecar = recovery->sidecar;
@@ -357,7 +274,7 @@ static int give_up(struct recovery *recovery, const char *strategy, const struct
 	report_event(&sidecar->report, "recovery-failed",
 		     json_pack("{s:s,s:s,s:s}", "strategy", strategy, "reason", why->text, "next",
 			       "hold"));
-	close_incident(recovery, sidecar->config->mind->verdict.strategy == STRATEGY_HOLD
+	recovery_close_incident(recovery, sidecar->config->mind->verdict.strategy == STRATEGY_HOLD
 					 ? "held" : "failed", why->text);
 	sidecar_set_state(sidecar, SIDECAR_HELD);
 	return why->code;
@@ -422,12 +339,12 @@ static int finish(struct recovery *recovery, bool reset, struct errinfo *err)
 	}
 	rc = resume(recovery, reset, err);
 	if (!rc)
-		report_recovered(recovery);
+		recovery_report(recovery);
 	tidy_up(recovery);
 	if (rc)
 		return give_up(recovery, recovery->strategy, err);
-	learn(recovery);
-	close_incident(recovery, "recovered", NULL);
+	recovery_learn(recovery);
+	recovery_close_incident(recovery, "recovered", NULL);
 	sidecar_set_state(sidecar, SIDECAR_RECOVERED);
 	return 0;
 }
@@ -464,17 +381,6 @@ static int without_catch_up(struct recovery *recovery, struct errinfo *why)
 		return give_up(recovery, "rollback", &err);
 	}
 	return finish(recovery, true, &err);
-}
-
-static void begin_incident(struct recovery *recovery)
-{
-	const struct sidecar *sidecar = recovery->sidecar;
-	const struct guest_disk *disk = &sidecar->guest.disks[recovery->fault.disk];
-	struct detect_fault fault = {.kind = recovery->fault.kind, .index = recovery->fault.disk};
-
-	snprintf(fault.evidence, sizeof(fault.evidence), "%s", recovery->fault.detail);
-	mind_begin(sidecar->config->mind, sidecar->guest.name, recovery->fault.time_us, &fault,
-		   disk->name);
 }
 
 static bool running_or_leaving(void *arg)
@@ -527,7 +433,7 @@ int recover_run(struct sidecar *sidecar, struct errinfo *err)
 	sidecar_set_state(sidecar, SIDECAR_RECOVERING);
 	timeline_start(&recovery.timeline, sidecar->fault_ns);
 	timeline_mark(&recovery.timeline, "detect");
-	begin_incident(&recovery);
+	recovery_begin_incident(&recovery);
 	rc = prepare(&recovery, err);
 	if (rc == -ENOTCONN)
 		return rc;

@@ -315,26 +315,12 @@ int rollback_reset(struct sidecar *sidecar, bool resume, struct errinfo *err)
 	return rc && !err->code ? err_set(err, rc, "QEMU does not reset the guest") : rc;
 }
 
-static json_t *images_json(const struct sidecar *sidecar)
-{
-	const struct rollback *rollback = sidecar->rollback;
-	json_t *images = json_array();
-
-	for (unsigned i = 0; i < rollback->count; i++) {
-		const struct promotion *promotion = &rollback->promotions[i];
-
-		json_array_append_new(
-			images, json_pack("{s:s,s:s,s:s}", "disk",
-					  sidecar->guest.disks[promotion->disk].name, "path",
-					  promotion->image, "format", "raw"));
-	}
-	return images;
-}
-
 static void report_recovered(struct sidecar *sidecar)
 {
 	struct rollback *rollback = sidecar->rollback;
-	json_t *images = images_json(sidecar), *fields;
+	json_t *images = promote_images_json(sidecar, rollback->promotions, rollback->count,
+					     "raw");
+	json_t *fields;
 	double downtime_ms = (double)((rollback->resume ? sidecar->resume_us : loop_realtime_us()) -
 				      rollback->stopped_us) / 1e3;
 

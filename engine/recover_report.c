@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * recover_report: what is told and kept of a recovery: events, the report of the
+ * incident, and what the models learn from it.
+ */
+#include "recover_private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "mind.h"
+
+void recovery_report(struct recovery *recovery)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+	double downtime_ms = (double)(sidecar->resume_us - recovery->fault.time_us) / 1e3;
+	json_t *images = promote_images_json(recovery->sidecar, recovery->promotions,
+					     recovery->count, "qcow2");
+	json_t *fields;
+
+	recovery->downtime_ms = downtime_ms;
+	fields = json_pack("{s:s,s:I,s:f,s:f,s:I,s:I,s:o,s:O,s:o}", "strategy", recovery->strategy,
+			   "generation", (json_int_t)store_info(sidecar->store)->generation,
+			   "downtime_ms", downtime_ms, "swap_ms", (double)recovery->swap_ns / 1e6,
+			   "lost_bytes", (json_int_t)recovery->lost_bytes, "catch_up_bytes",
+			   (json_int_t)recovery->caught_up_bytes, "steps",
+			   timeline_json(&recovery->timeline), "image", json_array_get(images, 0),
+			   "images", images);
+	json_decref(sidecar->last_recovery);
+	sidecar->last_recovery = json_incref(fields);
+	log_info("%s runs again after %.1f ms; disk %s now lives in %s", sidecar->guest.name,
+		 downtime_ms, sidecar->guest.disks[recovery->promotions[0].disk].name,
+		 recovery->promotions[0].image);
+	report_event(&sidecar->report, "recovered", fields);
+}
+
+/* What a step takes is learned only from recoveries without a second try. */
+void recovery_learn(const struct recovery *recovery)
+{
+	struct model *model = &recovery->sidecar->config->mind->model;
+
+	if (strcmp(recovery->strategy, "pivot") || recovery->tries != 1)
+		return;
+	for (unsigned i = 0; i < recovery->timeline.count; i++)
+		model_observe_step(model, recovery->timeline.steps[i].name,
+				   (double)recovery->timeline.steps[i].ns / 1e6,
+				   recovery->caught_up_bytes);
+}
+
+void recovery_begin_incident(struct recovery *recovery)
+{
+	const struct sidecar *sidecar = recovery->sidecar;
+	const struct guest_disk *disk = &sidecar->guest.disks[recovery->fault.disk];
+	struct detect_fault fault = {.kind = recovery->fault.kind, .index = recovery->fault.disk};
+
+	snprintf(fault.evidence, sizeof(fault.evidence), "%s", recovery->fault.detail);
+	mind_begin(sidecar->config->mind, sidecar->guest.name, recovery->fault.time_us, &fault,
+		   disk->name);
+}
+
+void recovery_close_incident(struct recovery *recovery, const char *result, const char *reason)
+{
+	struct mind *mind = recovery->sidecar->config->mind;
+	json_t *steps = timeline_json(&recovery->timeline);
+	double downtime_ms = recovery->downtime_ms;
+
+	if (downtime_ms <= 0) /* it still stands, or the clock was set back */
+		downtime_ms = (double)(ring_now_ns() - recovery->sidecar->fault_ns) / 1e6;
+	mind_end(mind, result, downtime_ms, recovery->lost_bytes, reason, steps,
+		 loop_realtime_us(), ring_now_ns());
+	json_decref(steps);
+}
