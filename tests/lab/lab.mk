@@ -28,7 +28,9 @@ $(TOOLS): $(BUILD)/tests/%: $(BUILD)/obj/tests/tools/%.o $(BUILD)/libblockio.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BLOCKIO_LIBS)
 
-lab: $(BUILD)/guest/initramfs.cpio $(BUILD)/guest/initramfs-agent.cpio $(BUILD)/tests/qcheck $(TOOLS) ## what the system tests need besides qheal
+guest: $(BUILD)/guest/initramfs.cpio $(BUILD)/tests/qcheck ## what the demo needs besides qheal
+
+lab: guest $(BUILD)/guest/initramfs-agent.cpio $(TOOLS) ## what the system tests need besides qheal
 
 # SYSTEM=pivot: tests with this in their name; QEMU: 7, 10 or all.
 SYSTEM ?=
@@ -37,4 +39,4 @@ QEMU   ?= all
 system: all lab ## tests with real QEMU processes and a real guest
 	BUILD=$(abspath $(BUILD)) tests/system/run --qemu $(QEMU) $(SYSTEM)
 
-.PHONY: lab system
+.PHONY: guest lab system
