@@ -66,6 +66,18 @@ class Qmp:
             raise QmpError(command, reply["error"])
         return reply["return"]
 
+    def insist(self, command, arguments=None, tries=400, **more):
+        """A command that is refused while a filter of qheal is above the disk: never for long.
+        Returns how often it was."""
+        for refused in range(tries):
+            try:
+                self(command, arguments, **more)
+                return refused
+            except QmpError:
+                if refused == tries - 1:
+                    raise
+                time.sleep(0.005)
+
     def poll(self):
         """Takes in the events that arrived."""
         while (message := self._receive(0)) is not None:

@@ -6,7 +6,6 @@ import threading
 import time
 import unittest
 
-from lab.qmp import QmpError
 
 from fault_support import store_copy
 from harm_support import (MIB, MOMENTS, HarmTest, Sidecar, Vm, dice, graph, say,
@@ -183,15 +182,9 @@ class Owner(HarmTest):
 
     def insist(self, vm, command, arguments=None, tries=200, **more):
         """A command that may be refused while our filter is above the disk, not for long."""
-        for attempt in range(tries):
-            try:
-                vm.qmp(command, arguments, **more)
-                break
-            except QmpError as error:
-                self.assertLess(attempt, tries - 1, str(error))
-                time.sleep(0.005)
-        if attempt:
-            say(f"{command}: refused {attempt} times")
+        refused = vm.qmp.insist(command, arguments, tries, **more)
+        if refused:
+            say(f"{command}: refused {refused} times")
 
     def moved_away(self, vm, sidecar, node, images):
         """The guest's disk is another node now: it stays there, with all that was written."""

@@ -23,7 +23,7 @@ class DisksTest(ResyncTest):
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def resize(self, vm, index, size):
-        vm.qmp("block_resize", {"node-name": vm.disks[index].node, "size": size})
+        vm.qmp.insist("block_resize", {"node-name": vm.disks[index].node, "size": size})
         vm.disks[index].size = size
 
     def new_disks(self, vm, disks):

@@ -161,7 +161,7 @@ class Refused(RollbackCase):
             sidecar = self.protect(vm)
             self.refused(sidecar, "none", "no point", "none")
             self.point(vm, sidecar, "one")
-            vm.qmp("block_resize", node_name="d1", size=80 * MIB)
+            vm.qmp.insist("block_resize", node_name="d1", size=80 * MIB)
             sidecar.wait("protected", count=2)
             self.refused(sidecar, "one", "vdb", str(80 * MIB))
             self.assertEqual(self.rollback_files(sidecar), [])
