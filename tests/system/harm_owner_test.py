@@ -6,6 +6,7 @@ import threading
 import time
 import unittest
 
+from lab.qmp import QmpError
 
 from fault_support import store_copy
 from harm_support import (MIB, MOMENTS, HarmTest, Sidecar, Vm, dice, graph, say,
