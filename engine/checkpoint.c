@@ -201,7 +201,9 @@ int checkpoint_keep(struct checkpoint *checkpoint, struct errinfo *err)
 }
 
 /* The name of a bitmap says since which generation it counts, so the new one is
- * merged into the old one, which records again before the new one goes. */
+ * merged into the old one, which records again before the new one goes.  The merge
+ * comes first: QEMU crashes when a transaction fails at the enabling of a bitmap that
+ * somebody removed (block_dirty_bitmap_enable_abort() takes it for there). */
 int checkpoint_revert(struct checkpoint *checkpoint, struct errinfo *err)
 {
 	json_t *actions;
@@ -209,7 +211,6 @@ int checkpoint_revert(struct checkpoint *checkpoint, struct errinfo *err)
 	if (!checkpoint->rotated)
 		return 0;
 	actions = json_array();
-	append_for_members(checkpoint, &actions, "block-dirty-bitmap-enable", checkpoint->last);
 	for (unsigned i = 0; i < checkpoint->guest->disk_count; i++) {
 		if (checkpoint_member(checkpoint, i))
 			append(&actions, json_pack("{s:s,s:{s:s,s:s,s:[s]}}", "type",
@@ -218,6 +219,7 @@ int checkpoint_revert(struct checkpoint *checkpoint, struct errinfo *err)
 						   checkpoint->last, "bitmaps",
 						   checkpoint->next));
 	}
+	append_for_members(checkpoint, &actions, "block-dirty-bitmap-enable", checkpoint->last);
 	append_for_members(checkpoint, &actions, "block-dirty-bitmap-remove", checkpoint->next);
 	checkpoint->rotated = false;
 	return run_actions(checkpoint, actions, err);

@@ -317,10 +317,10 @@ class Owner(HarmTest):
                     break
                 except (QmpError, IndexError):
                     self.assertLess(attempt, 99)
-            degraded = sidecar.wait("degraded")
-            self.assertIn("bitmap", degraded["reason"])
+            sidecar.wait("protected", resumed=True)  # by the checksums
             self.assert_goes_on(vm, 100)
-            self.assertEqual(graph(vm)[:3], ([], [], []))
+            self.assert_replica(vm, sidecar)
+            self.assert_nothing_left(vm)
 
     def test_a_filter_that_cannot_be_added_is_not_taken_out(self):
         """QEMU aborts when a device is given the node it has: the scratch node is taken away from

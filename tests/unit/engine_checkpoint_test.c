@@ -305,8 +305,8 @@ static void a_revert_takes_back_before_it_removes(void)
 	CU_ASSERT_EQUAL(checkpoint_revert(&checkpoint, &err), 0);
 	CU_ASSERT_EQUAL(count_in_writes("transaction", &write), 1);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(write);
-	CU_ASSERT(strstr(write, "bitmap-enable") < strstr(write, "bitmap-merge"));
-	CU_ASSERT(strstr(write, "bitmap-merge") < strstr(write, "bitmap-remove"));
+	CU_ASSERT(strstr(write, "bitmap-merge") < strstr(write, "bitmap-enable"));
+	CU_ASSERT(strstr(write, "bitmap-enable") < strstr(write, "bitmap-remove"));
 	CU_ASSERT(strstr(write, "\"target\":\"" LAST "\"") != NULL);
 	CU_ASSERT(strstr(write, "\"bitmaps\":[\"" NEXT "\"]") != NULL);
 	teardown();
