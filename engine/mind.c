@@ -64,7 +64,18 @@ static void note_recovery(struct mind *mind, int64_t now_ns)
 		mind->history_count--;
 	}
 	mind->history[mind->history_count].time_ns = now_ns;
+	mind->history[mind->history_count].strategy = mind->verdict.strategy;
 	mind->history[mind->history_count++].resource = mind->resource;
+}
+
+unsigned mind_count(const struct mind *mind, enum strategy strategy, int64_t now_ns)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < mind->history_count; i++)
+		count += mind->history[i].strategy == strategy &&
+			 now_ns - mind->history[i].time_ns < mind->settings.flap_window_ns;
+	return count;
 }
 
 void mind_end(struct mind *mind, const char *result, double downtime_ms, uint64_t lost_bytes,

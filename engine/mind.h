@@ -24,6 +24,7 @@ struct mind {
 	struct {
 		int64_t time_ns;
 		int resource;
+		enum strategy strategy;
 	} history[POLICY_HISTORY_MAX];
 };
 
@@ -42,6 +43,8 @@ const struct policy_verdict *mind_decide(struct mind *mind, struct policy_facts 
  * it when the guest runs, or is held.  STEPS: a reference is kept. */
 void mind_end(struct mind *mind, const char *result, double downtime_ms, uint64_t lost_bytes,
 	      const char *reason, json_t *steps, int64_t time_us, int64_t now_ns);
+/* Recoveries by STRATEGY within the flap window. */
+unsigned mind_count(const struct mind *mind, enum strategy strategy, int64_t now_ns);
 void mind_forget(struct mind *mind); /* there was nothing to do */
 
 #endif

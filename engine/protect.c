@@ -19,10 +19,12 @@
 #include "heal.h"
 #include "notify.h"
 #include "outcome.h"
+#include "respond.h"
 #include "rollback.h"
 
 #define RETRY_FIRST_MS 1000 /* after a failed cycle: soon, then with back-off */
 #define RETRY_LAST_MS 30000
+#define EXIT_WAIT_MS 2000 /* a process with much memory takes its time to end */
 
 static void become_protected(struct sidecar *sidecar, bool resumed, uint64_t bytes,
 			     int64_t started_ns)
@@ -89,12 +91,19 @@ static void release(struct sidecar *sidecar)
  * an I/O error. */
 static int attend(struct sidecar *sidecar, struct errinfo *err)
 {
-	int rc = sidecar_look(sidecar, err);
+	const struct sense_fault *news = sense_next(sidecar);
+	int rc;
 
+	/* It would not answer. */
+	if (news && news->fault.kind == FAULT_QEMU_HANG)
+		return respond_run(sidecar, err);
+	rc = sidecar_look(sidecar, err);
 	if (!rc && sidecar->state == SIDECAR_HELD && sidecar->resumes != sidecar->held_resumes)
 		release(sidecar);
-	if (rc || sidecar->fault.kind == FAULT_NONE || !sidecar->stopped)
+	if (rc)
 		return rc;
+	if (sidecar->fault.kind == FAULT_NONE || !sidecar->stopped)
+		return respond_run(sidecar, err);
 	/* An operator's turn, or there is nothing yet to recover from. */
 	if (sidecar->state == SIDECAR_HELD || sidecar->uncovered ||
 	    store_info(sidecar->store)->state != STORE_READY)
@@ -258,7 +267,7 @@ static int steady(struct sidecar *sidecar, struct errinfo *err)
 	sidecar->alert = true; /* a fault that came before could not be attended to */
 	sidecar->steady = true;
 	keeper_start(sidecar);
-	while (!sidecar->loop.quit && !sidecar->monitor.closed && !rc) {
+	while (!sidecar->loop.quit && !sidecar->monitor.closed && !sidecar->rebirth && !rc) {
 		bool cycling = sidecar->state == SIDECAR_PROTECTED ||
 			       sidecar->state == SIDECAR_DEGRADED;
 
@@ -291,13 +300,15 @@ static int steady(struct sidecar *sidecar, struct errinfo *err)
 			next_ns = scrub_due_ns(sidecar);
 		rest(sidecar, cycling && due_ns < next_ns ? due_ns : next_ns);
 	}
-	return sidecar->loop.quit ? 0 : rc ? rc : -ENOTCONN;
+	return sidecar->loop.quit || sidecar->rebirth ? 0 : rc ? rc : -ENOTCONN;
 }
 
 static int run(struct sidecar *sidecar, struct errinfo *err)
 {
 	int rc = sidecar_attach(sidecar, err);
 
+	if (!rc)
+		sense_start(sidecar);
 	if (!rc)
 		rc = control_start(&sidecar->control, sidecar, err);
 	if (!rc)
@@ -310,21 +321,41 @@ static int run(struct sidecar *sidecar, struct errinfo *err)
 	return rc;
 }
 
-/* QEMU is gone: on purpose, or not. */
-static int report_qemu_gone(struct sidecar *sidecar)
+static bool process_ended(void *arg)
 {
-	if (sidecar->shutdown) {
+	const struct sidecar *sidecar = arg;
+
+	return sidecar->sense.facts.process_ended;
+}
+
+/* QEMU is gone: on purpose, or not.  What can be done about it may bring another
+ * (rebirth). */
+static int after_qemu(struct sidecar *sidecar)
+{
+	struct detect_facts *facts = &sidecar->sense.facts;
+	struct errinfo err = {0};
+
+	/* The end of the process follows that of its socket. */
+	if (sidecar->sense.pidfd >= 0)
+		loop_until(&sidecar->loop, process_ended, sidecar,
+			   ring_now_ns() + EXIT_WAIT_MS * NS_PER_MS);
+	else
+		facts->process_ended = true;
+	facts->monitor_ended = true;
+	sense_judge(sidecar);
+	if (!sense_next(sidecar)) {
 		log_info("%s was shut down; the store keeps its last generation",
 			 sidecar->guest.name);
 		report_event(&sidecar->report, "degraded",
 			     json_pack("{s:s}", "reason", "the guest was shut down"));
 		return 0;
 	}
+	while (sidecar->store && !sidecar->rebirth && !sidecar->loop.quit && sense_next(sidecar))
+		respond_run(sidecar, &err);
+	if (sidecar->rebirth)
+		return 0;
 	log_error("QEMU of %s is gone: %s; the store keeps its last generation",
 		  sidecar->guest.name, sidecar->monitor.closed_why);
-	report_event(&sidecar->report, "fault",
-		     json_pack("{s:s,s:s,s:s}", "kind", "qemu-exit", "resource", "qemu", "detail",
-			       sidecar->monitor.closed_why));
 	return 1;
 }
 
@@ -345,7 +376,9 @@ static void settle_heads(struct sidecar *sidecar)
 /* QEMU keeps the bitmaps; exports and server go, so that nothing of ours runs. */
 static void leave(struct sidecar *sidecar)
 {
-	notify_stopping();
+	if (!sidecar->rebirth)
+		notify_stopping();
+	sense_stop(sidecar);
 	rollback_stop(sidecar);
 	keeper_stop(sidecar);
 	control_stop(sidecar->control);
@@ -366,28 +399,42 @@ static void leave(struct sidecar *sidecar)
 	report_release(&sidecar->report);
 }
 
-int protect_run(const struct config *config)
+/* From one QEMU to its end, or ours. */
+static int live(struct sidecar *sidecar, const struct config *config)
 {
-	static struct sidecar sidecar; /* some 100 KiB, one a process */
 	struct errinfo err = {0};
 	int rc, status;
 
-	sidecar.config = config;
-	sidecar.instance_fd = -1;
-	rc = report_init(&sidecar.report, config->events, &err);
+	memset(sidecar, 0, sizeof(*sidecar));
+	sidecar->config = config;
+	sidecar->instance_fd = -1;
+	sidecar->sense.pidfd = -1;
+	rc = report_init(&sidecar->report, config->events, &err);
 	if (!rc)
-		rc = guard_start_fenced(&sidecar.guard, heal_file(config), &err);
+		rc = guard_start_fenced(&sidecar->guard, heal_file(config), &err);
 	if (!rc && config->agent)
-		rc = quiesce_start(&sidecar.quiesce, config->agent, &err);
+		rc = quiesce_start(&sidecar->quiesce, config->agent, &err);
 	if (!rc)
-		rc = loop_init(&sidecar.loop, &err);
+		rc = loop_init(&sidecar->loop, &err);
 	if (!rc)
-		rc = run(&sidecar, &err);
+		rc = run(sidecar, &err);
 	status = rc && rc != -EINTR;
-	if (sidecar.monitor.closed && sidecar.monitor.ready)
-		status = report_qemu_gone(&sidecar);
+	if (sidecar->monitor.closed && sidecar->monitor.ready)
+		status = after_qemu(sidecar);
 	else if (status)
 		log_error("%s", err.text);
-	leave(&sidecar);
+	sidecar->rebirth = sidecar->rebirth && !sidecar->loop.quit;
+	leave(sidecar);
+	return status;
+}
+
+int protect_run(const struct config *config)
+{
+	static struct sidecar sidecar; /* some 200 KiB, one a process */
+	int status;
+
+	do
+		status = live(&sidecar, config);
+	while (sidecar.rebirth);
 	return status;
 }

@@ -11,6 +11,7 @@
 #include "file.h"
 #include "jsontext.h"
 #include "points.h"
+#include "reset.h"
 #include "rollback_check.h"
 #include "rollback_copy.h"
 #include "rollback_record.h"
@@ -18,8 +19,6 @@
 #include "timeline.h"
 
 #define PREDICT_MS 60.0		/* stop, a small generation, a point, swap, reset */
-#define RESET_TIMEOUT_MS 30000	/* of a machine with many devices, on a busy host */
-#define RESUME_TIMEOUT_MS 5000
 #define ROLLBACK_TRIES 10000	/* roll backs to one point, names of one second */
 
 struct rollback {
@@ -279,42 +278,6 @@ static int exchange(struct sidecar *sidecar, struct errinfo *err)
 	return rc;
 }
 
-static bool reset_or_gone(void *arg)
-{
-	const struct sidecar *sidecar = arg;
-
-	return sidecar->resets != sidecar->resets_before || sidecar->monitor.closed ||
-	       sidecar->shutdown;
-}
-
-static bool running_or_gone(void *arg)
-{
-	const struct sidecar *sidecar = arg;
-
-	return !sidecar->stopped || sidecar->monitor.closed;
-}
-
-/* `cont` only behind RESET: the command itself only asks for it, and not an
- * instruction may run on the old memory above the new disks. */
-int rollback_reset(struct sidecar *sidecar, bool resume, struct errinfo *err)
-{
-	int rc;
-
-	sidecar->resets_before = sidecar->resets;
-	rc = monitor_call(&sidecar->monitor, "system_reset", NULL, NULL, err);
-	if (!rc)
-		rc = loop_until(&sidecar->loop, reset_or_gone, sidecar,
-				ring_now_ns() + RESET_TIMEOUT_MS * NS_PER_MS);
-	if (!rc && sidecar->resets == sidecar->resets_before)
-		rc = err_set(err, -ENOTCONN, "QEMU ends instead of a reset (-no-reboot?)");
-	if (!rc && resume)
-		rc = monitor_call(&sidecar->monitor, "cont", NULL, NULL, err);
-	if (!rc && resume)
-		rc = loop_until(&sidecar->loop, running_or_gone, sidecar,
-				ring_now_ns() + RESUME_TIMEOUT_MS * NS_PER_MS);
-	return rc && !err->code ? err_set(err, rc, "QEMU does not reset the guest") : rc;
-}
-
 static void report_recovered(struct sidecar *sidecar)
 {
 	struct rollback *rollback = sidecar->rollback;
@@ -447,7 +410,7 @@ static void switch_over(struct sidecar *sidecar)
 		return;
 	}
 	if (!rc)
-		rc = rollback_reset(sidecar, rollback->resume, &err);
+		rc = reset_guest(sidecar, rollback->resume, &err);
 	timeline_mark(&rollback->timeline, "reset");
 	if (rc) {
 		give_up(sidecar, &err);

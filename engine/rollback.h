@@ -46,7 +46,4 @@ void rollback_stop(struct sidecar *sidecar);
  * no guest needs. */
 int rollback_settle(struct sidecar *sidecar, struct errinfo *err);
 
-/* Reset the paused guest, wait until that is done, and let it go on if RESUME. */
-int rollback_reset(struct sidecar *sidecar, bool resume, struct errinfo *err);
-
 #endif

@@ -16,6 +16,7 @@
 
 #include "file.h"
 #include "jsontext.h"
+#include "reset.h"
 #include "rollback.h"
 #include "rollback_record.h"
 
@@ -135,7 +136,7 @@ static int finish(struct settling *settling, struct errinfo *err)
 		return rc;
 	take_nodes(settling);
 	if (!was_reset)
-		rc = rollback_reset(sidecar, settling->resume, err);
+		rc = reset_guest(sidecar, settling->resume, err);
 	else if (settling->resume)
 		rc = monitor_call(&sidecar->monitor, "cont", NULL, NULL, err);
 	if (!rc)

@@ -11,6 +11,7 @@
  *   scrub.c      both sides are read in the background; heal.c: what is bad is healed
  *   transfer.c   the copies of all disks at a time
  *   recover.c    a disk failed: catch up, pivot, go on
+ *   sense.c      all other faults; respond.c: what is done about them
  *   rollback.c   somebody asked: all disks back to a point, reset
  *   protect.c    the order of the above, and what to do when one fails
  *
@@ -42,6 +43,7 @@
 #include "quiesce.h"
 #include "report.h"
 #include "scrub.h"
+#include "sense.h"
 #include "store.h"
 
 enum sidecar_state {
@@ -74,10 +76,12 @@ struct sidecar {
 	struct scrub scrub;
 	struct rollback *rollback; /* under way, or NULL */
 	struct quiesce quiesce;
+	struct sense sense; /* what is watched, and what is wrong */
 	bool steady; /* protection was reached: the keeper is at work */
 	/* QEMU's bitmaps do not go back to the store's generation on every disk: a
 	 * recovery could not catch up. */
 	bool uncovered;
+	bool rebirth; /* a recovery brought another QEMU: the story begins anew with it */
 	bool predecessor_killed; /* QEMU had scratch files of one */
 	int instance_fd; /* the abstract socket that stands for "this QEMU has a sidecar" */
 	enum sidecar_state state;

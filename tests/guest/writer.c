@@ -7,7 +7,7 @@
  *
  * Orders are lines on the console:
  *	pause, resume, rate R, mix PERCENT, until N, burst MIB, sync, ping,
- *	reboot, poweroff, panic
+ *	reboot, poweroff, panic, watchdog, crash SECONDS
  * each answered by OK.  What is said besides, once a second while it runs:
  *	RATE n LAT us	records acknowledged and slowest request of that second
  *	GUEST-ERROR errno record n, GUEST-CORRUPT record n
@@ -28,6 +28,10 @@
 #include <linux/fs.h>
 
 #define DEBUG_PORT 0xe9
+#define PVPANIC_PORT 0x505
+#define PVPANIC_PANICKED 1
+#define PVPANIC_CRASHLOADED 2
+#define IB700_START_PORT 0x443
 #define ORDERS_EVERY_NS 5000000 /* a look at the console costs as much as a record */
 #define BURST_BYTES (1u << 20)
 #define NS_PER_S 1000000000
@@ -163,10 +167,35 @@ static void burst_write(struct writer *w, uint64_t mib)
 		say("GUEST-ERROR %d burst flush", errno);
 }
 
+/* What the kernel's driver of QEMU's pvpanic device does (docs/specs/pvpanic). */
+static void pvpanic_tell(uint8_t what)
+{
+	if (ioperm(PVPANIC_PORT, 1, 1) == 0)
+		outb(what, PVPANIC_PORT);
+}
+
+/* The hardware's timer runs and nobody serves it (ib700: port 0x443, 14 is 2 s). */
+static void watchdog_start(void)
+{
+	if (ioperm(IB700_START_PORT, 1, 1) == 0)
+		outb(14, IB700_START_PORT);
+	for (;;)
+		pause();
+}
+
+/* Writes its dump for a while, as a crash kernel does, and boots again. */
+static void crash_kernel(unsigned seconds)
+{
+	pvpanic_tell(PVPANIC_CRASHLOADED);
+	sleep(seconds);
+	reboot(RB_AUTOBOOT);
+}
+
 static void guest_panic(void)
 {
 	int fd = open("/proc/sysrq-trigger", O_WRONLY);
 
+	pvpanic_tell(PVPANIC_PANICKED);
 	if (fd < 0 || write(fd, "c", 1) != 1)
 		say("GUEST-ERROR %d no sysrq", errno);
 }
@@ -200,6 +229,10 @@ static void order_run(struct writer *w, char *order)
 		reboot(RB_POWER_OFF);
 	else if (strcmp(order, "panic") == 0)
 		guest_panic();
+	else if (strcmp(order, "watchdog") == 0)
+		watchdog_start();
+	else if (strcmp(order, "crash") == 0)
+		crash_kernel((unsigned)value);
 	else if (strcmp(order, "ping") != 0)
 		say("GUEST-ERROR 22 order %s", order);
 	say("OK %s %llu", order, (unsigned long long)w->acked);

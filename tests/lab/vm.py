@@ -36,9 +36,10 @@ class Vm:
     pattern="rand", size=8192, region=..., mode="direct", mix=20, until=1000, paused=1 (README.md).
     """
 
-    def __init__(self, disks=1, qemu=None, memory=256, name="guest", work=None, **guest):
+    def __init__(self, disks=1, qemu=None, memory=256, name="guest", work=None, extra=(), **guest):
         self.binary, self.memory, self.name = cache.qemu_binary(qemu), memory, name
         self.disks = [Disk() for _ in range(disks)] if isinstance(disks, int) else list(disks)
+        self.extra = extra  # further words of QEMU's command line
         self.own_work = work is None
         self.work = pathlib.Path(work or tempfile.mkdtemp(
             prefix="qheal-", dir=os.environ.get("QHEAL_WORK", "/var/tmp")))
@@ -88,6 +89,7 @@ class Vm:
                      "-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"]
         for disk in self.disks:
             args += disk.arguments()
+        args += self.extra
         return [str(arg) for arg in args]
 
     def start(self, ready=True):
@@ -160,7 +162,7 @@ class Vm:
         """Tells the guest something and waits for its OK (see writer.c)."""
         since = len(self.console.lines)
         self.console.send(line)
-        if line.split()[0] not in ("reboot", "poweroff", "panic"):
+        if line.split()[0] not in ("reboot", "poweroff", "panic", "watchdog", "crash"):
             self.console.wait("OK " + line.split()[0], timeout, since)
 
     @property

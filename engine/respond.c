@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * respond: see respond.h.
+ */
+#include "respond.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "mind.h"
+#include "response.h"
+#include "sense.h"
+#include "sidecar.h"
+#include "situation.h"
+
+static const struct policy_verdict *decide(struct response *response)
+{
+	struct sidecar *sidecar = response->sidecar;
+
+	situation_gather(sidecar, &response->fault, &response->facts);
+	response->facts.tried = response->tried;
+	return mind_decide(sidecar->config->mind, &response->facts, ring_now_ns());
+}
+
+static void announce(const struct response *response, const struct policy_verdict *verdict)
+{
+	struct sidecar *sidecar = response->sidecar;
+	const struct policy_candidate *chosen = &verdict->candidates[verdict->strategy];
+	const char *strategy = strategy_names[verdict->strategy];
+
+	log_info("recovery of %s: %s (%s)", sidecar->guest.name, strategy, verdict->why);
+	report_event(&sidecar->report, "recovery",
+		     json_pack("{s:s,s:s,s:f,s:I,s:s}", "strategy", strategy, "objective",
+			       sidecar->config->mind->settings.objective == OBJECTIVE_FAST
+				       ? "fast" : "optimal",
+			       "predicted_downtime_ms", chosen->prediction.downtime_ms,
+			       "predicted_loss_bytes", (json_int_t)chosen->loss_bytes, "why",
+			       verdict->why));
+}
+
+static double elapsed_ms(const struct response *response)
+{
+	return (double)(ring_now_ns() - response->since_ns) / 1e6;
+}
+
+static void close_incident(struct response *response, const char *result, const char *reason)
+{
+	json_t *steps = timeline_json(&response->timeline);
+
+	mind_end(response->sidecar->config->mind, result, elapsed_ms(response),
+		 response->lost_bytes, reason, steps, loop_realtime_us(), ring_now_ns());
+	json_decref(steps);
+}
+
+static void report_recovered(struct response *response, enum strategy strategy)
+{
+	struct sidecar *sidecar = response->sidecar;
+	double downtime_ms = elapsed_ms(response);
+	json_t *fields = json_pack("{s:s,s:I,s:f,s:I,s:o}", "strategy", strategy_names[strategy],
+				   "generation",
+				   (json_int_t)store_info(sidecar->store)->generation,
+				   "downtime_ms", downtime_ms, "lost_bytes",
+				   (json_int_t)response->lost_bytes, "steps",
+				   timeline_json(&response->timeline));
+
+	if (response->image)
+		json_object_set(fields, "image", response->image);
+	json_decref(sidecar->last_recovery);
+	sidecar->last_recovery = json_incref(fields);
+	log_info("%s: %s after %.1f ms", sidecar->guest.name, strategy_names[strategy],
+		 downtime_ms);
+	report_event(&sidecar->report, "recovered", fields);
+}
+
+static void learn(const struct response *response)
+{
+	struct model *model = &response->sidecar->config->mind->model;
+
+	for (unsigned i = 0; i < response->timeline.count; i++)
+		model_observe_step(model, response->timeline.steps[i].name,
+				   (double)response->timeline.steps[i].ns / 1e6, 0);
+}
+
+static bool gone_or_leaving(void *arg)
+{
+	const struct response *response = arg;
+
+	return response->sidecar->loop.quit || !sense_has(response->sidecar, &response->fault);
+}
+
+/* The same thing fails again and again: not at once.  False: there is no need any more. */
+static bool back_off(struct response *response, int64_t until_ns)
+{
+	if (until_ns <= ring_now_ns())
+		return true;
+	log_info("recovery of %s waits for %.1f s, as it is not the first",
+		 response->sidecar->guest.name, (double)(until_ns - ring_now_ns()) / 1e9);
+	loop_until(&response->sidecar->loop, gone_or_leaving, response, until_ns);
+	timeline_mark(&response->timeline, "back-off");
+	return !gone_or_leaving(response);
+}
+
+static void hold(struct response *response, const struct policy_verdict *verdict)
+{
+	struct sidecar *sidecar = response->sidecar;
+
+	close_incident(response, "held", verdict->why);
+	if (response->fault.warning || !sidecar->stopped)
+		return;
+	log_error("%s is left paused: %s", sidecar->guest.name, verdict->why);
+	sidecar_set_state(sidecar, SIDECAR_HELD);
+}
+
+/* One strategy: true when that was the last. */
+static bool attempt(struct response *response, const struct policy_verdict *verdict)
+{
+	struct sidecar *sidecar = response->sidecar;
+	enum strategy strategy = verdict->strategy;
+	struct errinfo err = {0};
+	int rc;
+
+	if (!back_off(response, verdict->not_before_ns)) {
+		mind_forget(sidecar->config->mind);
+		return true;
+	}
+	rc = strategy_of(strategy) ? strategy_of(strategy)(response, &err)
+				   : err_set(&err, -ENOTSUP, "there is no way to do it here");
+	if (!rc) {
+		report_recovered(response, strategy);
+		learn(response);
+		close_incident(response, "recovered", NULL);
+		return true;
+	}
+	response->tried |= STRATEGY_BIT(strategy);
+	log_error("recovery of %s by %s failed: %s", sidecar->guest.name,
+		  strategy_names[strategy], err.text);
+	verdict = decide(response);
+	report_event(&sidecar->report, "recovery-failed",
+		     json_pack("{s:s,s:s,s:s}", "strategy", strategy_names[strategy], "reason",
+			       err.text, "next", strategy_names[verdict->strategy]));
+	return false;
+}
+
+static void respond(struct response *response)
+{
+	const struct policy_verdict *verdict = decide(response);
+
+	for (;;) {
+		announce(response, verdict);
+		if (verdict->strategy == STRATEGY_HOLD) {
+			hold(response, verdict);
+			return;
+		}
+		if (attempt(response, verdict))
+			return;
+		verdict = &response->sidecar->config->mind->verdict; /* attempt() decided anew */
+	}
+}
+
+int respond_run(struct sidecar *sidecar, struct errinfo *err)
+{
+	const struct sense_fault *news = sense_next(sidecar);
+	struct response response = {.sidecar = sidecar};
+	enum sidecar_state before = sidecar->state;
+
+	if (!news)
+		return 0;
+	response.fault = news->fault;
+	response.time_us = news->time_us;
+	response.since_ns = news->since_ns;
+	response.resource = sense_resource(sidecar, &response.fault);
+	sense_attended(sidecar, &response.fault);
+	timeline_start(&response.timeline, response.since_ns);
+	timeline_mark(&response.timeline, "detect");
+	mind_begin(sidecar->config->mind, sidecar->guest.name, response.time_us, &response.fault,
+		   response.resource);
+	sidecar_set_state(sidecar, SIDECAR_RECOVERING);
+	respond(&response);
+	if (sidecar->state == SIDECAR_RECOVERING)
+		sidecar_set_state(sidecar, before);
+	sidecar->rebirth |= response.rebirth;
+	json_decref(response.image);
+	return sidecar->monitor.closed ? err_set(err, -ENOTCONN, "QEMU closed the connection") : 0;
+}

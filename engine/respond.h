@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * respond: a fault that sense.h found, from decision to outcome.
+ *
+ *   decide ─▶ announce ─▶ wait (back-off) ─▶ carry out ─┬─▶ recovered
+ *     ▲                                                 │
+ *     └──────────── failed: the next strategy ◀─────────┘       hold: nothing is left
+ *
+ * A strategy is tried once for a fault.  Hold leaves the guest as it is: paused,
+ * if the fault has paused it (state HELD), else running.
+ */
+#ifndef ENGINE_RESPOND_H
+#define ENGINE_RESPOND_H
+
+#include "errinfo.h"
+
+struct sidecar;
+
+/* The most urgent fault that waits, if there is one. */
+int respond_run(struct sidecar *sidecar, struct errinfo *err);
+
+#endif

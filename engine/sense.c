@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * sense: see sense.h.
+ */
+#include "sense.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "jsontext.h"
+#include "member.h"
+#include "sidecar.h"
+
+#define ANSWER_TIMEOUT_MS 120000 /* long: that it is late is what we want to know */
+
+/* --- what is there now --- */
+
+static bool same(const struct detect_fault *a, const struct detect_fault *b)
+{
+	return a->kind == b->kind && a->index == b->index && a->cause == b->cause &&
+	       a->warning == b->warning;
+}
+
+static struct sense_fault *find(struct sense *sense, const struct detect_fault *fault)
+{
+	for (unsigned i = 0; i < sense->fault_count; i++) {
+		if (same(&sense->faults[i].fault, fault))
+			return &sense->faults[i];
+	}
+	return NULL;
+}
+
+const char *sense_resource(const struct sidecar *sidecar, const struct detect_fault *fault)
+{
+	const struct detect_facts *facts = &sidecar->sense.facts;
+
+	switch (fault->kind) {
+	case FAULT_DISK_WRITE: case FAULT_DISK_READ: case FAULT_DISK_FULL: case FAULT_DISK_HANG:
+	case FAULT_DISK_CORRUPT: case FAULT_DISK_DEGRADING:
+		return fault->index >= 0 && (unsigned)fault->index < sidecar->guest.disk_count
+			       ? sidecar->guest.disks[fault->index].name : "disk";
+	case FAULT_NIC:
+		return fault->index >= 0 && (unsigned)fault->index < facts->nic_count
+			       ? facts->nics[fault->index].name : "nic";
+	case FAULT_QEMU_EXIT: case FAULT_QEMU_HANG:
+		return "qemu";
+	case FAULT_REPLICA:
+		return "store";
+	case FAULT_MEMORY:
+		return "memory";
+	case FAULT_HOST:
+		return "host";
+	default:
+		return "guest";
+	}
+}
+
+static void tell(struct sidecar *sidecar, const struct detect_fault *fault)
+{
+	const char *resource = sense_resource(sidecar, fault);
+	json_t *fields = json_pack("{s:s,s:s,s:s,s:s,s:b}", "kind", fault_name(fault->kind),
+				   "resource", resource, "detail", fault->evidence, "cause",
+				   detect_cause_name(fault->cause), "warning", fault->warning);
+
+	log_warn("%s of %s: %s", resource, sidecar->guest.name, fault->evidence);
+	json_decref(sidecar->last_fault);
+	sidecar->last_fault = json_incref(fields);
+	report_event(&sidecar->report, "fault", fields);
+}
+
+/* Errors of disks that stand between the guest and its writes are watch.c's. */
+static bool is_ours(const struct detect_fault *fault)
+{
+	if (fault->warning)
+		return true;
+	switch (fault->kind) {
+	case FAULT_DISK_WRITE: case FAULT_DISK_READ: case FAULT_DISK_FULL: case FAULT_DISK_CORRUPT:
+	case FAULT_REPLICA:
+		return false;
+	default:
+		return true;
+	}
+}
+
+void sense_judge(struct sidecar *sidecar)
+{
+	static struct detect_verdict verdict; /* large, and one a process */
+	struct sense_fault now[DETECT_FAULTS_MAX];
+	struct sense *sense = &sidecar->sense;
+	unsigned count = 0;
+
+	detect_run(&sense->facts, &detect_limits_default, ring_now_ns(), &verdict);
+	for (unsigned i = 0; i < verdict.count; i++) {
+		const struct sense_fault *known = find(sense, &verdict.faults[i]);
+
+		if (!is_ours(&verdict.faults[i]))
+			continue;
+		if (known) {
+			now[count] = *known;
+			now[count++].fault = verdict.faults[i];
+			continue;
+		}
+		now[count++] = (struct sense_fault){.fault = verdict.faults[i],
+						    .time_us = loop_realtime_us(),
+						    .since_ns = ring_now_ns()};
+		sidecar->alert = true;
+		tell(sidecar, &verdict.faults[i]);
+	}
+	memcpy(sense->faults, now, count * sizeof(now[0]));
+	sense->fault_count = count;
+}
+
+const struct sense_fault *sense_next(const struct sidecar *sidecar)
+{
+	for (unsigned i = 0; i < sidecar->sense.fault_count; i++) {
+		if (!sidecar->sense.faults[i].attended)
+			return &sidecar->sense.faults[i];
+	}
+	return NULL;
+}
+
+void sense_attended(struct sidecar *sidecar, const struct detect_fault *fault)
+{
+	struct sense_fault *known = find(&sidecar->sense, fault);
+
+	if (known)
+		known->attended = true;
+}
+
+bool sense_has(const struct sidecar *sidecar, const struct detect_fault *fault)
+{
+	return find((struct sense *)&sidecar->sense, fault) != NULL;
+}
+
+void sense_forget(struct sidecar *sidecar, enum fault_kind kind)
+{
+	struct detect_facts *facts = &sidecar->sense.facts;
+
+	switch (kind) {
+	case FAULT_GUEST_PANIC:
+		facts->panicked_ns = facts->crashloaded_ns = 0;
+		break;
+	case FAULT_GUEST_WATCHDOG:
+		facts->watchdog_ns = 0;
+		break;
+	case FAULT_GUEST_SILENT:
+		facts->agent_ns = 0;
+		facts->agent_asked = false;
+		break;
+	case FAULT_MEMORY:
+		facts->memory_failure_ns = 0;
+		facts->corrected_errors = 0;
+		break;
+	default:
+		return;
+	}
+	sense_judge(sidecar);
+}
+
+/* --- events --- */
+
+static void on_watchdog(struct detect_facts *facts, const json_t *data)
+{
+	const char *action = json_text(data, "action");
+
+	facts->watchdog_ns = ring_now_ns();
+	facts->watchdog_acts = !strcmp(action, "reset") || !strcmp(action, "shutdown") ||
+			       !strcmp(action, "poweroff");
+}
+
+static void on_panic(struct detect_facts *facts, const json_t *data)
+{
+	const char *action = json_text(data, "action");
+
+	facts->panicked_ns = ring_now_ns();
+	facts->panic_action = !strcmp(action, "run")	    ? PANIC_RUN
+			      : !strcmp(action, "poweroff") ? PANIC_POWEROFF
+							    : PANIC_PAUSE;
+}
+
+static void on_memory_failure(struct detect_facts *facts, const json_t *data)
+{
+	facts->memory_failure_ns = ring_now_ns();
+	facts->memory_fatal = !strcmp(json_text(data, "action"), "fatal") ||
+			      !strcmp(json_text(data, "recipient"), "hypervisor");
+}
+
+void sense_event(struct sidecar *sidecar, const char *name, const json_t *data)
+{
+	struct detect_facts *facts = &sidecar->sense.facts;
+
+	if (!strcmp(name, "SHUTDOWN")) {
+		facts->shutdown = detect_shutdown_of(json_text(data, "reason"));
+	} else if (!strcmp(name, "GUEST_PANICKED")) {
+		on_panic(facts, data);
+	} else if (!strcmp(name, "GUEST_CRASHLOADED")) {
+		facts->crashloaded_ns = ring_now_ns();
+	} else if (!strcmp(name, "WATCHDOG")) {
+		on_watchdog(facts, data);
+	} else if (!strcmp(name, "MEMORY_FAILURE")) {
+		on_memory_failure(facts, data);
+	} else if (!strcmp(name, "RESET")) {
+		facts->panicked_ns = facts->crashloaded_ns = facts->watchdog_ns = 0;
+		facts->agent_ns = 0;
+		facts->agent_asked = false;
+	} else if (!strcmp(name, "STOP")) {
+		facts->run = RUN_OTHER; /* why: the next answer tells */
+	} else if (!strcmp(name, "RESUME")) {
+		facts->run = RUN_RUNNING;
+	} else {
+		return;
+	}
+	sense_judge(sidecar);
+}
+
+/* --- questions --- */
+
+/* QEMU answers in order, so an event that came before is older than the answer. */
+static void status_came(void *arg, const struct qmp_reply *reply)
+{
+	struct sidecar *sidecar = arg;
+	struct detect_facts *facts = &sidecar->sense.facts;
+
+	if (reply->status && reply->status != -EREMOTEIO)
+		return;
+	facts->asked_ns = 0;
+	if (!reply->status)
+		facts->run = detect_run_of(json_text(reply->result, "status"));
+	sense_judge(sidecar);
+}
+
+static void ask(struct sidecar *sidecar)
+{
+	struct detect_facts *facts = &sidecar->sense.facts;
+
+	if (facts->asked_ns || sidecar->monitor.closed)
+		return;
+	if (!monitor_send(&sidecar->monitor, "query-status", ANSWER_TIMEOUT_MS, status_came,
+			  sidecar))
+		facts->asked_ns = ring_now_ns();
+}
+
+static void tick(struct ring_op *op, int result)
+{
+	struct sense *sense = member_of(op, struct sense, tick_op);
+	struct sidecar *sidecar = sense->sidecar;
+
+	if (result == -ECANCELED || !sense->started)
+		return;
+	sense->facts.disk_count = sidecar->guest.disk_count;
+	ask(sidecar);
+	sense_judge(sidecar);
+	ring_timer(sidecar->loop.ring, &sense->tick_op,
+		   ring_now_ns() + SENSE_TICK_MS * NS_PER_MS);
+}
+
+/* --- the process --- */
+
+static void process_ended(struct ring_op *op, int result)
+{
+	struct sense *sense = member_of(op, struct sense, pid_op);
+
+	if (result < 0)
+		return;
+	/* What QEMU said last is still in its socket, and is read first: it makes the
+	 * difference between an end on purpose and a crash. */
+	sense->facts.process_ended = true;
+}
+
+static void watch_process(struct sidecar *sidecar)
+{
+	struct sense *sense = &sidecar->sense;
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+
+	if (getsockopt(qmp_fd(sidecar->monitor.qmp), SOL_SOCKET, SO_PEERCRED, &peer, &length) ||
+	    peer.pid <= 0)
+		return;
+	sense->pid = peer.pid;
+	sense->pidfd = pidfd_open(peer.pid, 0);
+	if (sense->pidfd < 0)
+		return;
+	sense->pid_op.done = process_ended;
+	ring_poll(sidecar->loop.ring, &sense->pid_op, sense->pidfd, POLLIN);
+}
+
+void sense_start(struct sidecar *sidecar)
+{
+	struct sense *sense = &sidecar->sense;
+
+	*sense = (struct sense){.sidecar = sidecar, .pidfd = -1, .started = true};
+	sense->facts.disk_count = sidecar->guest.disk_count;
+	sense->facts.run = detect_run_of(sidecar->guest.status);
+	watch_process(sidecar);
+	sense->tick_op.done = tick;
+	ring_timer(sidecar->loop.ring, &sense->tick_op, 0);
+}
+
+void sense_stop(struct sidecar *sidecar)
+{
+	struct sense *sense = &sidecar->sense;
+
+	if (!sense->started)
+		return;
+	sense->started = false;
+	ring_cancel(sidecar->loop.ring, &sense->tick_op);
+	ring_cancel(sidecar->loop.ring, &sense->pid_op);
+	while ((ring_op_pending(&sense->tick_op) || ring_op_pending(&sense->pid_op)) &&
+	       ring_run(sidecar->loop.ring) >= 0)
+		;
+	if (sense->pidfd >= 0)
+		close(sense->pidfd);
+	sense->pidfd = -1;
+}

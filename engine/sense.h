@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * sense: everything the sidecar watches, kept as the facts that detect.h judges.
+ *
+ *   events     of the monitor, as they come
+ *   questions  asked in the background, once a tick: an answer is a fact, and so is
+ *              none; the flow of control never waits for them
+ *   process    a pidfd: the end of QEMU, whatever its monitor says
+ *
+ * Only facts are noted here, and judged.  A fault that is new is reported at once, as
+ * the event `fault`, and waits until the flow attends to it (respond.h).  What is
+ * attended to comes back only after it was gone.  Disks whose errors pause the
+ * guest have a way of their own: watch.c, recover.c.
+ */
+#ifndef ENGINE_SENSE_H
+#define ENGINE_SENSE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "detect.h"
+#include "ring.h"
+
+#define SENSE_TICK_MS 1000
+
+struct sidecar;
+
+struct sense_fault { /* one that is there now */
+	struct detect_fault fault;
+	int64_t time_us, since_ns; /* when it was seen first */
+	bool attended;
+};
+
+struct sense {
+	struct sidecar *sidecar;
+	struct detect_facts facts;
+	struct sense_fault faults[DETECT_FAULTS_MAX];
+	unsigned fault_count;
+	pid_t pid; /* of QEMU, 0: not known (TCP) */
+	int pidfd; /* -1: none */
+	struct ring_op pid_op, tick_op;
+	bool started;
+};
+
+/* After the attach.  Never fails: what cannot be watched is not. */
+void sense_start(struct sidecar *sidecar);
+/* The monitor is about to close; the facts stay. */
+void sense_stop(struct sidecar *sidecar);
+
+/* From the event handler. */
+void sense_event(struct sidecar *sidecar, const char *name, const json_t *data);
+/* The facts changed: judge them. */
+void sense_judge(struct sidecar *sidecar);
+/* What was dealt with is no fact any more: KIND of the guest, or a NIC. */
+void sense_forget(struct sidecar *sidecar, enum fault_kind kind);
+
+/* The most urgent fault that nobody has attended to, NULL for none. */
+const struct sense_fault *sense_next(const struct sidecar *sidecar);
+void sense_attended(struct sidecar *sidecar, const struct detect_fault *fault);
+bool sense_has(const struct sidecar *sidecar, const struct detect_fault *fault);
+/* The thing that fails, by its name. */
+const char *sense_resource(const struct sidecar *sidecar, const struct detect_fault *fault);
+
+#endif

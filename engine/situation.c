@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * situation: see situation.h.
+ */
+#include "situation.h"
+
+#include "mind.h"
+#include "promote.h"
+#include "response.h"
+#include "sidecar.h"
+
+static void gather_qemu(const struct sidecar *sidecar, struct policy_facts *facts)
+{
+	const struct detect_facts *seen = &sidecar->sense.facts;
+
+	facts->qemu_alive = !seen->process_ended && !sidecar->monitor.closed;
+	facts->qemu_answers = facts->qemu_alive && facts->fault.kind != FAULT_QEMU_HANG;
+	facts->running = facts->qemu_alive && !sidecar->stopped;
+	facts->paused_by_owner = seen->run == RUN_PAUSED;
+}
+
+static void gather_replica(const struct sidecar *sidecar, struct policy_facts *facts)
+{
+	const struct store_info *info = store_info(sidecar->store);
+	const struct guest *guest = &sidecar->guest;
+	const uint64_t all = (UINT64_C(1) << guest->disk_count) - 1;
+	int index = facts->fault.index;
+	const struct guest_disk *disk =
+		index >= 0 && (unsigned)index < guest->disk_count ? &guest->disks[index] : NULL;
+
+	facts->replica_ready = info->state == STORE_READY && info->generation;
+	facts->head_intact = true;
+	facts->covered = !sidecar->uncovered;
+	facts->on_replica = disk ? promote_is_ours(sidecar, disk) : info->promoted;
+	facts->swappable = true; /* suitable.c has seen to that */
+	guest_dirty_bytes(guest, all, sidecar->checkpoint.last, &facts->all_dirty_bytes, NULL);
+	if (disk) {
+		facts->disk_bytes = disk->size;
+		guest_dirty_bytes(guest, UINT64_C(1) << index, sidecar->checkpoint.last,
+				  &facts->dirty_bytes, NULL);
+	}
+	store_points(sidecar->store, &facts->points);
+}
+
+void situation_gather(const struct sidecar *sidecar, const struct detect_fault *fault,
+		      struct policy_facts *facts)
+{
+	const struct mind *mind = sidecar->config->mind;
+
+	*facts = (struct policy_facts){.fault = *fault, .able = strategies_able()};
+	gather_qemu(sidecar, facts);
+	gather_replica(sidecar, facts);
+	facts->resets = mind_count(mind, STRATEGY_RESET, ring_now_ns());
+}

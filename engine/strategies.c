@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * strategies: which of them there are.
+ */
+#include "response.h"
+
+static strategy_fn *const table[STRATEGIES] = {
+	[STRATEGY_RESET] = strategy_reset,
+};
+
+strategy_fn *strategy_of(enum strategy strategy)
+{
+	return table[strategy];
+}
+
+uint32_t strategies_able(void)
+{
+	/* Disks that fail under a guest are recover.c's. */
+	uint32_t able = STRATEGY_BIT(STRATEGY_PIVOT) | STRATEGY_BIT(STRATEGY_ROLLBACK) |
+			STRATEGY_BIT(STRATEGY_HOLD);
+
+	for (unsigned i = 0; i < STRATEGIES; i++)
+		able |= table[i] ? STRATEGY_BIT(i) : 0;
+	return able;
+}
