@@ -36,7 +36,7 @@ TEST_LDFLAGS_overlay = $(ALLOC_WRAP) -Wl,--wrap=open64,--wrap=pwrite64,--wrap=ft
 
 # The store without its ring and files, on a disk in memory.
 SIM_OBJ := $(call objects,tests/sim)
-TEST_OBJECTS_store_sim = $(SIM_OBJ) $(filter $(addprefix %/,apply.o clone.o flush.o head.o head_files.o inspect.o \
+TEST_OBJECTS_store_sim = $(SIM_OBJ) $(filter $(addprefix %/,apply.o clone.o flush.o head.o head_files.o inspect.o json_sum.o \
 	journal.o journal_area.o journal_scan.o journal_zero.o keep.o keep_files.o \
 	keep_move.o keep_op.o keep_read.o point.o point_delete.o point_json.o point_store.o point_take.o \
 	pace.o pool.o record.o store.o store_fill.o \
