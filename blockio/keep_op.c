@@ -147,6 +147,18 @@ static bool block_copied(const struct keep_op *op, unsigned block)
 	return op->wanted[block] && op->sums[block] != SUM_ZERO;
 }
 
+static void zeros_mark(struct keep_op *op)
+{
+	uint32_t bytes;
+
+	op->run = 1;
+	bytes = run_bytes(op) < KEEP_MARK_BYTES ? run_bytes(op) : KEEP_MARK_BYTES;
+	op->disk->dirty = true;
+	op->op.done = run_written;
+	ring_write(op->keep->journal->ring, &op->op, keep_disk_fd(op->disk, bytes), keep_mark,
+		   bytes, run_offset(op));
+}
+
 /* The next run of blocks that have content to be kept. */
 static void op_copy(struct keep_op *op)
 {
@@ -154,10 +166,14 @@ static void op_copy(struct keep_op *op)
 	unsigned end;
 	uint32_t bytes;
 
-	while (op->at < op->count && !block_copied(op, op->at))
+	while (op->at < op->count && !op->wanted[op->at])
 		op->at++;
 	if (op->at == op->count) {
 		entries_write(op);
+		return;
+	}
+	if (op->sums[op->at] == SUM_ZERO) {
+		zeros_mark(op);
 		return;
 	}
 	end = op->at + 1;
@@ -235,7 +251,11 @@ static int tail_copy(const struct keep_disk *disk, const struct head *head, uint
 	n = file_read(head->tail_fd, data, bytes, offset);
 	if (n != bytes)
 		return n < 0 ? (int)n : -EUCLEAN;
-	status = sum == SUM_ZERO ? 0 : file_write(disk->tail_fd, data, bytes, offset);
+	if (sum == SUM_ZERO)
+		status = file_write(disk->tail_fd, keep_mark,
+				    bytes < KEEP_MARK_BYTES ? bytes : KEEP_MARK_BYTES, offset);
+	else
+		status = file_write(disk->tail_fd, data, bytes, offset);
 	entry = keep_entry(sum);
 	if (!status)
 		status = file_sync(disk->tail_fd);

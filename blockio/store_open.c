@@ -365,16 +365,18 @@ static int files_open(struct store *store, struct journal_found found[2],
 }
 
 /* A store of an older format that is opened for writing becomes one of this
- * version, before anything is in it that an older version would misread. */
+ * version, before anything is in it that an older version would misread; so does one
+ * whose store.json has no checksum yet. */
 static int format_upgrade(struct store *store, struct errinfo *err)
 {
 	int status;
 
-	if (store->json.format == STORE_FORMAT)
+	if (store->json.format == STORE_FORMAT && store->json.summed)
 		return 0;
 	status = store_json_update(store, err);
 	if (!status)
 		store->json.format = STORE_FORMAT;
+	store->json.summed = !status;
 	return status;
 }
 
