@@ -38,12 +38,19 @@ static void op_fail(struct keep_op *op, int status, const char *what)
 	op_end(op);
 }
 
+/* Of a file of the point itself. */
+static void op_fail_point(struct keep_op *op, int status, const char *what)
+{
+	op->keep->point_failed |= status == -EIO || status == -EUCLEAN;
+	op_fail(op, status, what);
+}
+
 static void entries_written(struct ring_op *ring_op, int result)
 {
 	struct keep_op *op = member_of(ring_op, struct keep_op, op);
 
 	if (result < 0)
-		op_fail(op, result, "writing entries failed");
+		op_fail_point(op, result, "writing entries failed");
 	else
 		op_end(op);
 }
@@ -97,7 +104,7 @@ static void run_written(struct ring_op *ring_op, int result)
 	struct keep_op *op = member_of(ring_op, struct keep_op, op);
 
 	if (result < 0) {
-		op_fail(op, result, "writing a block failed");
+		op_fail_point(op, result, "writing a block failed");
 		return;
 	}
 	op->keep->stats.write_bytes += (uint32_t)result;
@@ -214,7 +221,7 @@ static void entries_arrived(struct ring_op *ring_op, int result)
 	const uint32_t bytes = op->count * (uint32_t)sizeof(uint64_t);
 
 	if (result < (int)bytes) {
-		op_fail(op, result < 0 ? result : -EUCLEAN, "reading entries failed");
+		op_fail_point(op, result < 0 ? result : -EUCLEAN, "reading entries failed");
 		return;
 	}
 	op->op.done = sums_arrived;

@@ -555,6 +555,17 @@ static uint64_t delay_random;
 
 void __real_ring_read(struct ring *ring, struct ring_op *op, int fd, void *buffer, uint32_t length,
 		      uint64_t offset);
+/* Reads of this file give EIO, as those of an unmapped page do. */
+static ino_t broken_inode;
+static int unreadable_fd;
+
+static ino_t inode_of(int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) ? 0 : status.st_ino;
+}
+
 void __wrap_ring_read(struct ring *ring, struct ring_op *op, int fd, void *buffer, uint32_t length,
 		      uint64_t offset);
 void __wrap_ring_read(struct ring *ring, struct ring_op *op, int fd, void *buffer, uint32_t length,
@@ -562,7 +573,43 @@ void __wrap_ring_read(struct ring *ring, struct ring_op *op, int fd, void *buffe
 {
 	if (delayed)
 		usleep((useconds_t)draw(&delay_random, 20000));
+	if (broken_inode && inode_of(fd) == broken_inode)
+		fd = unreadable_fd;
 	__real_ring_read(ring, op, fd, buffer, length, offset);
+}
+
+static void a_point_that_cannot_be_read_does_not_stop_the_store(void)
+{
+	struct fixture f;
+	char path[512];
+	struct stat status;
+	uint32_t first;
+	unsigned count;
+
+	ready(&f);
+	CU_ASSERT_EQUAL_FATAL(take(&f, "first"), 0);
+	first = newest(&f);
+	CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+	point_entries_path(f.dir, first, "vda", path, sizeof(path));
+	CU_ASSERT_EQUAL_FATAL(stat(path, &status), 0);
+	unreadable_fd = open("/proc/self/mem", O_RDONLY);
+	broken_inode = status.st_ino;
+	generation(&f, 0, 60);
+	CU_ASSERT_EQUAL(fixture_settle(&f), -EIO);
+	err_clear(&f.err);
+	CU_ASSERT_EQUAL_FATAL(fixture_reopen(&f), 0);
+	CU_ASSERT_EQUAL(damaged_count(&f, &count), 1);
+	CU_ASSERT_EQUAL(store_info(f.store)->generation, 2);
+	CU_ASSERT_EQUAL_FATAL(take(&f, "second"), 0);
+	generation(&f, 0, 61);
+	CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+	CU_ASSERT_TRUE(point_is(&f, newest(&f), 0, 60));
+	broken_inode = 0;
+	close(unreadable_fd);
+	CU_ASSERT_EQUAL_FATAL(fixture_reopen(&f), 0);
+	CU_ASSERT_EQUAL(damaged_count(&f, &count), 1); /* for ever: nothing was kept for it */
+	CU_ASSERT_EQUAL(delete(&f, first), 0);
+	fixture_release(&f);
 }
 
 /* Exits with 0 if the point was right till the end, 1 if it was wrong and nobody said
@@ -722,6 +769,8 @@ int main(void)
 		{"damaged_point_json_is_refused", damaged_point_json_is_refused},
 		{"damaged_point_stops_only_those_read_through_it",
 		 damaged_point_stops_only_those_read_through_it},
+		{"a_point_that_cannot_be_read_does_not_stop_the_store",
+		 a_point_that_cannot_be_read_does_not_stop_the_store},
 		{"a_lost_entry_of_zeros_does_not_give_the_head",
 		 a_lost_entry_of_zeros_does_not_give_the_head},
 		{"damaged_point_is_not_read", damaged_point_is_not_read},
