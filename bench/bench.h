@@ -18,6 +18,7 @@ struct bench {
 	struct document document;
 	uint64_t size_bytes;  /* of a disk */
 	unsigned rounds;      /* 0: as each case thinks */
+	double precision;     /* of a restore: rounds go on until then, in percent; 0: none */
 	double seconds;	      /* of one sample of a rate; 0: as each case thinks */
 	const char *qheal;    /* the program that is measured */
 	const char *baseline; /* another build, in turn with it; NULL: none */

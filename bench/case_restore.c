@@ -14,8 +14,11 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "judge.h"
 
 #define ROUNDS 5
+#define PATIENCE 10	   /* times the rounds, at most, for --precision */
+#define PRECISION_EVERY 10 /* rounds: the intervals of many rounds take time to compute */
 #define DIFFER_STEP (UINT64_C(100) * 65536) /* one block in a hundred */
 
 struct variant {
@@ -242,6 +245,32 @@ static int limit_round(struct bench *bench, const struct variant *variant, const
 	return 0;
 }
 
+/* Another round: up to ROUNDS, and with --precision until the ratios are that sure. */
+static bool variant_goes_on(const struct bench *bench, const struct variant *variant,
+			    unsigned round, unsigned rounds)
+{
+	static const char *const names[] = {"qheal", "baseline"};
+	bool sure = true;
+
+	if (round < rounds)
+		return true;
+	if (!(bench->precision > 0) || round >= rounds * PATIENCE)
+		return false;
+	if (round % PRECISION_EVERY)
+		return true;
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char name[SERIES_NAME_MAX + 1];
+		const struct series *series, *other;
+
+		snprintf(name, sizeof(name), "restore.%s.%s", variant->name, names[i]);
+		series = document_find(&bench->document, name);
+		other = series ? document_find(&bench->document, series->beside) : NULL;
+		if (other)
+			sure = sure && judge_precise(series, other, bench->precision);
+	}
+	return !sure;
+}
+
 static int variant_run(struct bench *bench, const struct variant *variant, struct errinfo *err)
 {
 	unsigned rounds = bench->rounds ? bench->rounds : ROUNDS;
@@ -260,7 +289,7 @@ static int variant_run(struct bench *bench, const struct variant *variant, struc
 	}
 	if (!fio)
 		document_miss(&bench->document, "restore", "fio", "not installed: no limit");
-	for (unsigned round = 0; !rc && round < rounds; round++) {
+	for (unsigned round = 0; !rc && variant_goes_on(bench, variant, round, rounds); round++) {
 		for (unsigned i = 0; !rc && i < TOOLS; i++) {
 			unsigned turn = round % 2 ? (unsigned)TOOLS - 1 - i : i;
 

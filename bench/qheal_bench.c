@@ -101,6 +101,7 @@ enum option_key {
 	OPTION_JUNIT,
 	OPTION_PLOTS,
 	OPTION_SECONDS,
+	OPTION_PRECISION,
 	OPTION_FROM,
 	OPTION_TOOLS,
 	OPTION_VARIANTS,
@@ -178,6 +179,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		if (*end || !(bench->seconds > 0 && bench->seconds <= 3600))
 			argp_error(state, "--seconds is up to 3600, not %s", arg);
 		return 0;
+	case OPTION_PRECISION:
+		bench->precision = strtod(arg, &end);
+		if (*end || !(bench->precision >= 0.1 && bench->precision <= 100))
+			argp_error(state, "--precision is 0.1 to 100 percent, not %s", arg);
+		return 0;
 	case 'd':
 		order->directory = arg;
 		return 0;
@@ -230,6 +236,8 @@ static const struct argp_option options[] = {
     {"size", 's', "BYTES", 0, "of the disk in restore and scrub; 512M if left out", 0},
     {"rounds", 'r', "N", 0, "how often; each case has its own number if left out", 0},
     {"seconds", OPTION_SECONDS, "S", 0, "how long one sample of a rate takes", 0},
+    {"precision", OPTION_PRECISION, "PERCENT", 0,
+     "of restore: more rounds, up to ten times as many, until the ratio is this sure", 0},
     {"directory", 'd', "DIR", 0, "where to work: QHEAL_WORK or /var/tmp; not a tmpfs", 0},
     {"output", 'o', "FILE", 0, "the JSON document goes there; - is stdout", 1},
     {"from", OPTION_FROM, "FILE", 0, "no run: table, plots and thresholds of this document", 1},
