@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A QEMU that costs next to nothing: a virtio disk and no guest in it, so that dozens of them fit on
 two cores.  To qheal it is a guest like any other (qemu-storage-daemon is not: `query-block` lists no
-device there, and it has no processors).  What a guest would write, QEMU writes itself, through the device's own backend,
-as `qemu-io` of its monitor."""
+device there, and it has no processors).  What a guest would write, QEMU writes itself, through the
+device's own backend, as `qemu-io` of its monitor."""
 
 import pathlib
 import shutil
