@@ -50,9 +50,10 @@ void bench_progress_end(struct bench *bench);
 /* WORD is one of the words in LIST, or LIST is NULL. */
 bool bench_wants(const char *list, const char *word);
 
-/* store.c: a store of one disk, vda, PERCENT of it incompressible data.  HEAD is the
- * path of its image.  Valid until bench->work is gone. */
-int store_make(struct bench *bench, const char *name, unsigned percent, char *head,
+/* store.c: a store of one disk, vda, PERCENT of it incompressible data; of its
+ * POINTS kept points each has one block in fifty that the next has not.  HEAD is the path
+ * of its image.  Valid until bench->work is gone. */
+int store_make(struct bench *bench, const char *name, unsigned percent, unsigned points, char *head,
 	       struct errinfo *err);
 
 /* limit.c: what the hardware gives, by fio with io_uring and O_DIRECT. */

@@ -21,6 +21,7 @@
 #define EXIT_INTERRUPTED 130
 #define ROUNDS_MAX 1000
 #define SIZE_MIN (UINT64_C(16) << 20) /* below that programs start longer than they copy */
+#define NEED_SIZES 6 /* a replica with points, a chain, its source, two targets */
 #define NEED_GUESTS (UINT64_C(6) << 30)
 
 const char *argp_program_version = "qheal-bench " QHEAL_VERSION;
@@ -247,7 +248,7 @@ static const struct argp_option options[] = {
     {"junit", OPTION_JUNIT, "FILE", 0, "the thresholds as JUnit XML", 2},
     {"qheal", OPTION_QHEAL, "PROGRAM", 0, "measure this one; the one beside qheal-bench", 3},
     {"baseline", OPTION_BASELINE, "PROGRAM", 0, "in turn with this older build (restore)", 3},
-    {"variants", OPTION_VARIANTS, "WORD,...", 0, "of restore: full, sparse, in-place", 3},
+    {"variants", OPTION_VARIANTS, "WORD,...", 0, "of restore: full, sparse, in-place, point", 3},
     {"tools", OPTION_TOOLS, "WORD,...", 0,
      "of restore: qheal, cp, dd, nbdcopy, qemu-img, blockdev-mirror, limit", 3},
     {"source", OPTION_SOURCE, "DIR", 0, "folder of the sources, for cases with guests; .", 3},
@@ -261,7 +262,7 @@ static uint64_t room_needed(const struct order *order)
 	uint64_t need = 0;
 
 	for (unsigned i = 0; i < CASES; i++) {
-		uint64_t one = cases[i].guests ? NEED_GUESTS : 4 * order->bench->size_bytes;
+		uint64_t one = cases[i].guests ? NEED_GUESTS : NEED_SIZES * order->bench->size_bytes;
 
 		if (order->wanted[i] && one > need)
 			need = one;
