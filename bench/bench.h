@@ -38,6 +38,8 @@ int case_delta(struct bench *bench, struct errinfo *err);
 int case_pivot(struct bench *bench, struct errinfo *err);
 int case_impact(struct bench *bench, struct errinfo *err);
 int case_scale(struct bench *bench, struct errinfo *err);
+int case_firstcopy(struct bench *bench, struct errinfo *err);
+int case_footprint(struct bench *bench, struct errinfo *err);
 
 /* A sample of NAME; ends the program when there is no memory for it. */
 struct series *bench_note(struct bench *bench, const char *name, const char *unit,

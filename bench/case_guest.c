@@ -95,3 +95,13 @@ int case_scale(struct bench *bench, struct errinfo *err)
 {
 	return driver_run(bench, "scale", 4, 5, err);
 }
+
+int case_firstcopy(struct bench *bench, struct errinfo *err)
+{
+	return driver_run(bench, "firstcopy", 3, 1, err);
+}
+
+int case_footprint(struct bench *bench, struct errinfo *err)
+{
+	return driver_run(bench, "footprint", 1, 20, err);
+}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <CUnit/CUnit.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -258,6 +259,63 @@ static void a_document_survives_its_file(void)
 	unlink(path);
 }
 
+/* A run in pieces: the second has another case, or what must not be mixed. */
+static int merge(const char *name, const char *commit, unsigned *count)
+{
+	char path[] = "/tmp/qheal-document-XXXXXX";
+	struct document document, piece;
+	struct errinfo err = {0};
+	int rc;
+
+	close(mkstemp(path));
+	document_make(&document, 1, 1);
+	json_object_set_new(document.head, "commit", json_string("abc"));
+	json_object_set_new(document.head, "machine", json_object());
+	CU_ASSERT_EQUAL_FATAL(document_init(&piece), 0);
+	json_object_set_new(piece.head, "commit", json_string(commit));
+	json_object_set_new(piece.head, "machine", json_object());
+	series_add(document_series(&piece, name, "s", SERIES_LESS), 7);
+	document_miss(&piece, "scrub", "fio", "not installed");
+	CU_ASSERT_EQUAL_FATAL(document_write(&piece, path, &err), 0);
+	rc = document_merge(&document, path, &err);
+	*count = document.count;
+	if (!rc) {
+		CU_ASSERT_EQUAL(document_find(&document, name)->samples[0], 7);
+		CU_ASSERT_EQUAL(json_array_size(document.missing), 1);
+	} else {
+		CU_ASSERT(err.text[0] != '\0');
+	}
+	document_release(&document);
+	document_release(&piece);
+	unlink(path);
+	return rc;
+}
+
+static void pieces_of_one_run_become_one(void)
+{
+	unsigned count;
+
+	CU_ASSERT_EQUAL(merge("scrub.qheal", "abc", &count), 0);
+	CU_ASSERT_EQUAL(count, 3);
+	CU_ASSERT_EQUAL(merge("scrub.qheal", "abd", &count), -EINVAL);
+	CU_ASSERT_EQUAL(count, 2);
+	CU_ASSERT_EQUAL(merge("restore.full.dd", "abc", &count), -EEXIST);
+	CU_ASSERT_EQUAL(count, 2);
+}
+
+static void the_ratio_to_the_peer_is_a_figure(void)
+{
+	struct document document;
+	double found;
+
+	document_make(&document, 2, 1.5);
+	CU_ASSERT_EQUAL(document_figure(&document, "restore.full.qheal.against_ratio", &found), 0);
+	CU_ASSERT(found > 1.5 && found < 1.5 * 1.06);
+	CU_ASSERT_EQUAL(document_figure(&document, "restore.full.dd.against_ratio", &found),
+			-ENOENT);
+	document_release(&document);
+}
+
 static void a_broken_document_is_refused_with_the_reason(void)
 {
 	static const char *const broken[] = {
@@ -313,6 +371,8 @@ static const struct cunit_case cases[] = {
     {"thresholds_are_read_and_judged", thresholds_are_read_and_judged},
     {"what_is_no_threshold_is_refused", what_is_no_threshold_is_refused},
     {"a_document_survives_its_file", a_document_survives_its_file},
+    {"pieces_of_one_run_become_one", pieces_of_one_run_become_one},
+    {"the_ratio_to_the_peer_is_a_figure", the_ratio_to_the_peer_is_a_figure},
     {"a_broken_document_is_refused_with_the_reason", a_broken_document_is_refused_with_the_reason},
     {"junit_tells_each_threshold", junit_tells_each_threshold},
 };
