@@ -121,6 +121,7 @@ static double seconds(int64_t ns)
 
 struct errors {
 	unsigned count, reads, writes;
+	unsigned times; /* those within a second are one: requests that were under way together */
 	bool nospace, stops, gone, path;
 	const struct detect_error *last;
 };
@@ -146,6 +147,7 @@ static struct errors errors_since(const struct detect_disk *disk, int64_t since_
 
 		if (error->time_ns < since_ns)
 			continue;
+		errors.times += !errors.last || error->time_ns - errors.last->time_ns >= NS_PER_S;
 		errors.count++;
 		errors.reads += !error->write;
 		errors.writes += error->write;
@@ -307,14 +309,14 @@ static void detect_degrading(const struct detect_facts *facts, const struct dete
 			     int64_t now_ns, unsigned index, struct detect_verdict *verdict)
 {
 	const struct detect_disk *disk = &facts->disks[index];
-	unsigned errors = errors_since(disk, now_ns - limits->history_ns).count;
+	unsigned errors = errors_since(disk, now_ns - limits->history_ns).times;
 
 	if (disk->slower)
 		add(verdict, FAULT_DISK_DEGRADING, CAUSE_SLOWER, (int)index, "%s",
 		    disk->slower_detail)->warning = true;
 	else if (errors >= limits->errors_warn && facts->run == RUN_RUNNING)
 		add(verdict, FAULT_DISK_DEGRADING, CAUSE_MORE_ERRORS, (int)index,
-		    "%u errors in %.0f s, all of them got over", errors,
+		    "errors at %u times in %.0f s, all of them got over", errors,
 		    seconds(limits->history_ns))->warning = true;
 }
 

@@ -94,6 +94,8 @@ static void answers_came(struct ring_op *op, int result)
 
 		probe->places[answer.place].asked_ns = probe->places[answer.place].late_ns = 0;
 		probe->places[answer.place].former = false;
+		probe->places[answer.place].took_ns =
+			answer.read && !answer.read_error ? answer.took_ns : 0;
 		probe->places[answer.place].unopened = answer.open_error;
 		if (answer.place == STORE_PLACE)
 			note_store(sidecar, &answer);

@@ -31,6 +31,7 @@ struct sense_probe {
 		int64_t asked_ns; /* 0: no question is under way */
 		int64_t late_ns;  /* when it was last noted that it is late */
 		int64_t due_ns;
+		int64_t took_ns;  /* the last read that went well, 0: none */
 		int unopened;	  /* errno: cannot be looked at */
 		bool former;	  /* the question was about another disk, which was exchanged */
 	} places[PROBER_PLACES];
