@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "aftercare.h"
 #include "incident.h"
 #include "model.h"
 #include "policy.h"
@@ -20,6 +21,7 @@ struct mind {
 	json_t *incident;	       /* open, NULL for none */
 	enum fault_kind kind;
 	int resource;
+	struct aftercare aftercare; /* of the latest recovery */
 	unsigned history_count; /* the latest recoveries, oldest first */
 	struct {
 		int64_t time_ns;

@@ -14,6 +14,7 @@
 
 #include "jsontext.h"
 #include "member.h"
+#include "mind.h"
 #include "sidecar.h"
 
 #define ANSWER_TIMEOUT_MS 120000 /* long: that it is late is what we want to know */
@@ -258,6 +259,8 @@ static void tick(struct ring_op *op, int result)
 	sense_host_tick(sidecar);
 	sense_agent_tick(sidecar);
 	sense_judge(sidecar);
+	if (sidecar->config->mind)
+		aftercare_tick(sidecar);
 	ring_timer(sidecar->loop.ring, &sense->tick_op,
 		   ring_now_ns() + SENSE_TICK_MS * NS_PER_MS);
 }

@@ -88,6 +88,9 @@ static void sample(struct sidecar *sidecar, unsigned index, const struct blockst
 					   .bytes = stats->bytes,
 					   .failed = stats->failed,
 					   .busy_ns = stats->busy_ns};
+	if (stats->writes > disk->writes && facts->progress_ns)
+		disk->wrote_ns = now_ns;
+	disk->writes = stats->writes;
 	note_progress(disk, facts, stats->reads + stats->writes + stats->others + stats->failed,
 		      sidecar->sense.facts.run == RUN_RUNNING, now_ns);
 	note_latency(sidecar, disk, facts);
@@ -242,6 +245,15 @@ bool sense_disks_at_work(const struct sidecar *sidecar, int64_t since_ns)
 		const struct sense_disk *disk = &sidecar->sense.disks.disks[i];
 
 		if (disk->ended_ns > since_ns)
+			return true;
+	}
+	return false;
+}
+
+bool sense_disks_wrote(const struct sidecar *sidecar, int64_t since_ns)
+{
+	for (unsigned i = 0; i < sidecar->guest.disk_count; i++) {
+		if (sidecar->sense.disks.disks[i].wrote_ns > since_ns)
 			return true;
 	}
 	return false;
