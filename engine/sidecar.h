@@ -40,6 +40,7 @@
 #include "loop.h"
 #include "monitor.h"
 #include "pool.h"
+#include "prober.h"
 #include "quiesce.h"
 #include "report.h"
 #include "scrub.h"
@@ -65,6 +66,7 @@ struct sidecar {
 	struct report report;
 	struct monitor monitor;
 	struct guard guard;
+	struct prober prober;
 	struct guest guest;
 	struct exports exports;
 	struct scratch scratch;
