@@ -150,16 +150,24 @@ void monitor_close(struct monitor *monitor)
 	monitor->qmp = NULL;
 }
 
-int monitor_send(struct monitor *monitor, const char *command, int64_t timeout_ms,
-		 qmp_reply_fn *reply, void *arg)
+int monitor_ask(struct monitor *monitor, const char *command, json_t *arguments,
+		int64_t timeout_ms, qmp_reply_fn *reply, void *arg)
 {
 	int64_t id;
 
-	if (!monitor->qmp || monitor->closed)
+	if (!monitor->qmp || monitor->closed) {
+		json_decref(arguments);
 		return -ENOTCONN;
-	id = qmp_execute(monitor->qmp, command, NULL, timeout_ms, reply, arg);
+	}
+	id = qmp_execute(monitor->qmp, command, arguments, timeout_ms, reply, arg);
 	monitor_arm(monitor);
 	return id < 0 ? (int)id : 0;
+}
+
+int monitor_send(struct monitor *monitor, const char *command, int64_t timeout_ms,
+		 qmp_reply_fn *reply, void *arg)
+{
+	return monitor_ask(monitor, command, NULL, timeout_ms, reply, arg);
 }
 
 void batch_init(struct batch *batch, struct monitor *monitor)

@@ -212,7 +212,7 @@ void sense_event(struct sidecar *sidecar, const char *name, const json_t *data)
 		facts->run = RUN_OTHER; /* why: the next answer tells */
 	} else if (!strcmp(name, "RESUME")) {
 		facts->run = RUN_RUNNING;
-	} else {
+	} else if (!sense_disks_event(sidecar, name, data)) {
 		return;
 	}
 	sense_judge(sidecar);
@@ -297,6 +297,7 @@ void sense_start(struct sidecar *sidecar)
 	sense->facts.disk_count = sidecar->guest.disk_count;
 	sense->facts.run = detect_run_of(sidecar->guest.status);
 	watch_process(sidecar);
+	sense_disks_start(sidecar);
 	sense->tick_op.done = tick;
 	ring_timer(sidecar->loop.ring, &sense->tick_op, 0);
 }
@@ -308,6 +309,7 @@ void sense_stop(struct sidecar *sidecar)
 	if (!sense->started)
 		return;
 	sense->started = false;
+	sense_disks_stop(sidecar);
 	ring_cancel(sidecar->loop.ring, &sense->tick_op);
 	ring_cancel(sidecar->loop.ring, &sense->pid_op);
 	while ((ring_op_pending(&sense->tick_op) || ring_op_pending(&sense->pid_op)) &&

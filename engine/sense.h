@@ -5,6 +5,7 @@
  *   events     of the monitor, as they come
  *   questions  asked in the background, once a tick: an answer is a fact, and so is
  *              none; the flow of control never waits for them
+ *   disks      sense_disks.h
  *   process    a pidfd: the end of QEMU, whatever its monitor says
  *
  * Only facts are noted here, and judged.  A fault that is new is reported at once, as
@@ -22,6 +23,7 @@
 
 #include "detect.h"
 #include "ring.h"
+#include "sense_disks.h"
 
 #define SENSE_TICK_MS 1000
 
@@ -40,6 +42,7 @@ struct sense {
 	unsigned fault_count;
 	pid_t pid; /* of QEMU, 0: not known (TCP) */
 	int pidfd; /* -1: none */
+	struct sense_disks disks;
 	struct ring_op pid_op, tick_op;
 	bool started;
 };

@@ -80,6 +80,7 @@ struct sidecar {
 	struct reprotect reprotect;
 	struct quiesce quiesce;
 	struct sense sense; /* what is watched, and what is wrong */
+	unsigned transfers; /* under way: the disks are read by us, too */
 	bool steady; /* protection was reached: the keeper is at work */
 	/* QEMU's bitmaps do not go back to the store's generation on every disk: a
 	 * recovery could not catch up. */
