@@ -26,6 +26,8 @@ def run(*words):
 
 
 class VerifyGuest(unittest.TestCase):
+    once = True  # the path of a point's data, not QEMU's
+
     def verify(self, store, status=0):
         done = run(cache.built("qheal"), "verify", "--store", store, "--json")
         self.assertEqual(done.returncode, status, done.stdout + done.stderr)

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <CUnit/CUnit.h>
 
@@ -286,7 +285,7 @@ static void check_choice(void)
 static void whatever_the_facts_the_choice_holds(void)
 {
 	const char *given = getenv("QHEAL_TEST_SEED");
-	unsigned seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
+	unsigned seed = given ? (unsigned)strtoul(given, NULL, 10) : 1;
 	static struct policy_verdict again;
 	unsigned chosen[STRATEGIES] = {0};
 
