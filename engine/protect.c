@@ -150,7 +150,8 @@ static bool woken(void *arg)
 	const struct sidecar *sidecar = arg;
 
 	return sidecar->alert || sidecar->loop.quit || sidecar->monitor.closed ||
-	       (sidecar->steady && (keeper_wants(sidecar) || rollback_wants(sidecar)));
+	       (sidecar->steady && (keeper_wants(sidecar) || rollback_wants(sidecar) ||
+				    reprotect_wants(sidecar)));
 }
 
 /* Until DEADLINE_NS, or something is to be done. */
@@ -287,6 +288,10 @@ static int steady(struct sidecar *sidecar, struct errinfo *err)
 			ticked = true;
 			continue;
 		}
+		if (reprotect_wants(sidecar)) {
+			reprotect_run(sidecar);
+			continue;
+		}
 		if (rollback_wants(sidecar)) {
 			rollback_run(sidecar);
 			continue;
@@ -298,6 +303,8 @@ static int steady(struct sidecar *sidecar, struct errinfo *err)
 		next_ns = keeper_due_ns(sidecar);
 		if (scrub_due_ns(sidecar) < next_ns)
 			next_ns = scrub_due_ns(sidecar);
+		if (reprotect_due_ns(sidecar) < next_ns)
+			next_ns = reprotect_due_ns(sidecar);
 		rest(sidecar, cycling && due_ns < next_ns ? due_ns : next_ns);
 	}
 	return sidecar->loop.quit || sidecar->rebirth ? 0 : rc ? rc : -ENOTCONN;
@@ -314,8 +321,9 @@ static int run(struct sidecar *sidecar, struct errinfo *err)
 	if (!rc)
 		rc = sidecar_look(sidecar, err);
 	if (!rc)
-		rc = adopt_needed(sidecar) ? adopt_run(sidecar, err)
-					   : reach_protection(sidecar, err);
+		rc = adopt_needed(sidecar) ? adopt_run(sidecar, err) : 1;
+	if (rc == 1)
+		rc = reach_protection(sidecar, err);
 	if (!rc && !sidecar->config->once)
 		rc = steady(sidecar, err);
 	return rc;
@@ -380,6 +388,7 @@ static void leave(struct sidecar *sidecar)
 		notify_stopping();
 	sense_stop(sidecar);
 	rollback_stop(sidecar);
+	reprotect_stop(sidecar);
 	keeper_stop(sidecar);
 	control_stop(sidecar->control);
 	quiesce_stop(&sidecar->quiesce);
