@@ -173,6 +173,12 @@ static void respond(struct response *response)
 	}
 }
 
+bool respond_wants(const struct sidecar *sidecar)
+{
+	return sense_next(sidecar) ||
+	       sidecar->config->mind->aftercare.state == AFTERCARE_OVERDUE;
+}
+
 /* What is new; or a recovery that was in vain, which is judged again. */
 static bool begin(struct sidecar *sidecar, struct response *response)
 {
