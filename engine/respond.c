@@ -38,8 +38,11 @@ static void announce(const struct response *response, const struct policy_verdic
 			       verdict->why));
 }
 
+/* The answer to a warning does not stop the guest. */
 static double elapsed_ms(const struct response *response)
 {
+	if (response->fault.warning)
+		return 0;
 	return (double)(ring_now_ns() - response->since_ns) / 1e6;
 }
 

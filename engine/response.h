@@ -34,6 +34,7 @@ struct response {
  * Marks its steps in the timeline, by the names that model.c knows. */
 typedef int strategy_fn(struct response *response, struct errinfo *err);
 
+strategy_fn strategy_mirror;
 strategy_fn strategy_reset;
 
 /* strategies.c: NULL when this version cannot do it here (recover.c has its own). */

@@ -70,6 +70,8 @@ void sense_forget(struct sidecar *sidecar, enum fault_kind kind);
 const struct sense_fault *sense_next(const struct sidecar *sidecar);
 void sense_attended(struct sidecar *sidecar, const struct detect_fault *fault);
 bool sense_has(const struct sidecar *sidecar, const struct detect_fault *fault);
+/* What the errors of a disk of the guest, which stands still, come from. */
+enum detect_cause sense_cause(struct sidecar *sidecar, int disk);
 /* The thing that fails, by its name. */
 const char *sense_resource(const struct sidecar *sidecar, const struct detect_fault *fault);
 
