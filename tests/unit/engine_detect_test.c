@@ -167,6 +167,9 @@ static void errors_that_were_got_over_are_history_then_a_warning(void)
 	facts.run = RUN_RUNNING;
 	facts.disks[0].now.operations = 200;
 	SEES("disk-degrading/more-errors!");
+	facts.run = RUN_OTHER; /* a pause of ours: still the same */
+	SEES("disk-degrading/more-errors!");
+	facts.run = RUN_RUNNING;
 	for (int i = 0; i < 3; i++)
 		facts.disks[0].errors[i].time_ns = NOW - 3601 * S;
 	SEES("");
