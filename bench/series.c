@@ -73,6 +73,16 @@ int series_add(struct series *series, double value)
 	return 0;
 }
 
+void document_cut(struct document *document, const char *prefix, unsigned count)
+{
+	for (unsigned i = 0; i < document->count; i++) {
+		struct series *series = &document->series[i];
+
+		if (!strncmp(series->name, prefix, strlen(prefix)) && series->count > count)
+			series->count = count;
+	}
+}
+
 void document_miss(struct document *document, const char *name, const char *what, const char *why)
 {
 	json_array_append_new(document->missing,
@@ -111,6 +121,7 @@ int document_figure(const struct document *document, const char *name, double *v
 	char series_name[SERIES_NAME_MAX + 1], word[16];
 	const char *dot = strrchr(name, '.'), *bar = dot ? strchr(dot, '_') : NULL;
 	const struct series *series;
+	struct pair pair;
 
 	if (!bar || dot - name > SERIES_NAME_MAX || bar - dot - 1 >= (long)sizeof(word))
 		return -ENOENT;
@@ -119,6 +130,10 @@ int document_figure(const struct document *document, const char *name, double *v
 	memcpy(word, dot + 1, (size_t)(bar - dot - 1));
 	word[bar - dot - 1] = '\0';
 	series = document_find(document, series_name);
+	if (series && !strcmp(dot + 1, "against_ratio") && series_pair(document, series, &pair)) {
+		*value = pair.ratio.estimate;
+		return 0;
+	}
 	if (!series || strcmp(series->unit, bar + 1))
 		return -ENOENT;
 	return series_statistic(series, word, value);

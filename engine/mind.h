@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "aftercare.h"
 #include "incident.h"
 #include "model.h"
 #include "policy.h"
@@ -20,6 +21,7 @@ struct mind {
 	json_t *incident;	       /* open, NULL for none */
 	enum fault_kind kind;
 	int resource;
+	struct aftercare aftercare; /* of the latest recovery */
 	unsigned history_count; /* the latest recoveries, oldest first */
 	struct {
 		int64_t time_ns;
@@ -36,6 +38,9 @@ void mind_release(struct mind *mind);
 /* A fault: the report is begun.  One that is still open is given up. */
 void mind_begin(struct mind *mind, const char *vm, int64_t time_us,
 		const struct detect_fault *fault, const char *resource);
+/* What would be decided; nothing is noted. */
+void mind_consider(const struct mind *mind, struct policy_facts *facts, int64_t now_ns,
+		   struct policy_verdict *verdict);
 /* Decide and note it in the report; fills in the history. */
 const struct policy_verdict *mind_decide(struct mind *mind, struct policy_facts *facts,
 					 int64_t now_ns);

@@ -135,6 +135,13 @@ void model_observe_outcome(struct model *model, const struct model_outcome *outc
 	tries->succeeded += outcome->succeeded;
 }
 
+void model_retract(struct model *model, enum strategy strategy)
+{
+	struct model_tries *tries = &model->tries[strategy];
+
+	tries->succeeded -= tries->succeeded > 0;
+}
+
 /* --- asking --- */
 
 static int compare(const void *a, const void *b)
@@ -292,7 +299,7 @@ double model_cost(const struct model_weights *weights, enum strategy strategy,
 
 struct model_error model_error(const struct model *model)
 {
-	double percents[MODEL_OUTCOMES_MAX];
+	double percents[MODEL_OUTCOMES_MAX] = {0};
 	struct model_error error = {0};
 
 	for (unsigned i = 0; i < model->outcome_count; i++) {

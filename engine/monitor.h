@@ -39,7 +39,14 @@ int monitor_open(struct monitor *monitor, struct loop *loop, const char *address
 /* The same for a peer that is no QEMU, within TIMEOUT_MS. */
 int monitor_open_peer(struct monitor *monitor, struct loop *loop, const char *address,
 		      enum qmp_peer peer, int64_t timeout_ms, struct errinfo *err);
+/* Only begin to, without waiting: `ready` or `closed` tell the end.  MONITOR has to
+ * be idle, and its memory to stay until it is again. */
+int monitor_begin_peer(struct monitor *monitor, struct loop *loop, const char *address,
+		       enum qmp_peer peer, int64_t timeout_ms, struct errinfo *err);
 void monitor_close(struct monitor *monitor);
+/* The same without waiting for the ring; then it is idle. */
+void monitor_drop(struct monitor *monitor);
+bool monitor_is_idle(const struct monitor *monitor);
 /* Only forget it: the socket stays as it is until the process ends. */
 void monitor_abandon(struct monitor *monitor);
 /* Send a command without waiting.  Once it is sent (0) REPLY runs exactly once. */

@@ -410,6 +410,7 @@ static void leave(struct sidecar *sidecar)
 	pool_free(sidecar->pool);
 	monitor_close(&sidecar->monitor);
 	guard_stop(&sidecar->guard);
+	prober_stop(&sidecar->prober);
 	if (sidecar->instance_fd >= 0)
 		close(sidecar->instance_fd);
 	json_decref(sidecar->last_recovery);
@@ -428,6 +429,9 @@ static int live(struct sidecar *sidecar, const struct config *config)
 	sidecar->config = config;
 	sidecar->instance_fd = -1;
 	sidecar->sense.pidfd = -1;
+	if (prober_start(&sidecar->prober, &err))
+		log_warn("%s: disks are not probed", err.text);
+	err_clear(&err);
 	rc = report_init(&sidecar->report, config->events, &err);
 	if (!rc)
 		rc = guard_start_fenced(&sidecar->guard, heal_file(config), &err);

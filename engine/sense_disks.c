@@ -14,7 +14,7 @@
 #include "sidecar.h"
 
 #define ANSWER_TIMEOUT_MS 120000 /* sense.c sees that QEMU is silent */
-#define QUIET_NS (2000 * NS_PER_MS) /* so long without an end: do requests wait? */
+#define QUIET_NS (500 * NS_PER_MS) /* so long without an end: do requests wait? */
 #define ROUND_NS (1000 * NS_PER_MS) /* between two looks at a disk's queues */
 
 static const char queue_command[] = "x-query-virtio-queue-status";
@@ -30,13 +30,6 @@ static void begin_anew(struct sense_disk *disk, struct detect_disk *facts,
 	snprintf(facts->name, sizeof(facts->name), "%s", guest->name);
 }
 
-/* None waits, or those that do are no matter of the disk. */
-static void nothing_waits(struct detect_disk *facts, int64_t now_ns)
-{
-	facts->in_flight = 0;
-	facts->progress_ns = now_ns;
-}
-
 static void note_progress(struct sense_disk *disk, struct detect_disk *facts, uint64_t ended,
 			  bool running, int64_t now_ns)
 {
@@ -45,10 +38,14 @@ static void note_progress(struct sense_disk *disk, struct detect_disk *facts, ui
 			disk->quiet_ns = now_ns;
 		return;
 	}
+	/* The first sample of a disk tells nothing; one with less is of another QEMU. */
+	if (ended > disk->ended && facts->before.time_ns)
+		disk->ended_ns = facts->before.time_ns;
 	disk->ended = ended;
 	disk->quiet_ns = 0;
 	disk->waiting = disk->next_queue = 0;
-	nothing_waits(facts, now_ns);
+	facts->in_flight = 0;
+	facts->progress_ns = now_ns;
 }
 
 /* What we read from the disk, or put between it and the guest, takes time, too. */
@@ -81,14 +78,20 @@ static void sample(struct sidecar *sidecar, unsigned index, const struct blockst
 	struct sense_disk *disk = &sidecar->sense.disks.disks[index];
 	struct detect_disk *facts = &sidecar->sense.facts.disks[index];
 
-	if (strcmp(disk->node, sidecar->guest.disks[index].node))
+	if (strcmp(disk->node, sidecar->guest.disks[index].node)) {
 		begin_anew(disk, facts, &sidecar->guest.disks[index]);
+		sense_probe_forget(sidecar, index);
+	}
 	facts->before = facts->now;
 	facts->now = (struct detect_stats){.time_ns = now_ns,
 					   .operations = stats->reads + stats->writes,
 					   .bytes = stats->bytes,
 					   .failed = stats->failed,
 					   .busy_ns = stats->busy_ns};
+	/* It ended after the sample before, and not later than now. */
+	if (stats->writes > disk->writes && facts->before.time_ns)
+		disk->wrote_ns = facts->before.time_ns;
+	disk->writes = stats->writes;
 	note_progress(disk, facts, stats->reads + stats->writes + stats->others + stats->failed,
 		      sidecar->sense.facts.run == RUN_RUNNING, now_ns);
 	note_latency(sidecar, disk, facts);
@@ -100,10 +103,14 @@ static void ask_queues(struct sidecar *sidecar);
 
 static void round_over(struct sense_disk *disk, struct detect_disk *facts)
 {
-	if (disk->waiting && disk->quiet_ns)
-		facts->in_flight = disk->waiting;
-	else
-		nothing_waits(facts, ring_now_ns());
+	unsigned waiting = disk->quiet_ns ? disk->waiting : 0;
+
+	/* They were given after the last look: they wait since then, not since the
+	 * disk was at work last. */
+	if (waiting && !facts->in_flight)
+		facts->progress_ns = ring_now_ns();
+	facts->in_flight = waiting;
+	facts->in_flight_known = true;
 	disk->next_queue = disk->waiting = 0;
 }
 
@@ -231,6 +238,24 @@ static void tick(struct ring_op *op, int result)
 			 stats_came, sidecar))
 		disks->sent_ns = ring_now_ns();
 	ring_timer(sidecar->loop.ring, &disks->tick_op, ring_now_ns() + pause_ms * NS_PER_MS);
+}
+
+bool sense_disks_at_work(const struct sidecar *sidecar, int64_t since_ns)
+{
+	for (unsigned i = 0; i < sidecar->guest.disk_count; i++) {
+		if (sidecar->sense.disks.disks[i].ended_ns >= since_ns)
+			return true;
+	}
+	return false;
+}
+
+bool sense_disks_wrote(const struct sidecar *sidecar, int64_t since_ns)
+{
+	for (unsigned i = 0; i < sidecar->guest.disk_count; i++) {
+		if (sidecar->sense.disks.disks[i].wrote_ns >= since_ns)
+			return true;
+	}
+	return false;
 }
 
 /* --- events --- */

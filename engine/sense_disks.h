@@ -5,7 +5,7 @@
  *
  *   query-blockstats   four times a second while a disk is at work, else once: rates,
  *                      latencies (drift.h), when a request ended last
- *   queues             of a virtio-blk disk on which none ended for a while: whether
+ *   queues             of a virtio-blk disk on which none ended for half a second: whether
  *                      requests wait there, one question at a time
  *   BLOCK_IO_ERROR, BLOCK_WRITE_THRESHOLD    noted as they come
  *
@@ -34,6 +34,9 @@ struct sense_disk {
 	char connection[64]; /* node of the NBD connection below it, "" for none */
 	struct drift drift;
 	uint64_t ended;	    /* requests, well or not, at the last sample */
+	int64_t ended_ns;   /* one did after that time; 0: never seen */
+	uint64_t writes;
+	int64_t wrote_ns;   /* the same, of writes */
 	int64_t quiet_ns;   /* since when none ended; 0: one just did */
 	bool no_queues;	    /* cannot be asked */
 	unsigned queues;    /* 0: not known yet */
@@ -56,6 +59,10 @@ struct sense_disks {
 
 void sense_disks_start(struct sidecar *sidecar);
 void sense_disks_stop(struct sidecar *sidecar);
+/* A request of the guest ended, on any disk, after SINCE_NS (more than 0): it is at
+ * work. */
+bool sense_disks_at_work(const struct sidecar *sidecar, int64_t since_ns);
+bool sense_disks_wrote(const struct sidecar *sidecar, int64_t since_ns);
 /* From sense_event(). True when a fact changed. */
 bool sense_disks_event(struct sidecar *sidecar, const char *name, const json_t *data);
 

@@ -41,6 +41,7 @@
 #include "loop.h"
 #include "monitor.h"
 #include "pool.h"
+#include "prober.h"
 #include "quiesce.h"
 #include "report.h"
 #include "reprotect.h"
@@ -67,6 +68,7 @@ struct sidecar {
 	struct report report;
 	struct monitor monitor;
 	struct guard guard;
+	struct prober prober;
 	struct guest guest;
 	struct exports exports;
 	struct scratch scratch;
