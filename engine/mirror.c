@@ -19,6 +19,8 @@
 #define SERIALS 1000	    /* images of one generation of one disk */
 #define WAIT_MS 30000	    /* for QEMU to flush and drain a busy disk */
 #define POLL_MS 20
+#define HURRY_PART 8 /* of the disk, copied more than once */
+#define HURRY_FACTOR 4
 
 static bool is_ours(const struct sidecar *sidecar, const char *node)
 {
@@ -132,7 +134,8 @@ int mirror_start(struct sidecar *sidecar, struct mirror *mirror, unsigned disk, 
 	struct batch batch;
 	int rc;
 
-	*mirror = (struct mirror){.disk = disk, .total = from->size};
+	*mirror = (struct mirror){.disk = disk, .total = from->size, .rate = rate,
+				  .enough_bytes = from->size / HURRY_PART * (HURRY_PART + 1)};
 	rc = choose_names(sidecar, mirror, err);
 	if (!rc)
 		rc = files_make(sidecar, mirror, from->size, err);
@@ -167,6 +170,23 @@ static const json_t *find_job(struct sidecar *sidecar, const char *id, json_t **
 	return NULL;
 }
 
+/* More than the disk was copied, and it is still not the same: the guest writes as fast as
+ * we may copy. */
+static void hurry(struct sidecar *sidecar, struct mirror *mirror)
+{
+	uint64_t size = sidecar->guest.disks[mirror->disk].size;
+
+	if (!mirror->rate || mirror->done < mirror->enough_bytes)
+		return;
+	mirror->rate *= HURRY_FACTOR;
+	mirror->enough_bytes = mirror->done + size / HURRY_PART;
+	log_info("the guest writes as fast as its disk is copied: %llu MiB/s are allowed now",
+		 (unsigned long long)mirror->rate >> 20);
+	monitor_call(&sidecar->monitor, "block-job-set-speed",
+		     json_pack("{s:s,s:I}", "device", mirror->job, "speed",
+			       (json_int_t)mirror->rate), NULL, NULL);
+}
+
 int mirror_look(struct sidecar *sidecar, struct mirror *mirror, struct errinfo *err)
 {
 	json_t *list;
@@ -184,14 +204,9 @@ int mirror_look(struct sidecar *sidecar, struct mirror *mirror, struct errinfo *
 		rc = err_set(err, -EIO, "%s: %s", mirror->image,
 			     json_text(job, "error")[0] ? json_text(job, "error") : "cancelled");
 	json_decref(list);
+	if (!rc && mirror->state == MIRROR_COPYING)
+		hurry(sidecar, mirror);
 	return rc;
-}
-
-int mirror_set_rate(struct sidecar *sidecar, struct mirror *mirror, uint64_t rate)
-{
-	return monitor_call(&sidecar->monitor, "block-job-set-speed",
-			    json_pack("{s:s,s:I}", "device", mirror->job, "speed",
-				      (json_int_t)rate), NULL, NULL);
 }
 
 static void wait_news(struct sidecar *sidecar)

@@ -17,8 +17,6 @@
 #define RETRY_LAST_MS 60000 /* a spare that was full may have room */
 #define LOOK_MS 200	    /* between two looks at a copy; QEMU tells of its end */
 #define TOLD_MS 1000
-#define HURRY_FACTOR 3 /* so many times longer than the rate would take: the guest writes
-			* as fast as we copy */
 
 uint64_t reprotect_rate(const struct sidecar *sidecar)
 {
@@ -206,7 +204,6 @@ static void start(struct sidecar *sidecar, unsigned disk)
 
 	reprotect->mirror.disk = disk;
 	reprotect->begun_ns = ring_now_ns();
-	reprotect->hurried = false;
 	reprotect->copied_ns = 0;
 	reprotect->due_ns = ring_now_ns() + LOOK_MS * NS_PER_MS;
 	announce(sidecar, disk);
@@ -214,21 +211,6 @@ static void start(struct sidecar *sidecar, unsigned disk)
 		rc = mirror_start(sidecar, &reprotect->mirror, disk, reprotect_rate(sidecar), &err);
 	if (rc)
 		failed(sidecar, &err);
-}
-
-/* A guest that writes as fast as a limited copy reads would keep it from its end. */
-static void hurry(struct sidecar *sidecar)
-{
-	struct reprotect *reprotect = &sidecar->reprotect;
-	uint64_t rate = reprotect_rate(sidecar);
-	double seconds = (double)(ring_now_ns() - reprotect->begun_ns) / 1e9;
-
-	if (!rate || reprotect->hurried ||
-	    seconds < 10 + HURRY_FACTOR * (double)reprotect->mirror.total / (double)rate)
-		return;
-	reprotect->hurried = true;
-	log_info("the guest writes as fast as its disk is copied: the limit of the rate is lifted");
-	mirror_set_rate(sidecar, &reprotect->mirror, 0);
 }
 
 static void tell_progress(struct sidecar *sidecar)
@@ -329,9 +311,7 @@ static void look(struct sidecar *sidecar)
 	if (reprotect->mirror.state == MIRROR_READY) {
 		reprotect->copied_ns = ring_now_ns();
 		complete(sidecar);
-		return;
 	}
-	hurry(sidecar);
 }
 
 void reprotect_run(struct sidecar *sidecar)

@@ -82,7 +82,6 @@ static bool is_ours(const struct detect_fault *fault)
 		return true;
 	switch (fault->kind) {
 	case FAULT_DISK_WRITE: case FAULT_DISK_READ: case FAULT_DISK_FULL: case FAULT_DISK_CORRUPT:
-	case FAULT_REPLICA:
 		return false;
 	default:
 		return true;

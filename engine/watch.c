@@ -29,6 +29,7 @@ static void note_fault(struct sidecar *sidecar, const struct fault *fault)
 	sidecar->fault = *fault;
 	sidecar->fault_ns = ring_now_ns();
 	sidecar->fault_resumes = sidecar->resumes;
+	recover_note_room(sidecar);
 	fields = json_pack("{s:s,s:s,s:s}", "kind", fault_name(fault->kind), "resource",
 			   disk->name, "detail", fault->detail);
 	json_decref(sidecar->last_fault);

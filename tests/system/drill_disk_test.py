@@ -3,8 +3,12 @@
 
 import contextlib
 import os
+import pathlib
+import tempfile
+import threading
 import unittest
 
+from lab.cache import LabError
 from fault_support import MIB, Disk, FaultCase, fill, loaded, small_file_system
 
 
@@ -51,18 +55,19 @@ class Transient(FaultCase):
 class Full(FaultCase):
     def test_it_waits_for_room_where_it_may_not_leave(self):
         with contextlib.ExitStack() as stack:
-            vm = loaded(disks=2)
-            small = stack.enter_context(small_file_system(vm.work / "small", 40))
+            work = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(
+                dir=os.environ.get("QHEAL_WORK", "/var/tmp"))))
+            small = stack.enter_context(small_file_system(work / "small", 40))
             image = small / "disk.raw"
             with open(image, "wb") as file:
                 file.truncate(64 * MIB)
-            vm.close()
-            vm = stack.enter_context(loaded(
-                [Disk(path=image, direct=False), Disk()], region=16 * MIB, work=vm.work))
+            vm = stack.enter_context(loaded([Disk(path=image, direct=False), Disk()],
+                                            region=1 * MIB))
             config = vm.work / "qheal.conf"
             config.write_text("[allow]\ndisk-full = resume\n")
             sidecar = self.protect(vm, config=config)
-            fill(small, 2)
+            fill(small, 0)
+            threading.Thread(target=self.burst, args=(vm,), daemon=True).start()
             sidecar.wait("fault", kind="disk-full", timeout=60)
             sidecar.wait("recovery", strategy="hold")
             os.unlink(small / "filler")
@@ -71,6 +76,11 @@ class Full(FaultCase):
             vm.wait_more(200)
             vm.order("pause")
             self.nothing_lost(vm, [disk.path for disk in vm.disks])
+
+    def burst(self, vm):
+        """Its end comes when there is room."""
+        with contextlib.suppress(LabError):
+            vm.order("burst 8", timeout=90)
 
 
 if __name__ == "__main__":
