@@ -263,6 +263,22 @@ static void ask(struct sidecar *sidecar)
 		facts->asked_ns = ring_now_ns();
 }
 
+/* The hours under watch, by a clock that stands still while the host is suspended. */
+static void learn(struct sidecar *sidecar)
+{
+	struct sense *sense = &sidecar->sense;
+	struct mind *mind = sidecar->config->mind;
+	int64_t now_ns = ring_now_ns();
+	double seconds = sense->tick_ns ? (double)(now_ns - sense->tick_ns) / 1e9 : 0;
+
+	sense->tick_ns = now_ns;
+	aftercare_tick(sidecar);
+	/* A write of some KiB: not while the guest waits for us. */
+	if (seconds > 0 && mind_watched(mind, seconds, (double)sense->disks.round_trip_ns / 1e6) &&
+	    sidecar->state != SIDECAR_RECOVERING)
+		mind_save(mind);
+}
+
 static void tick(struct ring_op *op, int result)
 {
 	struct sense *sense = member_of(op, struct sense, tick_op);
@@ -278,7 +294,7 @@ static void tick(struct ring_op *op, int result)
 	sense_agent_tick(sidecar);
 	sense_judge(sidecar);
 	if (sidecar->config->mind)
-		aftercare_tick(sidecar);
+		learn(sidecar);
 	ring_timer(sidecar->loop.ring, &sense->tick_op,
 		   ring_now_ns() + SENSE_TICK_MS * NS_PER_MS);
 }

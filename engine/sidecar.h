@@ -176,6 +176,8 @@ struct transfer {
 	uint64_t members; /* bit set of disks, CHECKPOINT_ALL */
 	uint64_t offset, length; /* a part of them, LENGTH 0: up to the end */
 	uint32_t read_limit; /* nbd_source_limit_reads(), 0 for none */
+	bool sparing;	  /* [optimal] of the configuration bounds rate and CPU, if that is
+			   * the objective: nobody waits for it */
 	bool patient;	  /* SIGTERM waits for the end: a guest stands still for it */
 	void (*progress)(struct sidecar *sidecar, const struct copy_progress *sum);
 	struct copy_progress sum; /* result */
