@@ -239,6 +239,11 @@ void store_settle(struct store *store, store_done *done, void *arg)
 
 /* --- the end of the heads' life as a replica --- */
 
+const char *store_promotion(const struct store *store, unsigned disk)
+{
+	return store->json.promoted[disk].image;
+}
+
 int store_promote(struct store *store, unsigned disk, const char *image, struct errinfo *err)
 {
 	struct store_promotion *promotion = &store->json.promoted[disk];

@@ -136,6 +136,8 @@ void store_settle(struct store *store,
  * From then on store_begin() gives -EROFS.  Blocking, durable on return.  -EBUSY
  * while a generation is open or not settled. */
 int store_promote(struct store *store, unsigned disk, const char *image, struct errinfo *err);
+/* The overlay that DISK was handed to the guest by, "": none. */
+const char *store_promotion(const struct store *store, unsigned disk);
 
 struct store_stats {
 	uint64_t journal_bytes; /* of the last committed generation */

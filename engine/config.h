@@ -10,10 +10,12 @@
 
 #include "bounds.h"
 #include "retention.h"
+#include "standby.h"
 
 struct mind;
 
 enum on_loss { ON_LOSS_HOLD, ON_LOSS_ROLLBACK };
+enum restart_mode { RESTART_NEVER, RESTART_RECORDED, RESTART_HOOK };
 
 struct config {
 	const char *qmp;   /* address of the monitor */
@@ -27,6 +29,9 @@ struct config {
 	uint64_t scratch_bytes; /* what a frozen point may cost QEMU */
 	uint32_t block_bytes;	/* of a new store */
 	enum on_loss on_loss;
+	enum restart_mode restart; /* when QEMU is gone */
+	struct standby standby;
+	const char *restart_hook; /* the command, of RESTART_HOOK */
 	struct mind *mind; /* settings of the policy, models, incidents */
 	bool drop_disks; /* replicas of disks that were not asked for may go */
 	struct retention keep;	  /* of automatic points; not set: none are taken */

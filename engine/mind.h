@@ -20,10 +20,12 @@ struct mind {
 	json_t *incident;	       /* open, NULL for none */
 	enum fault_kind kind;
 	int resource;
+	int64_t fault_us; /* when the fault was seen */
 	unsigned history_count; /* the latest recoveries, oldest first */
 	struct {
 		int64_t time_ns;
 		int resource;
+		int64_t fault_us;
 		enum strategy strategy;
 	} history[POLICY_HISTORY_MAX];
 };
@@ -45,6 +47,9 @@ void mind_end(struct mind *mind, const char *result, double downtime_ms, uint64_
 	      const char *reason, json_t *steps, int64_t time_us, int64_t now_ns);
 /* Recoveries by STRATEGY within the flap window. */
 unsigned mind_count(const struct mind *mind, enum strategy strategy, int64_t now_ns);
+/* When the first fault was seen of those of the guest itself that were answered within
+ * the window; NOW_US: none was. */
+int64_t mind_first_us(const struct mind *mind, int64_t now_ns, int64_t now_us);
 void mind_forget(struct mind *mind); /* there was nothing to do */
 
 #endif
