@@ -18,6 +18,7 @@ struct bench {
 	struct document document;
 	uint64_t size_bytes;  /* of a disk */
 	unsigned rounds;      /* 0: as each case thinks */
+	double precision;     /* of a restore: rounds go on until then, in percent; 0: none */
 	double seconds;	      /* of one sample of a rate; 0: as each case thinks */
 	const char *qheal;    /* the program that is measured */
 	const char *baseline; /* another build, in turn with it; NULL: none */
@@ -37,6 +38,8 @@ int case_delta(struct bench *bench, struct errinfo *err);
 int case_pivot(struct bench *bench, struct errinfo *err);
 int case_impact(struct bench *bench, struct errinfo *err);
 int case_scale(struct bench *bench, struct errinfo *err);
+int case_firstcopy(struct bench *bench, struct errinfo *err);
+int case_footprint(struct bench *bench, struct errinfo *err);
 
 /* A sample of NAME; ends the program when there is no memory for it. */
 struct series *bench_note(struct bench *bench, const char *name, const char *unit,
@@ -49,9 +52,10 @@ void bench_progress_end(struct bench *bench);
 /* WORD is one of the words in LIST, or LIST is NULL. */
 bool bench_wants(const char *list, const char *word);
 
-/* store.c: a store of one disk, vda, PERCENT of it incompressible data.  HEAD is the
- * path of its image.  Valid until bench->work is gone. */
-int store_make(struct bench *bench, const char *name, unsigned percent, char *head,
+/* store.c: a store of one disk, vda, PERCENT of it incompressible data; of its
+ * POINTS kept points each has one block in fifty that the next has not.  HEAD is the path
+ * of its image.  Valid until bench->work is gone. */
+int store_make(struct bench *bench, const char *name, unsigned percent, unsigned points, char *head,
 	       struct errinfo *err);
 
 /* limit.c: what the hardware gives, by fio with io_uring and O_DIRECT. */

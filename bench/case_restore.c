@@ -13,16 +13,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "bench.h"
+#include "case_restore.h"
+#include "judge.h"
 
-#define ROUNDS 5
+#define PATIENCE 10	   /* times the rounds, at most, for --precision */
+#define PRECISION_EVERY 10 /* rounds: the intervals of many rounds take time to compute */
 #define DIFFER_STEP (UINT64_C(100) * 65536) /* one block in a hundred */
-
-struct variant {
-	const char *name;
-	unsigned percent; /* of the disk that is data */
-	bool in_place;	  /* the target is there, and differs in few blocks */
-};
 
 struct tool {
 	const char *name;
@@ -138,26 +134,37 @@ static bool tool_usable(struct bench *bench, const struct variant *variant, cons
 	return !missing;
 }
 
-static void note(struct bench *bench, const struct variant *variant, const struct tool *tool,
-		 const struct child_usage *usage)
+int restore_timed(const char *const *argv, const char *to, struct child_usage *usage,
+		  struct errinfo *err)
+{
+	int rc = child_run(argv, NULL, false, usage, err);
+	double begin = child_now_s();
+
+	if (!rc)
+		rc = file_flush(to, err);
+	if (!rc)
+		usage->wall_s += child_now_s() - begin;
+	return rc;
+}
+
+void restore_note(struct bench *bench, const struct variant *variant, const char *tool,
+		  const char *beside, const struct child_usage *usage)
 {
 	double gb = (double)bench->size_bytes * variant->percent / 100 / 1e9;
-	bool ours = tool->command == with_qheal;
 	char name[SERIES_NAME_MAX + 1];
 	struct series *series;
 
-	snprintf(name, sizeof(name), "restore.%s.%s", variant->name, tool->name);
+	snprintf(name, sizeof(name), "restore.%s.%s", variant->name, tool);
 	series = bench_note(bench, name, "s", SERIES_LESS, usage->wall_s);
-	series->ours = ours;
-	if (ours)
-		snprintf(series->beside, sizeof(series->beside), "restore.%s.dd", variant->name);
-	else if (tool->baseline)
-		snprintf(series->beside, sizeof(series->beside), "restore.%s.qheal", variant->name);
-	snprintf(name, sizeof(name), "restore.%s.%s.rate", variant->name, tool->name);
+	series->ours = !strcmp(tool, "qheal");
+	if (beside)
+		snprintf(series->beside, sizeof(series->beside), "restore.%s.%s", variant->name,
+			 beside);
+	snprintf(name, sizeof(name), "restore.%s.%s.rate", variant->name, tool);
 	bench_note(bench, name, "mb_s", SERIES_MORE, gb * 1e3 / usage->wall_s);
-	snprintf(name, sizeof(name), "restore.%s.%s.cpu", variant->name, tool->name);
+	snprintf(name, sizeof(name), "restore.%s.%s.cpu", variant->name, tool);
 	bench_note(bench, name, "s_gb", SERIES_LESS, usage->cpu_s / gb);
-	snprintf(name, sizeof(name), "restore.%s.%s.memory", variant->name, tool->name);
+	snprintf(name, sizeof(name), "restore.%s.%s.memory", variant->name, tool);
 	bench_note(bench, name, "mib", SERIES_LESS, usage->peak_mib);
 }
 
@@ -193,7 +200,6 @@ static int tool_round(struct bench *bench, const struct variant *variant, const 
 {
 	const char *to = work_path(&bench->work, "target.raw"), *argv[CHILD_WORDS_MAX];
 	struct child_usage usage;
-	double begin;
 	int rc;
 
 	tool->command(bench, variant, from, to, argv);
@@ -204,20 +210,20 @@ static int tool_round(struct bench *bench, const struct variant *variant, const 
 	if (!rc)
 		rc = work_settle(&bench->work, from, err);
 	if (!rc)
-		rc = child_run(argv, NULL, false, &usage, err);
-	begin = child_now_s();
-	if (!rc)
-		rc = file_flush(to, err);
-	usage.wall_s += child_now_s() - begin;
+		rc = restore_timed(argv, to, &usage, err);
 	if (!rc && round == 0)
 		rc = target_check(from, to, err);
 	if (!rc)
-		note(bench, variant, tool, &usage);
+		restore_note(bench, variant, tool->name,
+			     tool->command == with_qheal ? "dd"
+			     : tool->baseline		 ? "qheal"
+							 : NULL,
+			     &usage);
 	return rc;
 }
 
-static int limit_round(struct bench *bench, const struct variant *variant, const char *from,
-		       struct errinfo *err)
+int restore_limit(struct bench *bench, const struct variant *variant, const char *from,
+		  struct errinfo *err)
 {
 	uint64_t size = bench->size_bytes * variant->percent / 100;
 	const char *to = work_path(&bench->work, "limit.raw");
@@ -242,13 +248,39 @@ static int limit_round(struct bench *bench, const struct variant *variant, const
 	return 0;
 }
 
+/* Another round: up to ROUNDS, and with --precision until the ratios are that sure. */
+static bool variant_goes_on(const struct bench *bench, const struct variant *variant,
+			    unsigned round, unsigned rounds)
+{
+	static const char *const names[] = {"qheal", "baseline"};
+	bool sure = true;
+
+	if (round < rounds)
+		return true;
+	if (!(bench->precision > 0) || round >= rounds * PATIENCE)
+		return false;
+	if (round % PRECISION_EVERY)
+		return true;
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char name[SERIES_NAME_MAX + 1];
+		const struct series *series, *other;
+
+		snprintf(name, sizeof(name), "restore.%s.%s", variant->name, names[i]);
+		series = document_find(&bench->document, name);
+		other = series ? document_find(&bench->document, series->beside) : NULL;
+		if (other)
+			sure = sure && judge_precise(series, other, bench->precision);
+	}
+	return !sure;
+}
+
 static int variant_run(struct bench *bench, const struct variant *variant, struct errinfo *err)
 {
-	unsigned rounds = bench->rounds ? bench->rounds : ROUNDS;
+	unsigned rounds = bench->rounds ? bench->rounds : RESTORE_ROUNDS;
 	const char *argv[CHILD_WORDS_MAX];
 	char head[PATH_MAX];
 	bool usable[TOOLS], fio = child_exists("fio");
-	int rc = store_make(bench, variant->name, variant->percent, head, err);
+	int rc = store_make(bench, variant->name, variant->percent, 0, head, err);
 
 	for (unsigned i = 0; i < TOOLS; i++) {
 		usable[i] = bench_wants(tools[i].baseline ? NULL : bench->tools, tools[i].name) &&
@@ -260,7 +292,7 @@ static int variant_run(struct bench *bench, const struct variant *variant, struc
 	}
 	if (!fio)
 		document_miss(&bench->document, "restore", "fio", "not installed: no limit");
-	for (unsigned round = 0; !rc && round < rounds; round++) {
+	for (unsigned round = 0; !rc && variant_goes_on(bench, variant, round, rounds); round++) {
 		for (unsigned i = 0; !rc && i < TOOLS; i++) {
 			unsigned turn = round % 2 ? (unsigned)TOOLS - 1 - i : i;
 
@@ -268,7 +300,7 @@ static int variant_run(struct bench *bench, const struct variant *variant, struc
 				rc = tool_round(bench, variant, &tools[turn], head, round, err);
 		}
 		if (!rc && fio && bench_wants(bench->tools, "limit"))
-			rc = limit_round(bench, variant, head, err);
+			rc = restore_limit(bench, variant, head, err);
 	}
 	unlink(work_path(&bench->work, "target.raw"));
 	tree_remove(work_path(&bench->work, variant->name));
@@ -281,10 +313,11 @@ int case_restore(struct bench *bench, struct errinfo *err)
 	    {"full", 100, false}, {"sparse", 10, false}, {"in-place", 100, true}};
 	int rc = 0;
 
-	document_miss(&bench->document, "restore", "one point of many", "not built yet");
 	for (unsigned i = 0; !rc && i < sizeof(variants) / sizeof(variants[0]); i++) {
 		if (bench_wants(bench->variants, variants[i].name))
 			rc = variant_run(bench, &variants[i], err);
 	}
+	if (!rc && bench_wants(bench->variants, "point"))
+		rc = restore_point(bench, err);
 	return rc;
 }

@@ -49,7 +49,7 @@ int case_scrub(struct bench *bench, struct errinfo *err)
 		document_miss(&bench->document, "scrub", "qheal verify", "this build has none");
 		return 0;
 	}
-	rc = store_make(bench, "scrub", 100, head, err);
+	rc = store_make(bench, "scrub", 100, 0, head, err);
 
 	for (unsigned round = 0; !rc && round < rounds; round++) {
 		bench_progress(bench, "scrub round %u of %u", round + 1, rounds);

@@ -6,7 +6,8 @@
 
 #include "judge.h"
 
-static const char *const verdict_words[] = {"same", "SLOWER", "faster", "too few samples"};
+static const char *const verdict_words[] = {"same", "SLOWER", "faster", "too few samples",
+					    "too noisy"};
 
 /* The samples as they are compared: ratios to OTHER when there is one.  False when one
  * is not positive: it has no ratio. */
@@ -53,7 +54,7 @@ static enum verdict verdict_of(const struct stats_interval *factor)
 		return VERDICT_SLOWER;
 	if (factor->high < 1 && factor->estimate < 1 / JUDGE_FLOOR)
 		return VERDICT_FASTER;
-	return VERDICT_SAME;
+	return factor->low < 1 && factor->high > JUDGE_WIDE ? VERDICT_NOISY : VERDICT_SAME;
 }
 
 bool judge_series(const struct document *old, const struct document *new, const struct series *ours,
@@ -79,6 +80,22 @@ bool judge_series(const struct document *old, const struct document *new, const 
 	    ours->better);
 	judgement->verdict = verdict_of(&judgement->factor);
 	return true;
+}
+
+bool judge_precise(const struct series *ours, const struct series *other, double percent)
+{
+	unsigned count = ours->count < other->count ? ours->count : other->count;
+	struct stats_interval ratio;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (!(ours->samples[i] > 0 && other->samples[i] > 0))
+			return false;
+	}
+	if (!count)
+		return false;
+	ratio = stats_pair_ratio(ours->samples, other->samples, count, JUDGE_CONFIDENCE);
+	return ratio.known && ratio.high <= ratio.estimate * (1 + percent / 100) &&
+	       ratio.low >= ratio.estimate / (1 + percent / 100);
 }
 
 unsigned judge_compare(const struct document *old, const struct document *new, FILE *out)

@@ -1,29 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a cycle costs by how much is dirty, beside QEMU's own incremental backup, and by disk size."""
+"""What a cycle costs by how much is dirty, beside QEMU's own incremental backup and tools that pull
+one (pull.py), and by disk size."""
+
+import signal
 
 import common
 from common import GIB, MIB
 from lab.disk import Disk
 from lab.sidecar import Sidecar
 from lab.vm import Vm
+from pull import Puller
 
-DIRTY_MIB = (1, 16, 64, 256)
-SIZES_GIB = (1, 64, 4096)
+DIRTY_MIB = (0, 1, 16, 64, 256, 1024)
+SIZES_GIB = (1, 16, 256, 4096)
 ROUNDS = 3
-INTERVAL_MS = 1500
+INTERVAL_MS = 500
 
 
 def cycle(vm, qheal, mib):
-    """MIB of new data, then the generation that brings all of it."""
+    """MIB of new data, then the generation that brings all of it: the sidecar stands still while the
+    guest writes, so that one cycle has it all and nobody else uses the disk meanwhile."""
     since = len(qheal.events)
+    qheal.process.send_signal(signal.SIGSTOP)
     vm.order(f"burst {mib}", timeout=180)
+    qheal.process.send_signal(signal.SIGCONT)
     while sum(event["bytes"] for event in qheal.find("generation", since)) < mib * MIB:
         qheal.wait_generations(1)
     return max(qheal.find("generation", since), key=lambda event: event["bytes"])
 
 
 def qheal_cycles(size, mib, rounds):
-    """An interval longer than the burst takes, so that one cycle has most of it."""
     with Vm(disks=[Disk(size=size)], paused=1) as vm, Sidecar(vm, interval=INTERVAL_MS) as qheal:
         qheal.wait("protected", timeout=120)
         found = [cycle(vm, qheal, mib) for _ in range(rounds)]
@@ -31,6 +37,14 @@ def qheal_cycles(size, mib, rounds):
             "dirty_bytes": common.figures([event["bytes"] for event in found], 0),
             "rate_mb_s": common.figures([event["bytes"] / 1e3 / event["duration_ms"]
                                          for event in found])}
+
+
+def summary(found):
+    entry = {"duration_ms": common.figures([took for took, _ in found]),
+             "dirty_bytes": common.figures([copied for _, copied in found], 0)}
+    if all(copied for _, copied in found):
+        entry["rate_mb_s"] = common.figures([copied / 1e3 / took for took, copied in found])
+    return entry
 
 
 def backup(vm, number):
@@ -62,26 +76,54 @@ def backups(size, mib, rounds):
         for number in range(rounds):
             vm.qmp.poll()
             vm.qmp.events.clear()
-            vm.order(f"burst {mib}", timeout=180)
+            if mib:
+                vm.order(f"burst {mib}", timeout=180)
             found.append(backup(vm, number))
-    return {"duration_ms": common.figures([took for took, _ in found]),
-            "dirty_bytes": common.figures([copied for _, copied in found], 0),
-            "rate_mb_s": common.figures([copied / 1e3 / took for took, copied in found])}
+    return summary(found)
+
+
+def pulls(size, mib, rounds, tool):
+    with Vm(disks=[Disk(size=size)], paused=1) as vm:
+        puller, found = Puller(vm, tool), []
+        for _ in range(rounds):
+            if mib:
+                vm.order(f"burst {mib}", timeout=180)
+            found.append(puller.backup())
+        puller.check()
+    return summary(found)
+
+
+def peers(size, mib, rounds):
+    for tool, run in (("blockdev-backup", backups), ("qemu-img", pulls), ("nbdcopy", pulls)):
+        more = () if run is backups else (tool,)
+        yield {"tool": tool, "mib": mib, **run(size, mib, rounds, *more)}
+
+
+def by_dirty(rounds, every):
+    entries = []
+    for mib in every:
+        size, count = (mib + 64) * MIB, min(rounds, 2) if mib > 64 else rounds
+        if mib:  # cycle.py has the look that finds nothing
+            entries.append({"tool": "qheal", "mib": mib, **qheal_cycles(size, mib, count)})
+        entries += peers(size, mib, count)
+        common.say(f"{mib} MiB dirty: " + ", ".join(
+            f"{each['tool']} {each['duration_ms']['median']:.1f} ms" for each in entries
+            if each["mib"] == mib))
+    return entries
+
+
+def by_size(rounds, every):
+    found = []
+    for gib in every:
+        found.append({"tool": "qheal", "size_gib": gib, **qheal_cycles(gib * GIB, 1, rounds)})
+        common.say(f"{gib} GiB: {found[-1]['duration_ms']['median']:.1f} ms")
+    return found
 
 
 def measure(chosen):
     rounds = chosen.rounds or ROUNDS
-    entries, sizes, short = [], [], rounds == 1
-    for mib in DIRTY_MIB[:2] if short else DIRTY_MIB:
-        size = (mib + 64) * MIB
-        entries.append({"tool": "qheal", "mib": mib, **qheal_cycles(size, mib, rounds)})
-        entries.append({"tool": "blockdev-backup", "mib": mib, **backups(size, mib, rounds)})
-        common.say(f"{mib} MiB dirty: " + ", ".join(
-            f"{entry['tool']} {entry['duration_ms']['median']:.1f} ms" for entry in entries[-2:]))
-    for gib in SIZES_GIB[:1] if short else SIZES_GIB:
-        sizes.append({"tool": "qheal", "size_gib": gib, **qheal_cycles(gib * GIB, 1, rounds)})
-        common.say(f"{gib} GiB: {sizes[-1]['duration_ms']['median']:.1f} ms")
-    return {"dirty": entries, "size": sizes}
+    short = 2 if rounds == 1 else None  # only whether it runs
+    return {"dirty": by_dirty(rounds, DIRTY_MIB[:short]), "size": by_size(rounds, SIZES_GIB[:short])}
 
 
 if __name__ == "__main__":

@@ -148,3 +148,46 @@ int document_read(struct document *document, const char *path, struct errinfo *e
 		document_release(document);
 	return rc;
 }
+
+static int mergeable(const struct document *document, const struct document *more, const char *path,
+		     struct errinfo *err)
+{
+	if (!json_equal(json_object_get(document->head, "commit"),
+			json_object_get(more->head, "commit")) ||
+	    !json_equal(json_object_get(document->head, "machine"),
+			json_object_get(more->head, "machine")))
+		return err_set(err, -EINVAL, "%s is of another commit or machine", path);
+	if (document->count + more->count > SERIES_MAX)
+		return err_set(err, -ENOSPC, "%s has more series than there is room for", path);
+	for (unsigned i = 0; i < more->count; i++) {
+		if (document_find(document, more->series[i].name))
+			return err_set(err, -EEXIST, "%s: %s is there already", path,
+				       more->series[i].name);
+	}
+	return 0;
+}
+
+int document_merge(struct document *document, const char *path, struct errinfo *err)
+{
+	struct document more;
+	struct series *list;
+	int rc = document_read(&more, path, err);
+
+	if (rc)
+		return rc;
+	rc = mergeable(document, &more, path, err);
+	list = rc ? NULL
+		  : realloc(document->series,
+			    (document->count + more.count + 1) * sizeof(*document->series));
+	if (!rc && !list)
+		rc = err_set(err, -ENOMEM, "out of memory");
+	if (!rc) {
+		document->series = list;
+		for (unsigned i = 0; i < more.count; i++)
+			list[document->count++] = more.series[i];
+		more.count = 0; /* their samples have moved */
+		json_array_extend(document->missing, more.missing);
+	}
+	document_release(&more);
+	return rc;
+}

@@ -74,7 +74,9 @@ def measure(chosen):
         load = busy(vm, vm.work / "store")
         rest = idle(vm, vm.work / "store", chosen.seconds or IDLE_S)
     peak = max(load["after_load"]["peak_kib"], rest["memory"]["peak_kib"])
-    return {"disk_bytes": SIZE, "islands": ISLANDS, "load": load, "idle": rest, "wanted": {
+    return {"disk_bytes": SIZE, "islands": ISLANDS, "load": load, "idle": rest,
+            "peak_kib": common.figures([peak], 0),
+            "idle_cpu_percent": common.figures([rest["cpu_percent"]], 3), "wanted": {
         "memory_mib": common.verdict(peak / 1024, at_most=32),
         "idle_cpu_percent": common.verdict(rest["cpu_percent"], at_most=1)}}
 

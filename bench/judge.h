@@ -10,6 +10,8 @@
  *     Mann and Whitney at 99 %;
  *   - SLOWER when the whole interval is worse than 1 and the estimate is worse than
  *     1.10; FASTER likewise; else SAME. Fewer samples than an interval needs: UNKNOWN.
+ *     NOISY instead of SAME when the interval reaches from below 1 to above 1.20: a
+ *     fifth may hide in it, and more rounds (or --precision) are needed.
  *
  * The floor of 10 % is there because two runs, minutes apart, differ by more than the
  * samples within one run let expect.
@@ -23,8 +25,9 @@
 
 #define JUDGE_CONFIDENCE 0.99
 #define JUDGE_FLOOR 1.10
+#define JUDGE_WIDE 1.20
 
-enum verdict { VERDICT_SAME, VERDICT_SLOWER, VERDICT_FASTER, VERDICT_UNKNOWN };
+enum verdict { VERDICT_SAME, VERDICT_SLOWER, VERDICT_FASTER, VERDICT_UNKNOWN, VERDICT_NOISY };
 
 struct judgement {
 	const struct series *old, *new;
@@ -36,6 +39,9 @@ struct judgement {
 /* OURS: a series of the new document. False: there is nothing to compare it with. */
 bool judge_series(const struct document *old, const struct document *new, const struct series *ours,
 		  struct judgement *judgement);
+/* Whether the interval that a comparison would have of these rounds alone is within
+ * PERCENT of their ratio: then more rounds tell little more. */
+bool judge_precise(const struct series *ours, const struct series *other, double percent);
 /* Tells all of them as a Markdown table; the number that became slower. */
 unsigned judge_compare(const struct document *old, const struct document *new, FILE *out);
 

@@ -78,6 +78,18 @@ static enum series_better better_of(const char *unit)
 	return SERIES_LESS;
 }
 
+static bool of_a_peer(const char *name)
+{
+	static const char *const words[] = {"blockdev-", "operator", "qemu-img", "nbdcopy",
+					    ".bare."};
+
+	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strstr(name, words[i]))
+			return true;
+	}
+	return false;
+}
+
 static int samples_take(struct document *document, const char *path, const json_t *list)
 {
 	char name[SERIES_NAME_MAX + 1], *last;
@@ -91,8 +103,7 @@ static int samples_take(struct document *document, const char *path, const json_
 	series = document_series(document, name, unit, better_of(unit));
 	if (!series)
 		return -ENOSPC;
-	series->ours = !strstr(name, "blockdev-") && !strstr(name, "operator") &&
-		       series->better != SERIES_NEITHER;
+	series->ours = series->better != SERIES_NEITHER && !of_a_peer(name);
 	for (size_t i = 0; !rc && i < json_array_size(list); i++) {
 		const json_t *value = json_array_get(list, i);
 

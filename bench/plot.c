@@ -176,7 +176,7 @@ static int plot_size(const struct document *document, const char *folder, struct
 int plot_all(const struct document *document, const char *folder, struct errinfo *err)
 {
 	static const char *const bars[] = {"restore.full", "restore.sparse", "restore.in-place",
-					   "scrub"};
+					   "restore.point", "scrub"};
 	int rc;
 
 	if (!child_exists("gnuplot"))

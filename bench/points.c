@@ -5,9 +5,10 @@
  *
  *   points DIR [EXTENTS [BLOCK_BYTES]]   a store of its own in DIR, removed by the caller
  *
- * The head gets EXTENTS extents (every second block); then cycles of some
- * changed blocks without a point, with one taken before each, and, of kept points,
- * over the same blocks again.
+ * The head gets EXTENTS extents (every second block, in an order that scatters them
+ * over the disk); then cycles of some changed blocks without a point, with one taken
+ * before each, and, of kept points, over the same blocks again.  While the first point is
+ * taken, generations follow each other: the first one's time, and the longest.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 
 #define CYCLES 20u
 #define CHANGED 64u /* blocks a cycle */
+#define SCATTER UINT64_C(1299709) /* a prime: all numbers of blocks, in another order */
 
 static uint32_t block_bytes = 65536;
 
@@ -170,21 +172,39 @@ static void store_fill(struct bench *b, const char *dir)
 	    store_fill_begin(b->store, &b->err))
 		fail(&b->err, dir);
 	for (uint64_t i = 0; i < b->extents; i++)
-		put(b, store_fill_sink(b->store), 2 * i);
+		put(b, store_fill_sink(b->store), 2 * (i * SCATTER % b->extents));
 	store_fill_end(b->store, done_set, &done);
 	wait_for(b, &done);
 	generation(b, 0, 1);
 	settle(b);
 }
 
+/* Milliseconds until the point is there; of the generations meanwhile the first's, the
+ * longest's and how many. */
+static double take_beside(struct bench *b, double *first_ms, double *max_ms, unsigned *count)
+{
+	int64_t start_ns = ring_now_ns();
+	double take_ms;
+	bool taken;
+
+	take(b, "whole", &taken);
+	*first_ms = *max_ms = generation(b, 0, CHANGED);
+	for (*count = 1; !taken; ++*count) {
+		double ms = generation(b, 2ull * CHANGED * *count, CHANGED);
+
+		*max_ms = ms > *max_ms ? ms : *max_ms;
+	}
+	take_ms = ms_since(start_ns);
+	settle(b);
+	return take_ms;
+}
+
 int main(int argc, char **argv)
 {
 	struct bench b = {.extents = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 0) : 100000};
 	struct cycles without, with, again;
-	int64_t start_ns;
-	double beside_ms, take_ms;
-	unsigned count;
-	bool taken;
+	double beside_ms, beside_max_ms, take_ms;
+	unsigned count, beside;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc < 2 || b.extents < 2 * CYCLES * CHANGED) {
@@ -195,19 +215,16 @@ int main(int argc, char **argv)
 		block_bytes = (uint32_t)strtoul(argv[3], NULL, 0);
 	store_fill(&b, argv[1]);
 	cycles_run(&b, &without, false);
-	start_ns = ring_now_ns();
-	take(&b, "whole", &taken);
-	beside_ms = generation(&b, 0, CHANGED);
-	wait_for(&b, &taken);
-	take_ms = ms_since(start_ns);
-	settle(&b);
+	take_ms = take_beside(&b, &beside_ms, &beside_max_ms, &beside);
 	printf("{\n  \"kind\": \"%s\", \"extents\": %u, \"block_bytes\": %u, \"changed\": %u,\n",
 	       store_points(b.store, &count)[0].kind == POINT_CLONE ? "clone" : "kept", b.extents,
 	       block_bytes, CHANGED);
 	printf("  \"take_ms\": %.2f, \"clone_ms\": %.2f, \"longest_slice_ms\": %.2f, "
-	       "\"generation_beside_ms\": %.2f,\n",
+	       "\"generation_beside_ms\": %.2f,\n  \"generations_beside\": %u, "
+	       "\"longest_generation_beside_ms\": %.2f,\n",
 	       take_ms, (double)store_stats(b.store)->clone_ns / 1e6,
-	       (double)store_stats(b.store)->clone_slice_ns / 1e6, beside_ms);
+	       (double)store_stats(b.store)->clone_slice_ns / 1e6, beside_ms, beside,
+	       beside_max_ms);
 	cycles_run(&b, &again, false);
 	cycles_run(&b, &with, true);
 	cycles_print("without_a_point", &without, ",");

@@ -20,7 +20,9 @@
 #define EXIT_WORSE 3
 #define EXIT_INTERRUPTED 130
 #define ROUNDS_MAX 1000
+#define DOCUMENTS_MAX 16	      /* pieces of one run */
 #define SIZE_MIN (UINT64_C(16) << 20) /* below that programs start longer than they copy */
+#define NEED_SIZES 6		      /* a replica with points, a chain, its source, two targets */
 #define NEED_GUESTS (UINT64_C(6) << 30)
 
 const char *argp_program_version = "qheal-bench " QHEAL_VERSION;
@@ -29,16 +31,20 @@ static const struct bench_case {
 	const char *name;
 	int (*run)(struct bench *bench, struct errinfo *err);
 	bool guests;
+	bool alone; /* not part of all: minutes, and gigabytes */
 } cases[] = {
-    {"restore", case_restore, false}, {"scrub", case_scrub, false},  {"delta", case_delta, true},
-    {"pivot", case_pivot, true},      {"impact", case_impact, true}, {"scale", case_scale, true},
+    {"restore", case_restore, false, false},   {"scrub", case_scrub, false, false},
+    {"delta", case_delta, true, false},	       {"pivot", case_pivot, true, false},
+    {"impact", case_impact, true, false},      {"scale", case_scale, true, false},
+    {"firstcopy", case_firstcopy, true, true}, {"footprint", case_footprint, true, true},
 };
 #define CASES (sizeof(cases) / sizeof(cases[0]))
 
 struct order {
 	bool wanted[CASES];
-	const char *compare[3]; /* OLD NEW */
-	const char *from;	/* a document to judge and draw again; no run */
+	const char *compare[3];		 /* OLD NEW */
+	const char *from[DOCUMENTS_MAX]; /* to judge and draw again; no run */
+	unsigned from_count;
 	bool comparing;
 	const char *directory, *output, *plots, *junit;
 	struct threshold thresholds[THRESHOLDS_MAX];
@@ -101,6 +107,7 @@ enum option_key {
 	OPTION_JUNIT,
 	OPTION_PLOTS,
 	OPTION_SECONDS,
+	OPTION_PRECISION,
 	OPTION_FROM,
 	OPTION_TOOLS,
 	OPTION_VARIANTS,
@@ -135,7 +142,7 @@ static void parse_word(struct argp_state *state, struct order *order, const char
 		return;
 	}
 	for (unsigned i = 0; i < CASES; i++) {
-		if (!strcmp(word, "all") || !strcmp(word, cases[i].name))
+		if ((!strcmp(word, "all") && !cases[i].alone) || !strcmp(word, cases[i].name))
 			found = order->wanted[i] = true;
 	}
 	if (!found || order->comparing)
@@ -178,6 +185,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		if (*end || !(bench->seconds > 0 && bench->seconds <= 3600))
 			argp_error(state, "--seconds is up to 3600, not %s", arg);
 		return 0;
+	case OPTION_PRECISION:
+		bench->precision = strtod(arg, &end);
+		if (*end || !(bench->precision >= 0.1 && bench->precision <= 100))
+			argp_error(state, "--precision is 0.1 to 100 percent, not %s", arg);
+		return 0;
 	case 'd':
 		order->directory = arg;
 		return 0;
@@ -194,7 +206,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		bench->source = arg;
 		return 0;
 	case OPTION_FROM:
-		order->from = arg;
+		if (order->from_count == DOCUMENTS_MAX)
+			argp_error(state, "more than %d documents", DOCUMENTS_MAX);
+		order->from[order->from_count++] = arg;
 		return 0;
 	case OPTION_TOOLS:
 		bench->tools = arg;
@@ -216,7 +230,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		parse_word(state, order, arg);
 		return 0;
 	case ARGP_KEY_END:
-		if (!order->words && !order->from)
+		if (!order->words && !order->from_count)
 			argp_error(state, "which case? all runs all of them");
 		if (order->comparing && order->words != 2)
 			argp_error(state, "compare needs two documents: compare OLD NEW");
@@ -230,16 +244,19 @@ static const struct argp_option options[] = {
     {"size", 's', "BYTES", 0, "of the disk in restore and scrub; 512M if left out", 0},
     {"rounds", 'r', "N", 0, "how often; each case has its own number if left out", 0},
     {"seconds", OPTION_SECONDS, "S", 0, "how long one sample of a rate takes", 0},
+    {"precision", OPTION_PRECISION, "PERCENT", 0,
+     "of restore: more rounds, up to ten times as many, until the ratio is this sure", 0},
     {"directory", 'd', "DIR", 0, "where to work: QHEAL_WORK or /var/tmp; not a tmpfs", 0},
     {"output", 'o', "FILE", 0, "the JSON document goes there; - is stdout", 1},
-    {"from", OPTION_FROM, "FILE", 0, "no run: table, plots and thresholds of this document", 1},
+    {"from", OPTION_FROM, "FILE", 0,
+     "no run: table, plots and thresholds of this document; several of one commit become one", 1},
     {"plots", OPTION_PLOTS, "DIR", 0, "SVG files go there", 1},
     {"require", OPTION_REQUIRE, "FIGURE<N", 0, "a threshold, say pivot.p99_ms<60; also > <= >=", 2},
     {"require-file", OPTION_FILE, "FILE", 0, "thresholds, one a line", 2},
     {"junit", OPTION_JUNIT, "FILE", 0, "the thresholds as JUnit XML", 2},
     {"qheal", OPTION_QHEAL, "PROGRAM", 0, "measure this one; the one beside qheal-bench", 3},
     {"baseline", OPTION_BASELINE, "PROGRAM", 0, "in turn with this older build (restore)", 3},
-    {"variants", OPTION_VARIANTS, "WORD,...", 0, "of restore: full, sparse, in-place", 3},
+    {"variants", OPTION_VARIANTS, "WORD,...", 0, "of restore: full, sparse, in-place, point", 3},
     {"tools", OPTION_TOOLS, "WORD,...", 0,
      "of restore: qheal, cp, dd, nbdcopy, qemu-img, blockdev-mirror, limit", 3},
     {"source", OPTION_SOURCE, "DIR", 0, "folder of the sources, for cases with guests; .", 3},
@@ -253,7 +270,8 @@ static uint64_t room_needed(const struct order *order)
 	uint64_t need = 0;
 
 	for (unsigned i = 0; i < CASES; i++) {
-		uint64_t one = cases[i].guests ? NEED_GUESTS : 4 * order->bench->size_bytes;
+		uint64_t one =
+		    cases[i].guests ? NEED_GUESTS : NEED_SIZES * order->bench->size_bytes;
 
 		if (order->wanted[i] && one > need)
 			need = one;
@@ -393,7 +411,7 @@ int main(int argc, char **argv)
 	static const struct argp argp = {
 	    options,
 	    parse_option,
-	    "restore|scrub|delta|pivot|impact|scale|all...\ncompare OLD NEW",
+	    "restore|scrub|delta|pivot|impact|scale|all...\nfirstcopy|footprint\ncompare OLD NEW",
 	    "Measures qheal beside what people use today.\v"
 	    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 a threshold is not held or compare "
 	    "found something slower, 130 interrupted.",
@@ -410,13 +428,15 @@ int main(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, &order);
 	if (order.comparing)
 		return compare(&order);
-	rc = order.from ? document_read(&bench.document, order.from, &err)
-			: document_init(&bench.document);
+	rc = order.from_count ? document_read(&bench.document, order.from[0], &err)
+			      : document_init(&bench.document);
+	for (unsigned i = 1; !rc && i < order.from_count; i++)
+		rc = document_merge(&bench.document, order.from[i], &err);
 	if (rc) {
 		fprintf(stderr, "qheal-bench: %s\n", err.text);
 		return 1;
 	}
-	rc = order.from ? 0 : measure(&order);
+	rc = order.from_count ? 0 : measure(&order);
 	told = bench.document.count || json_array_size(bench.document.missing)
 		   ? results_tell(&order)
 		   : 0;

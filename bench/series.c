@@ -111,6 +111,7 @@ int document_figure(const struct document *document, const char *name, double *v
 	char series_name[SERIES_NAME_MAX + 1], word[16];
 	const char *dot = strrchr(name, '.'), *bar = dot ? strchr(dot, '_') : NULL;
 	const struct series *series;
+	struct pair pair;
 
 	if (!bar || dot - name > SERIES_NAME_MAX || bar - dot - 1 >= (long)sizeof(word))
 		return -ENOENT;
@@ -119,6 +120,10 @@ int document_figure(const struct document *document, const char *name, double *v
 	memcpy(word, dot + 1, (size_t)(bar - dot - 1));
 	word[bar - dot - 1] = '\0';
 	series = document_find(document, series_name);
+	if (series && !strcmp(dot + 1, "against_ratio") && series_pair(document, series, &pair)) {
+		*value = pair.ratio.estimate;
+		return 0;
+	}
 	if (!series || strcmp(series->unit, bar + 1))
 		return -ENOENT;
 	return series_statistic(series, word, value);

@@ -50,7 +50,8 @@ struct series *document_find(const struct document *document, const char *name);
 int series_add(struct series *series, double value); /* -ENOSPC: STATS_SAMPLES_MAX */
 void document_miss(struct document *document, const char *name, const char *what, const char *why);
 
-/* The figure NAME.STATISTIC_UNIT: 0, or -ENOENT. */
+/* The figure NAME.STATISTIC_UNIT: 0, or -ENOENT.  NAME.against_ratio is the ratio to the
+ * series beside it, pair by pair. */
 int document_figure(const struct document *document, const char *name, double *value);
 /* One statistic of a series by its word: median, min, max, q1, q3, mad, p90, p99, count.
  * -ENOENT: no such word, or no samples. */
@@ -70,5 +71,8 @@ int document_write(const struct document *document, const char *path, struct err
 /* What is in a file is checked: a document of another schema or with a broken series is
  * refused with the reason. */
 int document_read(struct document *document, const char *path, struct errinfo *err);
+/* Adds what is in PATH, a run of the same commit, with other series; on failure the
+ * document is as before the call. */
+int document_merge(struct document *document, const char *path, struct errinfo *err);
 
 #endif

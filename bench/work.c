@@ -47,6 +47,24 @@ void tree_remove(const char *path)
 	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
+static int forget_one(const char *path, const struct stat *stat, int type, struct FTW *at)
+{
+	int fd = type == FTW_F ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+
+	if (fd < 0)
+		return type == FTW_F ? -1 : 0;
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	close(fd);
+	return 0;
+}
+
+int tree_forget(const char *path, struct errinfo *err)
+{
+	if (nftw(path, forget_one, 16, FTW_PHYS | FTW_MOUNT))
+		return err_set(err, -errno, "cannot read all of %s: %s", path, strerror(errno));
+	return 0;
+}
+
 void work_remove(struct work *work)
 {
 	if (work->path[0])

@@ -23,6 +23,9 @@ void tree_remove(const char *path);  /* does not follow links or cross file syst
 /* PATH of NAME in it; valid until the fourth call after. */
 const char *work_path(const struct work *work, const char *name);
 
+/* Nothing of any file below PATH is in the page cache; what is not on the disk yet stays. */
+int tree_forget(const char *path, struct errinfo *err);
+
 /* What earlier programs wrote is on the disk, and nothing of PATH (NULL: no file) in
  * the page cache: the next program finds neither help nor hindrance. */
 int work_settle(const struct work *work, const char *path, struct errinfo *err);

@@ -47,9 +47,8 @@ static int slice_clone(struct clone *clone)
 	int status;
 
 	clone->offset = hole_skip(file, clone->offset);
-	length = file->size - clone->offset;
-	if (length > clone->pace.bytes)
-		length = clone->pace.bytes;
+	length = pace_slice(&clone->pace, file->from, clone->offset, file->size - clone->offset,
+			    false);
 	if (length) {
 		start_ns = ring_now_ns();
 		status = file_clone(file->to, file->from, clone->offset, length);

@@ -223,6 +223,7 @@ static void keep_end(struct keep *keep)
 	keep->generation = NULL;
 	keep->unsure = error.code != 0;
 	keep->failures = error.code ? keep->failures + 1 : 0;
+	keep->point_failures = error.code && keep->point_failed ? keep->point_failures + 1 : 0;
 	keep->stats.keep_ns = ring_now_ns() - keep->start_ns;
 	keep->done(keep->arg, error.code, &error);
 }
@@ -232,6 +233,7 @@ static void keep_flushed(struct flush *flush, int result)
 	struct keep *keep = member_of(flush, struct keep, flush);
 
 	keep->flushing = false;
+	keep->point_failed |= result == -EIO;
 	if (result < 0)
 		keep_fail(keep, result, "a flush failed");
 	keep_end(keep);
@@ -310,6 +312,7 @@ void keep_start(struct keep *keep, struct generation *generation,
 	keep->offset = RECORD_PAGE;
 	keep->run = 0;
 	keep->position = 0;
+	keep->point_failed = false;
 	keep->done = done;
 	keep->arg = arg;
 	keep->start_ns = ring_now_ns();

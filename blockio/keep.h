@@ -61,6 +61,7 @@ struct keep {
 	 * among those that equal the head's sum. */
 	bool unsure;
 	unsigned failures; /* in a row */
+	unsigned point_failures; /* of them at the end, because of the point's own files */
 	/* A point was renamed and the flush of names_fd failed: who is the newest
 	 * after a power cut is not certain before it succeeded. */
 	bool names_unsure;
@@ -74,7 +75,7 @@ struct keep {
 	struct buf *kept;	     /* next of the generation's own buffers */
 	const struct record *record; /* being looked at, NULL: the next one is fetched */
 	struct record *page;	     /* one read from the area */
-	bool reading;
+	bool reading, point_failed;
 	uint64_t sequence, offset;
 	unsigned run;	 /* of a zero record */
 	uint64_t position; /* blocks done of the record, or of its run */

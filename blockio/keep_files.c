@@ -10,6 +10,8 @@
 
 #include "file.h"
 
+_Alignas(KEEP_MARK_BYTES) const uint8_t keep_mark[KEEP_MARK_BYTES];
+
 uint64_t keep_disk_blocks(const struct keep_disk *disk, uint32_t block_bytes)
 {
 	return (disk->size + block_bytes - 1) / block_bytes;

@@ -16,7 +16,12 @@
 /* 0: not kept.  Else the sum of the block, coded so that it is never 0; the two sums
  * that share a code are told apart by nobody, as two contents of one sum are. */
 #define KEEP_NOT UINT64_C(0)
-#define KEEP_ZERO UINT64_MAX /* the block is all zeros, and kept.raw a hole */
+#define KEEP_ZERO UINT64_MAX /* the block is all zeros */
+
+/* So many zeros are written to kept.raw for a block of zeros, and the rest is a hole:
+ * an entry that is lost is missed then, as it is beside other content. */
+#define KEEP_MARK_BYTES 4096u
+extern const uint8_t keep_mark[KEEP_MARK_BYTES]; /* fit for O_DIRECT */
 
 static inline uint64_t keep_entry(uint64_t sum)
 {

@@ -132,12 +132,24 @@ static bool block_copied(const struct keep_move *move, unsigned i)
 	return block_wanted(move, i) && move->theirs[i] != KEEP_ZERO;
 }
 
+static void zeros_mark(struct keep_move *move)
+{
+	uint32_t bytes;
+
+	move->run = 1;
+	bytes = run_bytes(move) < KEEP_MARK_BYTES ? run_bytes(move) : KEEP_MARK_BYTES;
+	move->copied = true;
+	move->op.done = run_written;
+	ring_write(move->ring, &move->op, keep_disk_fd(move->target, bytes), keep_mark, bytes,
+		   run_offset(move));
+}
+
 static void window_copy(struct keep_move *move)
 {
 	const unsigned most = pool_buffer_bytes(move->pool) / move->from->block_bytes;
 	uint32_t bytes;
 
-	while (move->at < move->blocks && !block_copied(move, move->at))
+	while (move->at < move->blocks && !block_wanted(move, move->at))
 		move->at++;
 	if (move->at == move->blocks) {
 		if (!move->copied) {
@@ -146,6 +158,10 @@ static void window_copy(struct keep_move *move)
 		}
 		move->op.done = content_flushed;
 		ring_flush(move->ring, &move->op, move->target->raw_fd);
+		return;
+	}
+	if (move->theirs[move->at] == KEEP_ZERO) {
+		zeros_mark(move);
 		return;
 	}
 	for (move->run = 1; move->run < most && move->at + move->run < move->blocks; move->run++)

@@ -38,12 +38,19 @@ static void op_fail(struct keep_op *op, int status, const char *what)
 	op_end(op);
 }
 
+/* Of a file of the point itself. */
+static void op_fail_point(struct keep_op *op, int status, const char *what)
+{
+	op->keep->point_failed |= status == -EIO || status == -EUCLEAN;
+	op_fail(op, status, what);
+}
+
 static void entries_written(struct ring_op *ring_op, int result)
 {
 	struct keep_op *op = member_of(ring_op, struct keep_op, op);
 
 	if (result < 0)
-		op_fail(op, result, "writing entries failed");
+		op_fail_point(op, result, "writing entries failed");
 	else
 		op_end(op);
 }
@@ -97,7 +104,7 @@ static void run_written(struct ring_op *ring_op, int result)
 	struct keep_op *op = member_of(ring_op, struct keep_op, op);
 
 	if (result < 0) {
-		op_fail(op, result, "writing a block failed");
+		op_fail_point(op, result, "writing a block failed");
 		return;
 	}
 	op->keep->stats.write_bytes += (uint32_t)result;
@@ -147,6 +154,18 @@ static bool block_copied(const struct keep_op *op, unsigned block)
 	return op->wanted[block] && op->sums[block] != SUM_ZERO;
 }
 
+static void zeros_mark(struct keep_op *op)
+{
+	uint32_t bytes;
+
+	op->run = 1;
+	bytes = run_bytes(op) < KEEP_MARK_BYTES ? run_bytes(op) : KEEP_MARK_BYTES;
+	op->disk->dirty = true;
+	op->op.done = run_written;
+	ring_write(op->keep->journal->ring, &op->op, keep_disk_fd(op->disk, bytes), keep_mark,
+		   bytes, run_offset(op));
+}
+
 /* The next run of blocks that have content to be kept. */
 static void op_copy(struct keep_op *op)
 {
@@ -154,10 +173,14 @@ static void op_copy(struct keep_op *op)
 	unsigned end;
 	uint32_t bytes;
 
-	while (op->at < op->count && !block_copied(op, op->at))
+	while (op->at < op->count && !op->wanted[op->at])
 		op->at++;
 	if (op->at == op->count) {
 		entries_write(op);
+		return;
+	}
+	if (op->sums[op->at] == SUM_ZERO) {
+		zeros_mark(op);
 		return;
 	}
 	end = op->at + 1;
@@ -198,7 +221,7 @@ static void entries_arrived(struct ring_op *ring_op, int result)
 	const uint32_t bytes = op->count * (uint32_t)sizeof(uint64_t);
 
 	if (result < (int)bytes) {
-		op_fail(op, result < 0 ? result : -EUCLEAN, "reading entries failed");
+		op_fail_point(op, result < 0 ? result : -EUCLEAN, "reading entries failed");
 		return;
 	}
 	op->op.done = sums_arrived;
@@ -235,7 +258,11 @@ static int tail_copy(const struct keep_disk *disk, const struct head *head, uint
 	n = file_read(head->tail_fd, data, bytes, offset);
 	if (n != bytes)
 		return n < 0 ? (int)n : -EUCLEAN;
-	status = sum == SUM_ZERO ? 0 : file_write(disk->tail_fd, data, bytes, offset);
+	if (sum == SUM_ZERO)
+		status = file_write(disk->tail_fd, keep_mark,
+				    bytes < KEEP_MARK_BYTES ? bytes : KEEP_MARK_BYTES, offset);
+	else
+		status = file_write(disk->tail_fd, data, bytes, offset);
 	entry = keep_entry(sum);
 	if (!status)
 		status = file_sync(disk->tail_fd);

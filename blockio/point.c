@@ -71,19 +71,30 @@ static uint32_t id_parse(const char *name, bool *damaged)
 
 /* --- listing --- */
 
+static int64_t text_read(const char *path, char text[POINT_JSON_MAX])
+{
+	int64_t n = -EIO;
+
+	for (unsigned i = 0; i < POINT_TRIES && n == -EIO; i++) {
+		int fd = file_open(path, O_RDONLY);
+
+		n = fd < 0 ? fd : file_read(fd, text, POINT_JSON_MAX, 0);
+		file_close(fd);
+	}
+	return n;
+}
+
 static int json_read(const char *dir, const char *name, uint32_t id, struct point_info *info,
 		     struct errinfo *err)
 {
 	char path[FILE_PATH_MAX], text[POINT_JSON_MAX];
 	int64_t n;
-	int fd, status;
+	int status;
 
 	snprintf(path, sizeof(path), "%s/points/%.32s/point.json", dir, name);
-	fd = file_open(path, O_RDONLY);
-	if (fd == -ENOENT || fd == -ENOTDIR)
+	n = text_read(path, text);
+	if (n == -ENOENT || n == -ENOTDIR)
 		return -ENOENT;
-	n = fd < 0 ? fd : file_read(fd, text, sizeof(text), 0);
-	file_close(fd);
 	if (n < 0)
 		return err_set(err, (int)n, "cannot read %s: %s", path, strerror((int)-n));
 	if (n == sizeof(text))
@@ -158,7 +169,7 @@ static int listing_entry(void *arg, const char *name)
 	status = json_read(listing->dir, name, id, info, &why);
 	if (status == -ENOENT && !json_lost(listing->dir, name))
 		return 0;
-	if (status == -EUCLEAN || status == -ENOENT) {
+	if (status == -EUCLEAN || status == -ENOENT || status == -EIO) {
 		info_unknown(info, id);
 		damaged = true;
 	} else if (status) {

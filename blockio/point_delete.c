@@ -84,7 +84,7 @@ static int trim_slice(struct point_delete *delete)
 	uint64_t left = size < 0 ? 0 : (uint64_t)size;
 	int status;
 
-	left = left > delete->pace.bytes ? left - delete->pace.bytes : 0;
+	left -= pace_slice(&delete->pace, delete->fd, left, left, true);
 	status = file_truncate(delete->fd, left);
 	pace_adapt(&delete->pace, ring_now_ns() - start_ns);
 	if (status || left)

@@ -10,10 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_sum.h"
 #include "store_json.h"
-#include "sum.h"
-
-#define SUM_TEXT 17
 
 static const char *const kind_names[] = {"clone", "kept"};
 
@@ -27,19 +25,6 @@ int point_name_check(const char *name, struct errinfo *err)
 			       ". _ : # -, not beginning with a dot and not only digits",
 			       name, POINT_NAME_MAX);
 	return 0;
-}
-
-/* XXH3-64 of the object without "sum": keys sorted, no white space. */
-static bool object_sum(const json_t *object, char text[SUM_TEXT])
-{
-	char *plain = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
-
-	if (!plain)
-		return false;
-	snprintf(text, SUM_TEXT, "%016llx",
-		 (unsigned long long)block_sum(plain, strlen(plain), 0));
-	free(plain);
-	return true;
 }
 
 /* --- reading --- */
@@ -136,15 +121,6 @@ static bool fields_get(const json_t *object, struct point_info *info)
 	return disks_get(object, info);
 }
 
-static bool sum_right(json_t *object)
-{
-	char written[SUM_TEXT], found[SUM_TEXT];
-
-	return string_get(object, "sum", written, sizeof(written)) &&
-	       json_object_del(object, "sum") == 0 && object_sum(object, found) &&
-	       strcmp(written, found) == 0;
-}
-
 static int object_parse(json_t *object, const char *where, struct point_info *info,
 			struct errinfo *err)
 {
@@ -157,7 +133,7 @@ static int object_parse(json_t *object, const char *where, struct point_info *in
 			       "%s: the point has format %llu, this version knows up to %d; use a "
 			       "newer qheal",
 			       where, (unsigned long long)format, POINT_JSON_FORMAT);
-	if (!sum_right(object))
+	if (!json_sum_take(object))
 		return err_set(err, -EUCLEAN,
 			       "%s: it differs from its checksum: damaged or edited", where);
 	if (!fields_get(object, info))
@@ -197,7 +173,6 @@ static json_t *disks_format(const struct point_info *info)
 
 char *point_json_format(const struct point_info *info)
 {
-	char sum[SUM_TEXT];
 	char *text = NULL;
 	json_t *object = json_pack(
 		"{s:i, s:I, s:s, s:s, s:b, s:b, s:b, s:I, s:I, s:I, s:o}", "format",
@@ -207,8 +182,7 @@ char *point_json_format(const struct point_info *info)
 		(json_int_t)info->time_us, "taken_us", (json_int_t)info->taken_us, "disks",
 		disks_format(info));
 
-	if (object && object_sum(object, sum) &&
-	    json_object_set_new(object, "sum", json_string(sum)) == 0)
+	if (object && json_sum_add(object))
 		text = json_dumps(object, JSON_INDENT(2));
 	json_decref(object);
 	return text;

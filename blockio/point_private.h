@@ -18,6 +18,9 @@
 #include "pace.h"
 #include "point.h"
 
+/* A file of a point that gives EIO so often in a row is lost: the point is damaged then, and
+ * not the store. */
+#define POINT_TRIES 3
 #define POINT_DAMAGED ".damaged" /* behind the id, in the name of its directory */
 
 struct store;
@@ -128,6 +131,10 @@ void delete_step(struct points *points);
 void take_failed(struct points *points, int status, const struct errinfo *error);
 void points_release(struct points *points); /* a hold ended */
 /* The list is another one: readers are told. */
+/* The newest kept point, and all that are read through it, are damaged from now on, durably:
+ * nothing is kept for them any more. */
+int points_give_up(struct points *points, struct errinfo *err);
+
 void points_changed(struct points *points);
 int points_serial_write(struct points *points);
 const struct point_info *points_by_id(const struct points *points, uint32_t id);

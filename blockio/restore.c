@@ -248,6 +248,7 @@ int restore_start(struct restore **out, const struct restore_request *request,
 {
 	struct restore *restore = calloc(1, sizeof(*restore));
 
+	assert(request->depth && (request->compare_depth || !request->compare));
 	*out = NULL;
 	if (!restore)
 		return err_set(err, -ENOMEM, "no memory to restore %s",

@@ -49,6 +49,7 @@ struct restore_request {
 	struct target *target;
 	struct pool *pool; /* at most RESTORE_BUFFERS_MAX buffers, of the image's blocks */
 	unsigned depth;	   /* reads in flight */
+	unsigned compare_depth; /* of the target */
 	bool compare;	   /* write only what differs from what the target has */
 	bool salvage;	   /* leave out what is damaged, as zeros */
 };

@@ -86,7 +86,7 @@ static bool run_find(struct restore *restore)
 
 void restore_compare_pump(struct restore *restore)
 {
-	while (!restore->error.code && restore->in_flight < restore->request.depth &&
+	while (!restore->error.code && restore->in_flight < restore->request.compare_depth &&
 	       run_find(restore)) {
 		struct restore_slot *slot;
 		struct buf *buf = pool_get(restore->request.pool);

@@ -239,11 +239,6 @@ void store_settle(struct store *store, store_done *done, void *arg)
 
 /* --- the end of the heads' life as a replica --- */
 
-const char *store_promotion(const struct store *store, unsigned disk)
-{
-	return store->json.promoted[disk].image;
-}
-
 int store_promote(struct store *store, unsigned disk, const char *image, struct errinfo *err)
 {
 	struct store_promotion *promotion = &store->json.promoted[disk];
@@ -270,6 +265,27 @@ int store_promote(struct store *store, unsigned disk, const char *image, struct 
 	else
 		store->info.promoted = true;
 	return status;
+}
+
+int store_demote(struct store *store, struct errinfo *err)
+{
+	struct store_json *next = malloc(sizeof(*next));
+	int status;
+
+	if (!next)
+		return err_set(err, -ENOMEM, "no memory to note that the heads are free");
+	*next = store->json;
+	memset(next->promoted, 0, sizeof(next->promoted));
+	status = store_json_write(store->dir, next, err);
+	store->json_unsure = status < 0;
+	free(next);
+	return status;
+}
+
+const char *store_promoted_image(const struct store *store, unsigned disk)
+{
+	assert(disk < store->json.spec.disk_count);
+	return store->json.promoted[disk].image;
 }
 
 const struct store_info *store_info(const struct store *store)

@@ -132,12 +132,15 @@ void store_abort(struct store *store, void (*done)(void *arg), void *arg);
 void store_settle(struct store *store,
 		  void (*done)(void *arg, int status, const struct errinfo *error), void *arg);
 
-/* Freeze the heads for good: DISK is handed to the guest by the overlay IMAGE.
+/* Freeze the heads: DISK is handed to the guest by the overlay IMAGE.
  * From then on store_begin() gives -EROFS.  Blocking, durable on return.  -EBUSY
  * while a generation is open or not settled. */
 int store_promote(struct store *store, unsigned disk, const char *image, struct errinfo *err);
-/* The overlay that DISK was handed to the guest by, "": none. */
-const char *store_promotion(const struct store *store, unsigned disk);
+/* No guest reads the heads any more, and no overlay that anybody wants lies above
+ * them: durable on return.  The open store stays frozen: close it and open it. */
+int store_demote(struct store *store, struct errinfo *err);
+/* "": DISK is not promoted.  Valid until the next promotion. */
+const char *store_promoted_image(const struct store *store, unsigned disk);
 
 struct store_stats {
 	uint64_t journal_bytes; /* of the last committed generation */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "file.h"
+#include "json_sum.h"
 #include "record.h"
 
 #define BLOCK_BYTES_MIN 4096u
@@ -284,7 +285,7 @@ static bool fields_get(const json_t *object, struct store_json *json)
 	       promoted_get(object, json) && settled_get(object, json) && gone_get(object, json);
 }
 
-static int object_parse(const json_t *object, const char *where, struct store_json *json,
+static int object_parse(json_t *object, const char *where, struct store_json *json,
 			struct errinfo *err)
 {
 	struct errinfo why = {0};
@@ -298,6 +299,12 @@ static int object_parse(const json_t *object, const char *where, struct store_js
 			       "newer qheal",
 			       where, (unsigned long long)format, STORE_FORMAT);
 	json->format = (unsigned)format;
+	json->summed = json_object_get(object, "sum") != NULL;
+	if (json->summed && !json_sum_take(object))
+		return err_set(err, -EUCLEAN,
+			       "%s: it differs from its checksum: damaged or edited (who edits it "
+			       "takes \"sum\" out)",
+			       where);
 	if (!fields_get(object, json))
 		return err_set(err, -EUCLEAN,
 			       "%s: a field is missing or not what it must be; was it edited?", where);
@@ -420,7 +427,7 @@ char *store_json_format(const struct store_json *json)
 		disks_format(json), "promoted", promoted_format(json),
 		"settled", settled_format(json), "gone",
 		json->gone_count ? gone_format(json) : NULL);
-	char *text = object ? json_dumps(object, JSON_INDENT(2)) : NULL;
+	char *text = object && json_sum_add(object) ? json_dumps(object, JSON_INDENT(2)) : NULL;
 
 	json_decref(object);
 	return text;

@@ -38,6 +38,7 @@ struct store_settled {
 
 struct store_json {
 	unsigned format; /* as it was read; written is always STORE_FORMAT */
+	bool summed;	 /* as it was read: it has a checksum; written is always one */
 	struct store_spec spec;
 	char uuid[37];
 	uint8_t uuid_bytes[16];

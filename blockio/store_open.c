@@ -249,6 +249,24 @@ static int replay(struct store *store, struct errinfo *err)
 	return result.status;
 }
 
+/* A point whose own files fail again and again does not stop the store: what the heads lose is
+ * not kept for it, and it is damaged before it misses anything. */
+static int replay_or_give_up(struct store *store, struct errinfo *err)
+{
+	struct errinfo why = {0};
+	int status = replay(store, &why);
+
+	while (status && store->keep.point_failures && store->keep.point_failures < POINT_TRIES) {
+		err_clear(&why);
+		status = replay(store, &why);
+	}
+	if (status && store->keep.point_failures && points_give_up(&store->points, err) == 0) {
+		err_clear(&why);
+		status = replay(store, &why);
+	}
+	return status ? err_set(err, status, "%s", why.text) : 0;
+}
+
 /* What the journal holds, before the heads are touched. */
 static int journal_find(struct store *store, struct journal_found found[2],
 			struct journal_plan *plan, struct errinfo *err)
@@ -288,7 +306,7 @@ static int journal_recover(struct store *store, const struct journal_found found
 
 	for (unsigned i = 0; i < plan->count; i++)
 		journal_adopt(&store->journal, plan->area[i], &found[plan->area[i]]);
-	status = replay(store, err);
+	status = replay_or_give_up(store, err);
 	/* The power went between the first commit and its mark. */
 	if (!status && plan->count && (json->state == STORE_FILLED || disks_unnoted(json))) {
 		json->state = STORE_READY;
@@ -365,16 +383,18 @@ static int files_open(struct store *store, struct journal_found found[2],
 }
 
 /* A store of an older format that is opened for writing becomes one of this
- * version, before anything is in it that an older version would misread. */
+ * version, before anything is in it that an older version would misread; so does one
+ * whose store.json has no checksum yet. */
 static int format_upgrade(struct store *store, struct errinfo *err)
 {
 	int status;
 
-	if (store->json.format == STORE_FORMAT)
+	if (store->json.format == STORE_FORMAT && store->json.summed)
 		return 0;
 	status = store_json_update(store, err);
 	if (!status)
 		store->json.format = STORE_FORMAT;
+	store->json.summed = !status;
 	return status;
 }
 

@@ -54,10 +54,15 @@ int adopt_run(struct sidecar *sidecar, struct errinfo *err)
 {
 	int rc;
 
+	if (reprotect_is_over(sidecar)) { /* cut off just before that */
+		rc = reprotect_free_heads(sidecar, err);
+		return rc ? rc : 1;
+	}
 	if (!overlay_in_use(sidecar))
 		return err_set(err, -EROFS, "the heads of %s were handed to a guest by a pivot, and "
-			       "this guest does not run on them: protect it with an empty store",
-			       store_dir(sidecar->store));
+			       "this guest does not run on them: protect it with an empty store, or "
+			       "remove the overlays in %s/promoted when nobody needs them",
+			       store_dir(sidecar->store), store_dir(sidecar->store));
 	/* The other disks can still be pivoted: their bitmaps go back to the heads. */
 	bitmap_name(sidecar, store_info(sidecar->store)->generation, sidecar->checkpoint.last);
 	rc = note_promotions(sidecar, err);
@@ -72,7 +77,10 @@ int adopt_run(struct sidecar *sidecar, struct errinfo *err)
 		return rc;
 	sidecar_set_state(sidecar, SIDECAR_RECOVERED);
 	report_event(&sidecar->report, "degraded",
-		     json_pack("{s:s}", "reason", "the guest runs on a promoted disk; protect it "
-			       "anew with an empty store"));
+		     json_pack("{s:s}", "reason", sidecar->config->spare
+			       ? "the guest runs on a promoted disk; it moves to the spare and is "
+				 "protected again then"
+			       : "the guest runs on a promoted disk; with --spare DIR it is moved from "
+				 "it and protected again, else protect it with an empty store"));
 	return 0;
 }

@@ -183,8 +183,12 @@ static int look_at_guest(struct sidecar *sidecar, struct errinfo *err)
 static int clean_up(struct sidecar *sidecar, struct errinfo *err)
 {
 	bool filtered = false;
-	int rc = leftovers_clean(sidecar, err);
+	int rc = mirror_clean(sidecar, err);
 
+	if (rc > 0) /* a disk may have moved by it */
+		rc = look_at_guest(sidecar, err);
+	if (!rc)
+		rc = leftovers_clean(sidecar, err);
 	for (unsigned i = 0; i < sidecar->guest.disk_count; i++)
 		filtered |= !strncmp(sidecar->guest.disks[i].node, "qheal-cbw", 9);
 	if (!rc && filtered)
@@ -226,6 +230,8 @@ int sidecar_attach(struct sidecar *sidecar, struct errinfo *err)
 		rc = suitable_qemu(&sidecar->monitor, err);
 	if (!rc)
 		rc = look_at_guest(sidecar, err);
+	if (!rc)
+		rc = reprotect_check_spare(sidecar, err);
 	if (!rc)
 		rc = open_store(sidecar, err);
 	if (rc)

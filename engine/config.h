@@ -33,6 +33,8 @@ struct config {
 	struct standby standby;
 	const char *restart_hook; /* the command, of RESTART_HOOK */
 	struct mind *mind; /* settings of the policy, models, incidents */
+	const char *spare; /* directory for images a guest is moved to, or NULL */
+	uint64_t optimal_rate; /* bytes a second of a copy beside the guest, objective optimal */
 	bool drop_disks; /* replicas of disks that were not asked for may go */
 	struct retention keep;	  /* of automatic points; not set: none are taken */
 	int64_t point_every_s;	  /* from one of them to the next */

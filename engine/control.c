@@ -24,6 +24,7 @@
 #include "jsontext.h"
 #include "member.h"
 #include "sidecar.h"
+#include "plan.h"
 #include "status.h"
 
 #define CONTROL_CLIENT_MS 1000
@@ -182,10 +183,12 @@ static void client_request(struct client *client)
 
 	if (!strcmp(command, "status"))
 		client_answer(client, status_of_sidecar(sidecar));
+	else if (!strcmp(command, "plan") && sidecar->config->mind)
+		client_answer(client, plan_of_sidecar(sidecar));
 	else if (!is_order(command))
 		client_answer(client, json_pack("{s:s}", "error", "unknown command; there is: "
-						"status, point, point-delete, "
-						"rollback"));
+						"status, plan, point, "
+						"point-delete, rollback"));
 	else if (store_info(sidecar->store)->state != STORE_READY)
 		client_answer(client, json_pack("{s:s}", "error", "there is no generation yet: the "
 						"first copy has to end before"));

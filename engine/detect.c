@@ -121,6 +121,7 @@ static double seconds(int64_t ns)
 
 struct errors {
 	unsigned count, reads, writes;
+	unsigned times; /* those within a second are one: requests that were under way together */
 	bool nospace, stops, gone, path;
 	const struct detect_error *last;
 };
@@ -146,6 +147,7 @@ static struct errors errors_since(const struct detect_disk *disk, int64_t since_
 
 		if (error->time_ns < since_ns)
 			continue;
+		errors.times += !errors.last || error->time_ns - errors.last->time_ns >= NS_PER_S;
 		errors.count++;
 		errors.reads += !error->write;
 		errors.writes += error->write;
@@ -274,9 +276,10 @@ static void detect_hang(const struct detect_facts *facts, const struct detect_li
 		    (int)index, "%u requests wait, none ended for %.1f s", disk->in_flight,
 		    seconds(still_ns));
 	else if (timeouts && !probes_since(disk, disk->progress_ns).good)
+		/* A guest that wants nothing of the disk is not in need yet. */
 		add(verdict, FAULT_DISK_HANG, disk->disconnected ? CAUSE_PATH : CAUSE_HUNG,
 		    (int)index, "%u probe reads were not answered, and nothing else ended since",
-		    timeouts);
+		    timeouts)->warning = disk->in_flight_known && !disk->in_flight;
 }
 
 static void detect_room(const struct detect_facts *facts, const struct detect_limits *limits,
@@ -306,14 +309,14 @@ static void detect_degrading(const struct detect_facts *facts, const struct dete
 			     int64_t now_ns, unsigned index, struct detect_verdict *verdict)
 {
 	const struct detect_disk *disk = &facts->disks[index];
-	unsigned errors = errors_since(disk, now_ns - limits->history_ns).count;
+	unsigned errors = errors_since(disk, now_ns - limits->history_ns).times;
 
 	if (disk->slower)
 		add(verdict, FAULT_DISK_DEGRADING, CAUSE_SLOWER, (int)index, "%s",
 		    disk->slower_detail)->warning = true;
 	else if (errors >= limits->errors_warn && facts->run == RUN_RUNNING)
 		add(verdict, FAULT_DISK_DEGRADING, CAUSE_MORE_ERRORS, (int)index,
-		    "%u errors in %.0f s, all of them got over", errors,
+		    "errors at %u times in %.0f s, all of them got over", errors,
 		    seconds(limits->history_ns))->warning = true;
 }
 

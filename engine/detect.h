@@ -81,7 +81,8 @@ struct detect_disk {
 	unsigned probe_count;
 	struct detect_stats before, now; /* an interval apart; before.time_ns 0: no rate yet */
 	unsigned in_flight;		 /* requests of the guest that wait */
-	int64_t progress_ns;		 /* when one ended last */
+	bool in_flight_known;		 /* 0 is an answer, not ignorance */
+	int64_t progress_ns;		 /* when one ended last, or the first that waits began to */
 	bool remote;			 /* NBD, iSCSI, NFS, ...: a path can fail */
 	bool disconnected;		 /* QEMU, or the server, says so */
 	uint64_t room_bytes, room_total; /* file system of the image; total 0: no such thing */

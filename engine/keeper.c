@@ -161,6 +161,7 @@ static int capture_quiesced(struct sidecar *sidecar, struct errinfo *err)
 
 	quiesce->hopeless = agent_silent;
 	quiesce->hopeless_arg = sidecar;
+	sense_agent_yield(sidecar);
 	rc = agent_silent(sidecar) ? err_set(&why, -EAGAIN, "the guest stands still, and so does its "
 					     "agent")
 				   : quiesce_begin(quiesce, &sidecar->loop, &why);

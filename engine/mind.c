@@ -43,15 +43,21 @@ void mind_begin(struct mind *mind, const char *vm, int64_t time_us,
 	mind->fault_us = time_us;
 }
 
-const struct policy_verdict *mind_decide(struct mind *mind, struct policy_facts *facts,
-					 int64_t now_ns)
+void mind_consider(const struct mind *mind, struct policy_facts *facts, int64_t now_ns,
+		   struct policy_verdict *verdict)
 {
 	facts->history_count = mind->history_count;
 	for (unsigned i = 0; i < mind->history_count; i++) {
 		facts->history[i].time_ns = mind->history[i].time_ns;
 		facts->history[i].resource = mind->history[i].resource;
 	}
-	policy_decide(facts, &mind->settings, &mind->model, now_ns, &mind->verdict);
+	policy_decide(facts, &mind->settings, &mind->model, now_ns, verdict);
+}
+
+const struct policy_verdict *mind_decide(struct mind *mind, struct policy_facts *facts,
+					 int64_t now_ns)
+{
+	mind_consider(mind, facts, now_ns, &mind->verdict);
 	if (mind->incident)
 		incident_add_decision(mind->incident, &mind->verdict, mind->settings.objective);
 	return &mind->verdict;

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "aftercare.h"
 #include "incident.h"
 #include "model.h"
 #include "policy.h"
@@ -21,6 +22,7 @@ struct mind {
 	enum fault_kind kind;
 	int resource;
 	int64_t fault_us; /* when the fault was seen */
+	struct aftercare aftercare; /* of the latest recovery */
 	unsigned history_count; /* the latest recoveries, oldest first */
 	struct {
 		int64_t time_ns;
@@ -38,6 +40,9 @@ void mind_release(struct mind *mind);
 /* A fault: the report is begun.  One that is still open is given up. */
 void mind_begin(struct mind *mind, const char *vm, int64_t time_us,
 		const struct detect_fault *fault, const char *resource);
+/* What would be decided; nothing is noted. */
+void mind_consider(const struct mind *mind, struct policy_facts *facts, int64_t now_ns,
+		   struct policy_verdict *verdict);
 /* Decide and note it in the report; fills in the history. */
 const struct policy_verdict *mind_decide(struct mind *mind, struct policy_facts *facts,
 					 int64_t now_ns);

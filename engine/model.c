@@ -135,6 +135,13 @@ void model_observe_outcome(struct model *model, const struct model_outcome *outc
 	tries->succeeded += outcome->succeeded;
 }
 
+void model_retract(struct model *model, enum strategy strategy)
+{
+	struct model_tries *tries = &model->tries[strategy];
+
+	tries->succeeded -= tries->succeeded > 0;
+}
+
 /* --- asking --- */
 
 static int compare(const void *a, const void *b)

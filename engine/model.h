@@ -101,6 +101,9 @@ void model_observe_fault(struct model *model, enum fault_kind kind);
 /* Also counts the try. */
 void model_observe_outcome(struct model *model, const struct model_outcome *outcome);
 
+/* What counted as a success was none: the guest was not well afterwards. */
+void model_retract(struct model *model, enum strategy strategy);
+
 /* --- asking --- */
 
 double model_median(const struct model *model, enum model_figure figure);

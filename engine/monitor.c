@@ -102,8 +102,8 @@ int monitor_open(struct monitor *monitor, struct loop *loop, const char *address
 	return monitor_open_peer(monitor, loop, address, QMP_PEER_QEMU, MONITOR_GREETING_MS, err);
 }
 
-int monitor_open_peer(struct monitor *monitor, struct loop *loop, const char *address,
-		      enum qmp_peer peer, int64_t timeout_ms, struct errinfo *err)
+int monitor_begin_peer(struct monitor *monitor, struct loop *loop, const char *address,
+		       enum qmp_peer peer, int64_t timeout_ms, struct errinfo *err)
 {
 	char text[256];
 
@@ -118,28 +118,55 @@ int monitor_open_peer(struct monitor *monitor, struct loop *loop, const char *ad
 	if (!monitor->qmp)
 		return err_set(err, errno ? -errno : -EINVAL, "%s", text);
 	monitor_arm(monitor);
+	return 0;
+}
+
+int monitor_open_peer(struct monitor *monitor, struct loop *loop, const char *address,
+		      enum qmp_peer peer, int64_t timeout_ms, struct errinfo *err)
+{
+	int rc = monitor_begin_peer(monitor, loop, address, peer, timeout_ms, err);
+
+	if (rc)
+		return rc;
 	loop_until(loop, monitor_settled, monitor, INT64_MAX);
 	if (monitor->closed)
 		return err_set(err, -ENOTCONN, "%s", monitor->closed_why);
 	return 0;
 }
 
+bool monitor_is_idle(const struct monitor *monitor)
+{
+	return !ring_op_pending(&monitor->poll_op) && !ring_op_pending(&monitor->timer_op);
+}
+
 static bool monitor_idle(void *arg)
 {
-	const struct monitor *monitor = arg;
+	return monitor_is_idle(arg);
+}
 
-	return !ring_op_pending(&monitor->poll_op) && !ring_op_pending(&monitor->timer_op);
+static void monitor_cancel(struct monitor *monitor)
+{
+	monitor->closed = true;
+	if (ring_op_pending(&monitor->poll_op))
+		ring_cancel(monitor->loop->ring, &monitor->poll_op);
+	if (ring_op_pending(&monitor->timer_op))
+		ring_cancel(monitor->loop->ring, &monitor->timer_op);
+}
+
+void monitor_drop(struct monitor *monitor)
+{
+	if (!monitor->loop)
+		return;
+	monitor_cancel(monitor);
+	qmp_free(monitor->qmp);
+	monitor->qmp = NULL;
 }
 
 void monitor_abandon(struct monitor *monitor)
 {
 	if (!monitor->loop)
 		return;
-	monitor->closed = true;
-	if (ring_op_pending(&monitor->poll_op))
-		ring_cancel(monitor->loop->ring, &monitor->poll_op);
-	if (ring_op_pending(&monitor->timer_op))
-		ring_cancel(monitor->loop->ring, &monitor->timer_op);
+	monitor_cancel(monitor);
 	loop_until(monitor->loop, monitor_idle, monitor, INT64_MAX);
 }
 
@@ -150,16 +177,24 @@ void monitor_close(struct monitor *monitor)
 	monitor->qmp = NULL;
 }
 
-int monitor_send(struct monitor *monitor, const char *command, int64_t timeout_ms,
-		 qmp_reply_fn *reply, void *arg)
+int monitor_ask(struct monitor *monitor, const char *command, json_t *arguments,
+		int64_t timeout_ms, qmp_reply_fn *reply, void *arg)
 {
 	int64_t id;
 
-	if (!monitor->qmp || monitor->closed)
+	if (!monitor->qmp || monitor->closed) {
+		json_decref(arguments);
 		return -ENOTCONN;
-	id = qmp_execute(monitor->qmp, command, NULL, timeout_ms, reply, arg);
+	}
+	id = qmp_execute(monitor->qmp, command, arguments, timeout_ms, reply, arg);
 	monitor_arm(monitor);
 	return id < 0 ? (int)id : 0;
+}
+
+int monitor_send(struct monitor *monitor, const char *command, int64_t timeout_ms,
+		 qmp_reply_fn *reply, void *arg)
+{
+	return monitor_ask(monitor, command, NULL, timeout_ms, reply, arg);
 }
 
 void batch_init(struct batch *batch, struct monitor *monitor)

@@ -39,12 +39,23 @@ int monitor_open(struct monitor *monitor, struct loop *loop, const char *address
 /* The same for a peer that is no QEMU, within TIMEOUT_MS. */
 int monitor_open_peer(struct monitor *monitor, struct loop *loop, const char *address,
 		      enum qmp_peer peer, int64_t timeout_ms, struct errinfo *err);
+/* Only begin to, without waiting: `ready` or `closed` tell the end.  MONITOR has to
+ * be idle, and its memory to stay until it is again. */
+int monitor_begin_peer(struct monitor *monitor, struct loop *loop, const char *address,
+		       enum qmp_peer peer, int64_t timeout_ms, struct errinfo *err);
 void monitor_close(struct monitor *monitor);
+/* The same without waiting for the ring; then it is idle. */
+void monitor_drop(struct monitor *monitor);
+bool monitor_is_idle(const struct monitor *monitor);
 /* Only forget it: the socket stays as it is until the process ends. */
 void monitor_abandon(struct monitor *monitor);
 /* Send a command without waiting.  Once it is sent (0) REPLY runs exactly once. */
 int monitor_send(struct monitor *monitor, const char *command, int64_t timeout_ms,
 		 qmp_reply_fn *reply, void *arg);
+
+/* The same with ARGUMENTS (may be NULL), which it takes over. */
+int monitor_ask(struct monitor *monitor, const char *command, json_t *arguments,
+		int64_t timeout_ms, qmp_reply_fn *reply, void *arg);
 
 /* Run one command and wait.  RESULT (may be NULL) is a new reference.  -EREMOTEIO:
  * QEMU said no, ERR has its words; -ENOTCONN: QEMU is gone; -ETIMEDOUT. */

@@ -89,6 +89,8 @@ static const char *pivot_lacks(const struct policy_facts *facts)
 
 	if (lacks)
 		return lacks;
+	if (facts->fault.warning)
+		return "nothing is broken yet, and the guest would be left without a replica";
 	if (!facts->swappable)
 		return "the device does not take another disk while it runs";
 	if (facts->fault.cause == CAUSE_HUNG)

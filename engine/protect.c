@@ -152,7 +152,8 @@ static bool woken(void *arg)
 	const struct sidecar *sidecar = arg;
 
 	return sidecar->alert || sidecar->loop.quit || sidecar->monitor.closed ||
-	       (sidecar->steady && (keeper_wants(sidecar) || rollback_wants(sidecar)));
+	       (sidecar->steady && (keeper_wants(sidecar) || rollback_wants(sidecar) ||
+				    reprotect_wants(sidecar)));
 }
 
 /* Until DEADLINE_NS, or something is to be done. */
@@ -289,6 +290,10 @@ static int steady(struct sidecar *sidecar, struct errinfo *err)
 			ticked = true;
 			continue;
 		}
+		if (reprotect_wants(sidecar)) {
+			reprotect_run(sidecar);
+			continue;
+		}
 		if (rollback_wants(sidecar)) {
 			rollback_run(sidecar);
 			continue;
@@ -300,6 +305,8 @@ static int steady(struct sidecar *sidecar, struct errinfo *err)
 		next_ns = keeper_due_ns(sidecar);
 		if (scrub_due_ns(sidecar) < next_ns)
 			next_ns = scrub_due_ns(sidecar);
+		if (reprotect_due_ns(sidecar) < next_ns)
+			next_ns = reprotect_due_ns(sidecar);
 		rest(sidecar, cycling && due_ns < next_ns ? due_ns : next_ns);
 	}
 	return sidecar->loop.quit || sidecar->rebirth ? 0 : rc ? rc : -ENOTCONN;
@@ -319,8 +326,9 @@ static int run(struct sidecar *sidecar, struct errinfo *err)
 	if (!rc)
 		rc = sidecar_look(sidecar, err);
 	if (!rc)
-		rc = adopt_needed(sidecar) ? adopt_run(sidecar, err)
-					   : reach_protection(sidecar, err);
+		rc = adopt_needed(sidecar) ? adopt_run(sidecar, err) : 1;
+	if (rc == 1)
+		rc = reach_protection(sidecar, err);
 	if (!rc && !sidecar->config->once)
 		rc = steady(sidecar, err);
 	return rc;
@@ -412,6 +420,7 @@ static void leave(struct sidecar *sidecar)
 	sense_stop(sidecar);
 	nics_release(&sidecar->nics);
 	rollback_stop(sidecar);
+	reprotect_stop(sidecar);
 	keeper_stop(sidecar);
 	control_stop(sidecar->control);
 	quiesce_stop(&sidecar->quiesce);
@@ -423,6 +432,7 @@ static void leave(struct sidecar *sidecar)
 	pool_free(sidecar->pool);
 	monitor_close(&sidecar->monitor);
 	guard_stop(&sidecar->guard);
+	prober_stop(&sidecar->prober);
 	if (sidecar->instance_fd >= 0)
 		close(sidecar->instance_fd);
 	json_decref(sidecar->last_recovery);
@@ -441,6 +451,9 @@ static int live(struct sidecar *sidecar, const struct config *config)
 	sidecar->config = config;
 	sidecar->instance_fd = -1;
 	sidecar->sense.pidfd = -1;
+	if (prober_start(&sidecar->prober, &err))
+		log_warn("%s: disks are not probed", err.text);
+	err_clear(&err);
 	rc = report_init(&sidecar->report, config->events, &err);
 	if (!rc)
 		rc = guard_start_fenced(&sidecar->guard, heal_file(config), &err);

@@ -13,6 +13,8 @@
 #include "restart.h"
 #include "sidecar.h"
 
+#define OPTIMAL_RATE 50000000 /* half of what a hard disk gives, and little of what others do */
+
 enum option_key {
 	OPTION_DISK = COMMAND_KEY_OWN,
 	OPTION_INTERVAL,
@@ -32,6 +34,7 @@ enum option_key {
 	OPTION_AGENT,
 	OPTION_RESTART,
 	OPTION_STANDBY,
+	OPTION_SPARE,
 };
 
 static void set_block(struct argp_state *state, struct config *config, const char *text)
@@ -168,6 +171,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPTION_CONFIG:
 		config->config = arg;
 		return 0;
+	case OPTION_SPARE:
+		config->spare = command_path(state, arg, "--spare");
+		return 0;
 	case OPTION_AGENT:
 		if (!strncmp(arg, "tcp:", 4))
 			argp_error(state, "--agent is a unix socket, not \"%s\"", arg);
@@ -205,6 +211,8 @@ static const struct argp_option options[] = {
 	 0},
 	{"standby", OPTION_STANDBY, "qmp=SOCKET[,uri=URI]", 0,
 	 "a QEMU with -incoming: the guest moves there when memory begins to fail", 0},
+	{"spare", OPTION_SPARE, "DIR", 0,
+	 "where a guest is moved to after a pivot, while it runs, to be protected again", 0},
 	{"events", OPTION_EVENTS, "FILE|-", 0, "append events, one JSON object a line", 0},
 	{"once", OPTION_ONCE, NULL, 0, "make one consistent generation and leave", 0},
 	{"drop-disks", OPTION_DROP_DISKS, NULL, 0,
@@ -237,9 +245,10 @@ static int take_file(struct config *config, struct config_file *file)
 		log_error("%s", err.text);
 		return COMMAND_USAGE;
 	}
-	if (file->rate_mib_s > 0 || file->cpu_percent)
-		log_warn("%s: [optimal] has no effect yet: nothing is copied in the background",
-			 config->config);
+	if (file->cpu_percent)
+		log_warn("%s: [optimal] cpu-percent has no effect yet", config->config);
+	if (file->rate_mib_s > 0)
+		config->optimal_rate = (uint64_t)(file->rate_mib_s * (1 << 20));
 	config->mind->settings = file->policy;
 	config->on_loss = file->policy.on_loss;
 	if (file->interval_ms)
@@ -264,7 +273,8 @@ int protect_command(int argc, char **argv)
 		"disk fails.", NULL, NULL, NULL};
 	struct config config = {.interval_ms = 1000, .scratch_bytes = BOUND_TMP_BYTES,
 				.block_bytes = STORE_BLOCK_BYTES_DEFAULT, .point_every_s = 60,
-				.reserve_percent = 5};
+				.reserve_percent = 5,
+				.optimal_rate = OPTIMAL_RATE};
 
 	static struct config_file file;
 	static struct mind mind; /* some 20 KiB */

@@ -69,4 +69,9 @@ void recovery_close_incident(struct recovery *recovery, const char *result, cons
 	mind_end(mind, result, downtime_ms, recovery->lost_bytes, reason, steps,
 		 loop_realtime_us(), ring_now_ns());
 	json_decref(steps);
+	if (!strcmp(result, "recovered"))
+		aftercare_begin(recovery->sidecar, strategy_by_name(recovery->strategy),
+				&(struct detect_fault){.kind = recovery->fault.kind,
+						       .index = recovery->fault.disk},
+				recovery->sidecar->guest.disks[recovery->fault.disk].name, 0);
 }

@@ -131,6 +131,8 @@ static bool attempt(struct response *response, const struct policy_verdict *verd
 		report_recovered(response, strategy);
 		learn(response);
 		close_incident(response, "recovered", NULL);
+		aftercare_begin(sidecar, strategy, &response->fault, response->resource,
+				response->tried);
 		return true;
 	}
 	response->tried |= STRATEGY_BIT(strategy);
@@ -143,10 +145,24 @@ static bool attempt(struct response *response, const struct policy_verdict *verd
 	return false;
 }
 
+/* Told when it is known what is done instead. */
+static void tell_in_vain(const struct response *response, const struct policy_verdict *verdict)
+{
+	const struct mind *mind = response->sidecar->config->mind;
+
+	report_event(&response->sidecar->report, "recovery-failed",
+		     json_pack("{s:s,s:s,s:s}", "strategy",
+			       strategy_names[mind->aftercare.strategy], "reason",
+			       "the guest ran again, but showed no sign of life in time", "next",
+			       strategy_names[verdict->strategy]));
+}
+
 static void respond(struct response *response)
 {
 	const struct policy_verdict *verdict = decide(response);
 
+	if (response->tried)
+		tell_in_vain(response, verdict);
 	for (;;) {
 		announce(response, verdict);
 		if (verdict->strategy == STRATEGY_HOLD) {
@@ -159,19 +175,40 @@ static void respond(struct response *response)
 	}
 }
 
-int respond_run(struct sidecar *sidecar, struct errinfo *err)
+/* What is new; or a recovery that was in vain, which is judged again. */
+static bool begin(struct sidecar *sidecar, struct response *response)
 {
 	const struct sense_fault *news = sense_next(sidecar);
+	struct aftercare *aftercare = &sidecar->config->mind->aftercare;
+
+	if (news) {
+		response->fault = news->fault;
+		response->time_us = news->time_us;
+		response->since_ns = news->since_ns;
+		response->resource = sense_resource(sidecar, &response->fault);
+		sense_attended(sidecar, &response->fault);
+		if (!news->fault.warning)
+			aftercare_forget(sidecar);
+		return true;
+	}
+	if (aftercare->state != AFTERCARE_OVERDUE)
+		return false;
+	response->fault = aftercare->fault;
+	response->time_us = loop_realtime_us();
+	response->since_ns = ring_now_ns();
+	response->resource = aftercare->resource;
+	response->tried = aftercare->tried;
+	aftercare->state = AFTERCARE_NONE;
+	return true;
+}
+
+int respond_run(struct sidecar *sidecar, struct errinfo *err)
+{
 	struct response response = {.sidecar = sidecar};
 	enum sidecar_state before = sidecar->state;
 
-	if (!news)
+	if (!begin(sidecar, &response))
 		return 0;
-	response.fault = news->fault;
-	response.time_us = news->time_us;
-	response.since_ns = news->since_ns;
-	response.resource = sense_resource(sidecar, &response.fault);
-	sense_attended(sidecar, &response.fault);
 	timeline_start(&response.timeline, response.since_ns);
 	timeline_mark(&response.timeline, "detect");
 	mind_begin(sidecar->config->mind, sidecar->guest.name, response.time_us, &response.fault,

@@ -23,6 +23,7 @@
 #define RESTORE_BUFFERS 32
 #define RESTORE_BUFFER_BYTES (1u << 20)
 #define RESTORE_DEPTH 16 /* reads of one disk; the other buffers are being written */
+#define RESTORE_COMPARE_DEPTH 8 /* see VERIFY_DEPTH; a network's delay wants more */
 
 struct run {
 	const struct restore_order *order;
@@ -253,6 +254,8 @@ static int jobs_start(struct run *run)
 			.target = job->target,
 			.pool = run->pool,
 			.depth = RESTORE_DEPTH,
+			.compare_depth = job->output.nbd ? RESTORE_DEPTH
+							 : RESTORE_COMPARE_DEPTH,
 			.compare = job->compare,
 			.salvage = run->order->salvage,
 		};

@@ -14,6 +14,7 @@
 
 #include "jsontext.h"
 #include "member.h"
+#include "mind.h"
 #include "nics.h"
 #include "restart.h"
 #include "sidecar.h"
@@ -166,7 +167,7 @@ void sense_forget(struct sidecar *sidecar, enum fault_kind kind)
 		break;
 	case FAULT_MEMORY:
 		facts->memory_failure_ns = facts->memory_spared_ns = 0;
-		facts->corrected_errors = 0;
+		sense_host_forget_errors(sidecar);
 		break;
 	default:
 		return;
@@ -226,13 +227,13 @@ void sense_event(struct sidecar *sidecar, const char *name, const json_t *data)
 		on_memory_failure(facts, data);
 	} else if (!strcmp(name, "RESET")) {
 		facts->panicked_ns = facts->crashloaded_ns = facts->watchdog_ns = 0;
+		sense_agent_yield(sidecar); /* its answer, if any, would be of before */
 		facts->agent_ns = 0;
-		facts->agent_asked = false;
 	} else if (!strcmp(name, "STOP")) {
 		facts->run = RUN_OTHER; /* why: the next answer tells */
 	} else if (!strcmp(name, "RESUME")) {
 		facts->run = RUN_RUNNING;
-	} else {
+	} else if (!sense_disks_event(sidecar, name, data)) {
 		return;
 	}
 	sense_judge(sidecar);
@@ -276,7 +277,12 @@ static void tick(struct ring_op *op, int result)
 	restart_trim_log(sidecar);
 	nics_tick(sidecar);
 	ask(sidecar);
+	sense_probe_tick(sidecar);
+	sense_host_tick(sidecar);
+	sense_agent_tick(sidecar);
 	sense_judge(sidecar);
+	if (sidecar->config->mind)
+		aftercare_tick(sidecar);
 	ring_timer(sidecar->loop.ring, &sense->tick_op,
 		   ring_now_ns() + SENSE_TICK_MS * NS_PER_MS);
 }
@@ -319,6 +325,9 @@ void sense_start(struct sidecar *sidecar)
 	sense->facts.disk_count = sidecar->guest.disk_count;
 	sense->facts.run = detect_run_of(sidecar->guest.status);
 	watch_process(sidecar);
+	sense_disks_start(sidecar);
+	sense_probe_start(sidecar);
+	sense_host_start(sidecar, sense->pid);
 	sense->tick_op.done = tick;
 	ring_timer(sidecar->loop.ring, &sense->tick_op, 0);
 }
@@ -330,6 +339,10 @@ void sense_stop(struct sidecar *sidecar)
 	if (!sense->started)
 		return;
 	sense->started = false;
+	sense_disks_stop(sidecar);
+	sense_probe_stop(sidecar);
+	sense_host_stop(sidecar);
+	sense_agent_stop(sidecar);
 	ring_cancel(sidecar->loop.ring, &sense->tick_op);
 	ring_cancel(sidecar->loop.ring, &sense->pid_op);
 	while ((ring_op_pending(&sense->tick_op) || ring_op_pending(&sense->pid_op)) &&

@@ -5,6 +5,8 @@
  *   events     of the monitor, as they come
  *   questions  asked in the background, once a tick: an answer is a fact, and so is
  *              none; the flow of control never waits for them
+ *   disks      sense_disks.h, sense_probe.h
+ *   the rest   sense_host.h, sense_agent.h
  *   process    a pidfd: the end of QEMU, whatever its monitor says
  *
  * Only facts are noted here, and judged.  A fault that is new is reported at once, as
@@ -22,6 +24,10 @@
 
 #include "detect.h"
 #include "ring.h"
+#include "sense_agent.h"
+#include "sense_disks.h"
+#include "sense_host.h"
+#include "sense_probe.h"
 
 #define SENSE_TICK_MS 1000
 
@@ -40,6 +46,10 @@ struct sense {
 	unsigned fault_count;
 	pid_t pid; /* of QEMU, 0: not known (TCP) */
 	int pidfd; /* -1: none */
+	struct sense_disks disks;
+	struct sense_probe probe;
+	struct sense_host host;
+	struct sense_agent agent;
 	struct ring_op pid_op, tick_op;
 	bool started;
 };

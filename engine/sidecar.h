@@ -12,6 +12,7 @@
  *   transfer.c   the copies of all disks at a time
  *   recover.c    a disk failed: catch up, pivot, go on
  *   sense.c      all other faults; respond.c: what is done about them
+ *   reprotect.c  after a pivot: on to the spare, and protected again
  *   rollback.c   somebody asked: all disks back to a point, reset
  *   protect.c    the order of the above, and what to do when one fails
  *
@@ -41,8 +42,10 @@
 #include "monitor.h"
 #include "nics.h"
 #include "pool.h"
+#include "prober.h"
 #include "quiesce.h"
 #include "report.h"
+#include "reprotect.h"
 #include "scrub.h"
 #include "sense.h"
 #include "store.h"
@@ -66,6 +69,7 @@ struct sidecar {
 	struct report report;
 	struct monitor monitor;
 	struct guard guard;
+	struct prober prober;
 	struct guest guest;
 	struct exports exports;
 	struct scratch scratch;
@@ -76,9 +80,11 @@ struct sidecar {
 	struct keeper keeper;
 	struct scrub scrub;
 	struct rollback *rollback; /* under way, or NULL */
+	struct reprotect reprotect;
 	struct quiesce quiesce;
 	struct nics nics;
 	struct sense sense; /* what is watched, and what is wrong */
+	unsigned transfers; /* under way: the disks are read by us, too */
 	bool steady; /* protection was reached: the keeper is at work */
 	/* QEMU's bitmaps do not go back to the store's generation on every disk: a
 	 * recovery could not catch up. */
@@ -100,6 +106,7 @@ struct sidecar {
 	unsigned resets;     /* of the guest */
 	unsigned resets_before; /* of these, before one that is waited for */
 	unsigned changes;    /* of the guest's state, and errors, that QEMU told of */
+	bool job_news;	     /* a job of ours has another state */
 	bool shutdown;	     /* the guest or its owner ended it on purpose */
 	struct fault fault;  /* the first since the last recovery */
 	int64_t seen_error_ns; /* last error that the guest saw itself and we told of */

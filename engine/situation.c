@@ -10,6 +10,8 @@
 #include "restart.h"
 #include "sidecar.h"
 
+#define AT_WORK_NS (10000 * NS_PER_MS) /* a guest that lives writes something now and then */
+
 static void gather_qemu(const struct sidecar *sidecar, struct policy_facts *facts)
 {
 	const struct detect_facts *seen = &sidecar->sense.facts;
@@ -18,6 +20,7 @@ static void gather_qemu(const struct sidecar *sidecar, struct policy_facts *fact
 	facts->qemu_answers = facts->qemu_alive && facts->fault.kind != FAULT_QEMU_HANG;
 	facts->running = facts->qemu_alive && !sidecar->stopped;
 	facts->paused_by_owner = seen->run == RUN_PAUSED;
+	facts->guest_progress = sense_disks_at_work(sidecar, ring_now_ns() - AT_WORK_NS);
 }
 
 static void gather_replica(const struct sidecar *sidecar, struct policy_facts *facts)

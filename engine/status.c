@@ -8,6 +8,7 @@
 
 #include "ask.h"
 #include "command.h"
+#include "health.h"
 #include "jsontext.h"
 #include "mind.h"
 #include "space.h"
@@ -81,6 +82,8 @@ json_t *status_of_sidecar(const struct sidecar *sidecar)
 	json_object_set_new(status, "space", keeper_json(sidecar));
 	if (sidecar->config->scrub_rate)
 		json_object_set_new(status, "scrub", scrub_json(sidecar));
+	if (sidecar->sense.started)
+		json_object_set_new(status, "health", health_json(sidecar));
 	if (sidecar->state == SIDECAR_DEGRADED)
 		json_object_set_new(status, "degraded", json_string(sidecar->degraded_why));
 	if (sidecar->last_fault)

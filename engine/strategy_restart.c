@@ -76,7 +76,7 @@ static void where_is(const struct sidecar *sidecar, unsigned i, char path[PATH_M
 		     struct relocate_disk *disk)
 {
 	const struct guest_disk *known = &sidecar->guest.disks[i];
-	const char *promoted = store_promotion(sidecar->store, i);
+	const char *promoted = store_promoted_image(sidecar->store, i);
 	const char *file = strrchr(known->file, '/');
 
 	*disk = (struct relocate_disk){.name = known->name, .node = known->node,

@@ -271,6 +271,7 @@ int transfer_run(struct sidecar *sidecar, struct transfer *transfer, struct erri
 
 	if (transfer->sink->bad)
 		run.tap.sink.bad = tap_bad;
+	sidecar->transfers++;
 	rc = transfer_open(&run, err);
 	if (!rc && loop_until(&sidecar->loop, transfer_connected, &run,
 			      ring_now_ns() + TRANSFER_CONNECT_MS * NS_PER_MS))
@@ -280,5 +281,6 @@ int transfer_run(struct sidecar *sidecar, struct transfer *transfer, struct erri
 		rc = transfer_wait(&run, err);
 	rc = transfer_close(&run, rc, err);
 	transfer->sink_failed = run.tap.failed;
+	sidecar->transfers--;
 	return rc;
 }

@@ -88,6 +88,9 @@ void sidecar_event(void *arg, const char *name, json_t *data, int64_t time_us)
 				 sidecar->state == SIDECAR_HELD;
 		sidecar->resume_us = time_us;
 		snprintf(sidecar->guest.status, sizeof(sidecar->guest.status), "running");
+	} else if (!strcmp(name, "JOB_STATUS_CHANGE")) {
+		sidecar->job_news |= !strncmp(json_text(data, "id"), GUEST_BITMAP_PREFIX,
+					      strlen(GUEST_BITMAP_PREFIX));
 	} else if (!strcmp(name, "RESET")) {
 		sidecar->resets++;
 	} else if (!strcmp(name, "SHUTDOWN")) {
@@ -125,7 +128,8 @@ static uint64_t failed_disks(const struct sidecar *sidecar)
 	for (unsigned i = 0; i < sidecar->guest.disk_count; i++) {
 		const struct guest_disk *disk = &sidecar->guest.disks[i];
 
-		if (disk->io_failed && !promote_is_ours(sidecar, disk))
+		if (disk->io_failed && !promote_is_ours(sidecar, disk) &&
+		    !mirror_is_root(sidecar, disk))
 			failed |= UINT64_C(1) << i;
 	}
 	return failed;

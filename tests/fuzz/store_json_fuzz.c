@@ -26,7 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(store_spec_check(&json.spec, NULL) == 0);
 	text = store_json_format(&json);
 	assert(text && store_json_parse(text, strlen(text), "fuzz", &again, NULL) == 0);
-	again.format = json.format; /* written is always the present one */
+	again.format = json.format; /* written is always the present one, */
+	again.summed = json.summed; /* with a checksum */
 	assert(memcmp(&json, &again, sizeof(json)) == 0);
 	free(text);
 	return 0;

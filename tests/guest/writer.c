@@ -7,12 +7,15 @@
  *
  * Orders are lines on the console:
  *	pause, resume, rate R, mix PERCENT, until N, burst MIB, sync, ping,
- *	reboot, poweroff, panic, watchdog, crash SECONDS, poison
+ *	latency, reboot, poweroff, panic, watchdog, crash SECONDS, poison
  * each answered by OK.  What is said besides, once a second while it runs:
  *	RATE n LAT us	records acknowledged and slowest request of that second
+ *	LATENCY n p50 us p99 us p999 us max us	of the requests since the last such
+ *		order, to which it is the answer
  *	GUEST-ERROR errno record n, GUEST-CORRUPT record n
  */
 #include "guest.h"
+#include "latency.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,6 +54,7 @@ struct writer {
 	uint64_t second_ns; /* when this second began */
 	uint64_t second_acked;
 	uint64_t slowest_ns;
+	struct latency latency; /* since it was asked for */
 	uint64_t random;
 
 	void *buffer;
@@ -86,6 +90,17 @@ static void latency_note(struct writer *w, uint64_t begin_ns)
 
 	if (took_ns > w->slowest_ns)
 		w->slowest_ns = took_ns;
+	latency_add(&w->latency, took_ns);
+}
+
+static void latency_tell(struct writer *w)
+{
+	say("LATENCY %llu p50 %llu p99 %llu p999 %llu max %llu",
+	    (unsigned long long)w->latency.count, (unsigned long long)latency_us(&w->latency, 500),
+	    (unsigned long long)latency_us(&w->latency, 990),
+	    (unsigned long long)latency_us(&w->latency, 999),
+	    (unsigned long long)w->latency.slowest_ns / 1000);
+	memset(&w->latency, 0, sizeof(w->latency));
 }
 
 /* The same record is tried again: the order of the records must hold. */
@@ -247,6 +262,8 @@ static void order_run(struct writer *w, char *order)
 		w->until = value;
 	else if (strcmp(order, "burst") == 0)
 		burst_write(w, value);
+	else if (strcmp(order, "latency") == 0)
+		latency_tell(w);
 	else if (strcmp(order, "sync") == 0)
 		sync();
 	else if (strcmp(order, "reboot") == 0)

@@ -138,6 +138,14 @@ class Disk:
         self._forget(qmp, self.faults)
         self.faults += 1
 
+    def slow(self, qmp, per_second):
+        """From now on no more requests end in a second."""
+        qmp("object-add", {"qom-type": "throttle-group", "id": f"slow{self.index}",
+                           "x-iops-total": per_second})
+        qmp("blockdev-add", {"driver": "throttle", "node-name": f"throttle{self.index}",
+                             "throttle-group": f"slow{self.index}", "file": self.file_node})
+        self._reopen(qmp, f"throttle{self.index}")
+
     def _reopen(self, qmp, child):
         qmp("blockdev-reopen", {"options": [{"driver": "raw", "node-name": self.switch,
                                              "file": child}]})

@@ -19,6 +19,13 @@ $(BUILD)/tests/qcheck: tests/checker/qcheck.c tests/guest/record.h
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MF $@.d $(ALL_LDFLAGS) -o $@ $<
 
+# What the guest counts, on the host.
+$(BUILD)/obj/tests/unit/guest_%.o: CPPFLAGS += -Itests/guest
+$(BUILD)/tests/guest_latency_test: $(BUILD)/obj/tests/unit/guest_latency_test.o \
+		$(BUILD)/obj/tests/guest/latency.o $(BUILD)/obj/tests/support/cunit_main.o
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CUNIT_LIBS)
+
 $(BUILD)/tests/qcheck_test: $(BUILD)/tests/qcheck
 
 # tests/tools/NAME.c: programs of the system tests that use our libraries.

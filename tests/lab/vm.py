@@ -247,6 +247,14 @@ class Vm:
         found = (re.match(r"RATE (\d+) LAT (\d+)", text) for _, text in self.console.lines[since:])
         return [(int(match[1]), int(match[2])) for match in found if match]
 
+    def latency(self):
+        """Of the guest's requests since the last call, in µs: count, p50, p99, p999, max."""
+        since = len(self.console.lines)
+        self.order("latency")
+        text = next(text for _, text in self.console.lines[since:] if text.startswith("LATENCY "))
+        words = text.split()
+        return {"count": int(words[1]), **{words[at]: int(words[at + 1]) for at in (2, 4, 6, 8)}}
+
     # --- QEMU ---
 
     def status(self):

@@ -20,6 +20,8 @@ class Guest(FaultCase):
             time.sleep(0.05)
         self.assertGreater(len(vm.acks.boots), boots)
         vm.wait_more(50)
+        if sidecar.find("recovered"):
+            self.assertEqual(sidecar.wait("well")["evidence"], "writes")
         sidecar.wait_generations(2)
         vm.order("pause")
         verdict = vm.check(images, at_least=vm.acked)

@@ -104,6 +104,7 @@ class FaultCase(unittest.TestCase):
         """All of it: the guest goes on, saw nothing, lost nothing, and the sidecar says so."""
         recovered = sidecar.wait("recovered", strategy="pivot")
         vm.wait_more(more)
+        sidecar.wait("well", strategy="pivot", evidence="writes")
         self.assertEqual(vm.status(), "running")
         vm.order("pause")
         self.event_right(vm, sidecar, recovered, failed)

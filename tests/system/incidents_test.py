@@ -49,6 +49,39 @@ class Incidents(FaultCase):
             incident = self.told(sidecar, "incidents")["incidents"][-1]
             self.assertEqual(incident["outcome"]["result"], "held")
 
+    def test_plan_and_earnest_agree(self):
+        devices = ["-device", "pvpanic", "-action", "panic=pause"]
+        with loaded(disks=2, extra=devices) as vm:
+            sidecar = self.protect(vm)
+            plan = self.told(sidecar, "plan")
+            self.assertTrue(plan["sidecar"])
+            row = self.planned(sidecar, "guest-panic", "panic")
+            disks, = [row for row in plan["plan"] if row["case"] == "writes fail, reads go"]
+            self.assertEqual(disks["resources"], ["vda", "vdb"])
+            vm.order("panic")
+            recovery = sidecar.wait("recovery")
+            self.assertEqual((recovery["strategy"], recovery["predicted_loss_bytes"]),
+                             (row["strategy"], row["predicted_loss_bytes"]))
+            self.assertAlmostEqual(recovery["predicted_downtime_ms"], row["predicted_downtime_ms"],
+                                   places=3)
+            sidecar.wait("recovered", strategy=row["strategy"])
+            # Once more, and what has been done counts.
+            for _ in range(2):
+                since = len(sidecar.events)
+                vm.console.wait("READY", 90, len(vm.console.lines))
+                vm.order("panic")
+                sidecar.wait("recovery", since=since)
+            row = self.planned(sidecar, "guest-panic", "panic")
+            self.assertNotEqual(row["strategy"], "reset")
+
+    def test_without_a_sidecar_nothing_would_be_done(self):
+        with loaded(disks=1) as vm:
+            sidecar = self.protect(vm)
+            sidecar.stop()
+            plan = self.told(sidecar, "plan")
+            self.assertFalse(plan["sidecar"])
+            self.assertEqual({row["strategy"] for row in plan["plan"]}, {"hold"})
+
 
 if __name__ == "__main__":
     unittest.main()

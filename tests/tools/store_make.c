@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Makes a store of one generation without a guest, for tests and benchmarks of
- * what reads it:  store_make DIR BLOCK_KIB NAME:BYTES:PERCENT...
+ * what reads it:  store_make DIR BLOCK_KIB [points=N] NAME:BYTES:PERCENT...
  *
  * PERCENT of the blocks of a disk, spread by a fixed rule, are incompressible and
- * all different; the others are zeros.
+ * all different; the others are zeros.  With points, p1 to pN are taken, and after
+ * each one block in fifty changes.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -15,17 +16,19 @@
 #include "pool.h"
 #include "ring.h"
 #include "store.h"
+#include "point.h"
 #include "sum.h"
 
 #define BUFFERS 16
 #define BUFFER_BYTES (1u << 20)
+#define CHANGED_STEP 50u /* blocks */
 
 struct make {
 	struct ring *ring;
 	struct pool *pool;
 	struct store *store;
 	struct store_spec spec;
-	unsigned percent[STORE_DISKS_MAX];
+	unsigned percent[STORE_DISKS_MAX], points;
 	bool done;
 	int status;
 	struct errinfo err;
@@ -87,6 +90,15 @@ static uint32_t buffer_fill(const struct make *make, unsigned disk, uint64_t off
 	return length;
 }
 
+static struct buf *buf_wait(struct make *make)
+{
+	struct buf *buf;
+
+	while (!(buf = pool_get(make->pool)))
+		ring_run(make->ring);
+	return buf;
+}
+
 static int disk_fill(struct make *make, unsigned disk)
 {
 	struct copy_sink *sink = store_fill_sink(make->store);
@@ -96,8 +108,7 @@ static int disk_fill(struct make *make, unsigned disk)
 		uint32_t length;
 		int status = 0;
 
-		while (!(buf = pool_get(make->pool)))
-			ring_run(make->ring);
+		buf = buf_wait(make);
 		length = buffer_fill(make, disk, offset, buf);
 		if (length)
 			status = sink->data(sink, disk, offset, length, buf, &make->err);
@@ -107,6 +118,55 @@ static int disk_fill(struct make *make, unsigned disk)
 			return status;
 	}
 	return 0;
+}
+
+/* One block in CHANGED_STEP of each disk gets other content: others in each NUMBER. */
+static int disk_change(struct make *make, unsigned disk, unsigned number)
+{
+	uint32_t block_bytes = make->spec.block_bytes;
+	uint64_t blocks = make->spec.disks[disk].size / block_bytes;
+
+	for (uint64_t i = number % CHANGED_STEP; i < blocks; i += CHANGED_STEP) {
+		struct buf *buf = buf_wait(make);
+		int status;
+
+		block_fill(buf->data, block_bytes, mix(i + 1) + disk + mix(number));
+		buf->sums[0] = block_sum(buf->data, block_bytes, i * block_bytes);
+		status = store_sink(make->store)
+			     ->data(store_sink(make->store), disk, i * block_bytes, block_bytes,
+				    buf, &make->err);
+		if (status)
+			return status;
+	}
+	return 0;
+}
+
+static int generation_make(struct make *make, unsigned number)
+{
+	int status = store_begin(make->store, &make->err);
+
+	for (unsigned i = 0; number && i < make->spec.disk_count && !status; i++)
+		status = disk_change(make, i, number);
+	if (status)
+		return status;
+	store_commit(make->store, 1700000000000000 + number * INT64_C(1000000), done, make);
+	return await(make);
+}
+
+/* The point is what the next generation begins with. */
+static int point_make(struct make *make, unsigned number)
+{
+	struct point_request request = {0};
+	int status;
+
+	snprintf(request.name, sizeof(request.name), "p%u", number);
+	store_settle(make->store, done, make);
+	status = await(make);
+	if (status)
+		return status;
+	store_point_take(make->store, &request, done, make);
+	status = await(make);
+	return status ? status : generation_make(make, number);
 }
 
 static int make_run(struct make *make, const char *dir)
@@ -129,11 +189,9 @@ static int make_run(struct make *make, const char *dir)
 	store_fill_end(make->store, done, make);
 	status = await(make);
 	if (!status)
-		status = store_begin(make->store, &make->err);
-	if (status)
-		return status;
-	store_commit(make->store, 1700000000000000, done, make);
-	status = await(make);
+		status = generation_make(make, 0);
+	for (unsigned i = 1; i <= make->points && !status; i++)
+		status = point_make(make, i);
 	if (status)
 		return status;
 	store_settle(make->store, done, make);
@@ -153,6 +211,8 @@ int main(int argc, char **argv)
 		struct store_disk *disk = &make.spec.disks[make.spec.disk_count];
 		unsigned long long bytes;
 
+		if (sscanf(argv[i], "points=%u", &make.points) == 1)
+			continue;
 		if (sscanf(argv[i], "%63[^:]:%llu:%u", disk->name, &bytes,
 			   &make.percent[make.spec.disk_count]) != 3)
 			return 2;

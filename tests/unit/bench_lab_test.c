@@ -65,13 +65,15 @@ static void elements_of_a_list_are_told_apart(void)
 	    take(&d, "{\"impact\":{\"guests\":[{\"pattern\":\"seq\",\"entries\":["
 		     "{\"with\":\"qheal\",\"interval_ms\":100,\"ratio\":{\"samples\":[1]}},"
 		     "{\"with\":\"blockdev-mirror background\","
+		     "\"bare\":{\"latency_p99_ms\":{\"samples\":[3]}}},"
+		     "{\"with\":\"blockdev-mirror background\","
 		     "\"ratio\":{\"samples\":[1]}}]}],\"wanted\":{\"x\":{\"samples\":[1]}}}}"),
 	    0);
-	CU_ASSERT_EQUAL(d.count, 2);
+	CU_ASSERT_EQUAL(d.count, 3);
 	is_series(&d, "impact.seq.qheal.interval-ms-100.ratio", "ratio", SERIES_MORE, 1);
 	CU_ASSERT(d.series[0].ours);
 	is_series(&d, "impact.seq.blockdev-mirror-background.ratio", "ratio", SERIES_MORE, 1);
-	CU_ASSERT(!d.series[1].ours);
+	CU_ASSERT(!d.series[1].ours && !d.series[2].ours);
 	document_release(&d);
 }
 

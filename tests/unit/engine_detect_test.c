@@ -167,6 +167,8 @@ static void errors_that_were_got_over_are_history_then_a_warning(void)
 	facts.run = RUN_RUNNING;
 	facts.disks[0].now.operations = 200;
 	SEES("disk-degrading/more-errors!");
+	facts.disks[0].errors[2].time_ns = facts.disks[0].errors[1].time_ns + S / 2;
+	SEES(""); /* under way together: one misfortune */
 	for (int i = 0; i < 3; i++)
 		facts.disks[0].errors[i].time_ns = NOW - 3601 * S;
 	SEES("");
@@ -194,6 +196,8 @@ static void a_hang_is_no_progress_of_requests_that_wait(void)
 	facts.disks[0].progress_ns = NOW - 20 * S;
 	probe(0, PROBE_TIMEOUT, false);
 	SEES("disk-hang/hung");
+	facts.disks[0].in_flight_known = true; /* the guest wants nothing of it now */
+	SEES("disk-hang/hung!");
 	probe(4096, PROBE_GOOD, false);
 	SEES("");
 }

@@ -89,6 +89,19 @@ static void each_fault_has_its_answer(void)
 	}
 }
 
+/* A pivot would take the replica away from a guest that is not in need. */
+static void a_warning_without_a_spare_only_tells(void)
+{
+	begin(FAULT_DISK_DEGRADING, CAUSE_SLOWER);
+	facts.fault.warning = facts.running = true;
+	facts.spare = false;
+	DECIDES("hold");
+	begin(FAULT_DISK_FULL, CAUSE_FULL);
+	facts.fault.warning = facts.running = true;
+	facts.spare = false;
+	DECIDES("hold");
+}
+
 static void optimal_repairs_in_place_where_fast_may_not(void)
 {
 	begin(FAULT_DISK_READ, CAUSE_BAD_SECTOR);
@@ -297,6 +310,7 @@ int main(void)
 #define CASE(fn) {#fn, fn}
 	static const struct cunit_case cases[] = {
 		CASE(each_fault_has_its_answer),
+		CASE(a_warning_without_a_spare_only_tells),
 		CASE(optimal_repairs_in_place_where_fast_may_not),
 		CASE(a_strategy_that_was_tried_is_not_tried_again),
 		CASE(repeated_resets_end_in_a_rollback),

@@ -398,6 +398,57 @@ static void damaged_point_is_not_read(void)
 	fixture_release(&f);
 }
 
+/* The sum of BLOCK of vda in point ID after its entry was lost. */
+static uint64_t sum_without_entry(struct fixture *f, uint32_t id, unsigned block)
+{
+	static const uint64_t lost;
+	struct point_info *points;
+	struct image *image;
+	char path[512], what[16];
+	uint64_t sum = 1;
+	unsigned count;
+	int fd;
+
+	point_entries_path(f->dir, id, "vda", path, sizeof(path));
+	fd = open(path, O_WRONLY);
+	CU_ASSERT_EQUAL_FATAL(pwrite(fd, &lost, sizeof(lost), 8 * block), sizeof(lost));
+	close(fd);
+	snprintf(what, sizeof(what), "%u", id);
+	CU_ASSERT_EQUAL_FATAL(points_list(f->dir, &points, &count, &f->err), 0);
+	CU_ASSERT_EQUAL_FATAL(image_open(&image, f->ring, f->dir, point_find(points, count, what),
+					 "vda", &f->err), 0);
+	CU_ASSERT_EQUAL(image_sums(image, block, 1, &sum, &f->err), 0);
+	image_close(image);
+	free(points);
+	return sum;
+}
+
+static void a_lost_entry_of_zeros_does_not_give_the_head(void)
+{
+	static const unsigned blocks[] = {3, BLOCKS}; /* the last one is not whole */
+
+	for (unsigned i = 0; i < 4; i++) {
+		const unsigned block = blocks[i / 2];
+		const bool moved = i % 2;
+		struct fixture f;
+		uint32_t first;
+
+		ready(&f);
+		CU_ASSERT_EQUAL_FATAL(take(&f, "first"), 0);
+		first = newest(&f);
+		generation(&f, 5, 1);
+		if (moved)
+			CU_ASSERT_EQUAL_FATAL(take(&f, "second"), 0);
+		generation(&f, block, 60);
+		CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+		if (moved)
+			CU_ASSERT_EQUAL(delete(&f, newest(&f)), 0);
+		CU_ASSERT_TRUE(point_is(&f, first, block, 0));
+		CU_ASSERT_EQUAL(sum_without_entry(&f, first, block), SUM_ZERO);
+		fixture_release(&f);
+	}
+}
+
 /* --- a guest runs on the heads --- */
 
 static void promoted_store_takes_and_deletes_points(void)
@@ -504,6 +555,17 @@ static uint64_t delay_random;
 
 void __real_ring_read(struct ring *ring, struct ring_op *op, int fd, void *buffer, uint32_t length,
 		      uint64_t offset);
+/* Reads of this file give EIO, as those of an unmapped page do. */
+static ino_t broken_inode;
+static int unreadable_fd;
+
+static ino_t inode_of(int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) ? 0 : status.st_ino;
+}
+
 void __wrap_ring_read(struct ring *ring, struct ring_op *op, int fd, void *buffer, uint32_t length,
 		      uint64_t offset);
 void __wrap_ring_read(struct ring *ring, struct ring_op *op, int fd, void *buffer, uint32_t length,
@@ -511,7 +573,43 @@ void __wrap_ring_read(struct ring *ring, struct ring_op *op, int fd, void *buffe
 {
 	if (delayed)
 		usleep((useconds_t)draw(&delay_random, 20000));
+	if (broken_inode && inode_of(fd) == broken_inode)
+		fd = unreadable_fd;
 	__real_ring_read(ring, op, fd, buffer, length, offset);
+}
+
+static void a_point_that_cannot_be_read_does_not_stop_the_store(void)
+{
+	struct fixture f;
+	char path[512];
+	struct stat status;
+	uint32_t first;
+	unsigned count;
+
+	ready(&f);
+	CU_ASSERT_EQUAL_FATAL(take(&f, "first"), 0);
+	first = newest(&f);
+	CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+	point_entries_path(f.dir, first, "vda", path, sizeof(path));
+	CU_ASSERT_EQUAL_FATAL(stat(path, &status), 0);
+	unreadable_fd = open("/proc/self/mem", O_RDONLY);
+	broken_inode = status.st_ino;
+	generation(&f, 0, 60);
+	CU_ASSERT_EQUAL(fixture_settle(&f), -EIO);
+	err_clear(&f.err);
+	CU_ASSERT_EQUAL_FATAL(fixture_reopen(&f), 0);
+	CU_ASSERT_EQUAL(damaged_count(&f, &count), 1);
+	CU_ASSERT_EQUAL(store_info(f.store)->generation, 2);
+	CU_ASSERT_EQUAL_FATAL(take(&f, "second"), 0);
+	generation(&f, 0, 61);
+	CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+	CU_ASSERT_TRUE(point_is(&f, newest(&f), 0, 60));
+	broken_inode = 0;
+	close(unreadable_fd);
+	CU_ASSERT_EQUAL_FATAL(fixture_reopen(&f), 0);
+	CU_ASSERT_EQUAL(damaged_count(&f, &count), 1); /* for ever: nothing was kept for it */
+	CU_ASSERT_EQUAL(delete(&f, first), 0);
+	fixture_release(&f);
 }
 
 /* Exits with 0 if the point was right till the end, 1 if it was wrong and nobody said
@@ -671,6 +769,10 @@ int main(void)
 		{"damaged_point_json_is_refused", damaged_point_json_is_refused},
 		{"damaged_point_stops_only_those_read_through_it",
 		 damaged_point_stops_only_those_read_through_it},
+		{"a_point_that_cannot_be_read_does_not_stop_the_store",
+		 a_point_that_cannot_be_read_does_not_stop_the_store},
+		{"a_lost_entry_of_zeros_does_not_give_the_head",
+		 a_lost_entry_of_zeros_does_not_give_the_head},
 		{"damaged_point_is_not_read", damaged_point_is_not_read},
 		{"promoted_store_takes_and_deletes_points",
 		 promoted_store_takes_and_deletes_points},

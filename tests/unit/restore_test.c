@@ -105,6 +105,7 @@ static void restore_begin(struct restore_fixture *t, bool compare)
 					  .target = t->target,
 					  .pool = t->f.pool,
 					  .depth = 5,
+					  .compare_depth = 3,
 					  .compare = compare};
 
 	CU_ASSERT_EQUAL_FATAL(restore_start(&t->restore, &request, fixture_done, &t->f, &t->f.err),

@@ -38,10 +38,41 @@ static void what_is_written_is_read_back(void)
 	text = store_json_format(json);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(text);
 	CU_ASSERT_EQUAL(store_json_parse(text, strlen(text), "x", again, &err), 0);
+	CU_ASSERT_TRUE(again->summed && !json->summed);
+	json->summed = true;
 	CU_ASSERT_EQUAL(memcmp(json, again, sizeof(*json)), 0);
 	free(text);
 	free(json);
 	free(again);
+}
+
+/* Also one that leaves valid JSON with other numbers in it. */
+static void no_flipped_bit_gives_another_store(void)
+{
+	struct store_json *json = calloc(1, sizeof(*json)), *flipped = calloc(1, sizeof(*flipped));
+	struct errinfo err = {0};
+	unsigned refused = 0, same = 0;
+	char *text;
+
+	CU_ASSERT_EQUAL_FATAL(store_json_parse(good, strlen(good), "x", json, &err), 0);
+	text = store_json_format(json);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+	for (size_t bit = 0; bit < 8 * strlen(text); bit++) {
+		text[bit / 8] ^= (char)(1 << bit % 8);
+		if (store_json_parse(text, strlen(text), "x", flipped, &err)) {
+			refused++;
+		} else {
+			flipped->summed = json->summed; /* "sum" itself has another name */
+			CU_ASSERT_EQUAL(memcmp(json, flipped, sizeof(*json)), 0);
+			same++;
+		}
+		err_clear(&err);
+		text[bit / 8] ^= (char)(1 << bit % 8);
+	}
+	CU_ASSERT_TRUE(refused > same);
+	free(text);
+	free(json);
+	free(flipped);
 }
 
 /* GOOD with the first FROM replaced by TO. */
@@ -172,6 +203,7 @@ int main(void)
 {
 	static const struct cunit_case cases[] = {
 		{"what_is_written_is_read_back", what_is_written_is_read_back},
+		{"no_flipped_bit_gives_another_store", no_flipped_bit_gives_another_store},
 		{"newer_format_is_refused_with_both_numbers",
 		 newer_format_is_refused_with_both_numbers},
 		{"older_format_is_read_and_written_as_the_present_one",

@@ -393,8 +393,9 @@ static void older_format_is_upgraded_when_opened_for_writing(void)
 	CU_ASSERT_EQUAL(fixture_commit(&f, 1), 0);
 	store_close(f.store);
 	f.store = NULL;
-	snprintf(command, sizeof(command), "sed -i 's/\"format\": 2/\"format\": 1/' '%s/store.json'",
-		 f.dir);
+	snprintf(command, sizeof(command),
+		 "sed -i -z -e 's/\"format\": 2/\"format\": 1/' -e 's/,[^,]*\"sum\": \"[0-9a-f]*\"//' "
+		 "'%s/store.json'", f.dir);
 	CU_ASSERT_EQUAL_FATAL(system(command), 0);
 	CU_ASSERT_EQUAL(store_inspect(f.dir, &info, &f.err), 0); /* looks, and leaves it */
 	CU_ASSERT_EQUAL(info.generation, 1);

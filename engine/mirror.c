@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mirror.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "jsontext.h"
+#include "promote.h"
+#include "sidecar.h"
+
+#define NODE_PREFIX "qheal-s"
+#define JOB_PREFIX "qheal-m"
+#define MARK ".partial"
+#define SERIALS 1000	    /* images of one generation of one disk */
+#define WAIT_MS 30000	    /* for QEMU to flush and drain a busy disk */
+#define POLL_MS 20
+
+static bool is_ours(const struct sidecar *sidecar, const char *node)
+{
+	char own[8];
+
+	snprintf(own, sizeof(own), "-%.4s-", store_info(sidecar->store)->uuid);
+	return !strncmp(node, NODE_PREFIX, strlen(NODE_PREFIX)) && strstr(node, own);
+}
+
+bool mirror_is_root(const struct sidecar *sidecar, const struct guest_disk *disk)
+{
+	return is_ours(sidecar, disk->node);
+}
+
+/* --- files --- */
+
+static void mark_path(const char *image, char path[PATH_MAX + 16])
+{
+	snprintf(path, PATH_MAX + 16, "%s" MARK, image);
+}
+
+static void files_remove(struct mirror *mirror)
+{
+	char mark[PATH_MAX + 16];
+
+	mark_path(mirror->image, mark);
+	file_remove(mirror->image);
+	file_remove(mark);
+	mirror->marked = false;
+}
+
+/* The mark is durable first. */
+static int files_make(const struct sidecar *sidecar, struct mirror *mirror, uint64_t size,
+		      struct errinfo *err)
+{
+	char mark[PATH_MAX + 16];
+	int fd, rc;
+
+	mark_path(mirror->image, mark);
+	fd = file_open(mark, O_WRONLY | O_CREAT | O_EXCL);
+	if (fd < 0)
+		return err_set(err, fd, "%s: %s", mark, strerror(-fd));
+	rc = file_sync(fd);
+	file_close(fd);
+	if (!rc)
+		rc = file_sync_dir(sidecar->config->spare);
+	mirror->marked = true;
+	fd = rc ? rc : file_open(mirror->image, O_RDWR | O_CREAT | O_EXCL);
+	rc = fd < 0 ? fd : file_truncate(fd, size);
+	if (!rc)
+		rc = file_sync(fd);
+	if (fd >= 0)
+		file_close(fd);
+	if (!rc)
+		rc = file_sync_dir(sidecar->config->spare);
+	if (rc)
+		files_remove(mirror);
+	return rc ? err_set(err, rc, "%s: cannot make it %llu bytes: %s", mirror->image,
+			    (unsigned long long)size, strerror(-rc)) : 0;
+}
+
+static int choose_names(const struct sidecar *sidecar, struct mirror *mirror, struct errinfo *err)
+{
+	const struct store_info *info = store_info(sidecar->store);
+	const char *disk = sidecar->guest.disks[mirror->disk].name;
+	unsigned long long generation = info->generation % 1000000000;
+
+	snprintf(mirror->job, sizeof(mirror->job), JOB_PREFIX "%u", mirror->disk);
+	for (unsigned serial = 1; serial < SERIALS; serial++) {
+		int length = snprintf(mirror->image, sizeof(mirror->image), "%s/%s-%.8s-%llu-%u.raw",
+				      sidecar->config->spare, disk, info->uuid, generation,
+				      serial);
+
+		if (length >= (int)sizeof(mirror->image) - (int)sizeof(MARK))
+			return err_set(err, -ENAMETOOLONG, "%s: the path is too long",
+				       sidecar->config->spare);
+		snprintf(mirror->node, sizeof(mirror->node), NODE_PREFIX "%u-%.4s-%llu-%u",
+			 mirror->disk, info->uuid, generation, serial);
+		if (access(mirror->image, F_OK))
+			return 0;
+	}
+	return err_set(err, -EEXIST, "%s holds too many images of disk %s",
+		       sidecar->config->spare, disk);
+}
+
+/* --- the job --- */
+
+static json_t *node_options(const struct guest_disk *disk, const struct mirror *mirror)
+{
+	return json_pack("{s:s,s:s,s:s,s:{s:b,s:b},s:{s:s,s:s,s:s,s:{s:b,s:b}}}", "driver", "raw",
+			 "node-name", mirror->node, "discard", "unmap", "cache", "direct",
+			 disk->cache_direct, "no-flush", disk->cache_no_flush, "file", "driver",
+			 "file", "filename", mirror->image, "discard", "unmap", "cache", "direct",
+			 disk->cache_direct, "no-flush", disk->cache_no_flush);
+}
+
+/* An error of either side ends the job and never stops the guest. */
+static json_t *job_options(const struct guest_disk *disk, const struct mirror *mirror,
+			   uint64_t rate)
+{
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:b}", "job-id", mirror->job, "device",
+			 disk->node, "target", mirror->node, "sync", "full", "on-source-error",
+			 "report", "on-target-error", "report", "speed", (json_int_t)rate,
+			 "auto-dismiss", 0);
+}
+
+int mirror_start(struct sidecar *sidecar, struct mirror *mirror, unsigned disk, uint64_t rate,
+		 struct errinfo *err)
+{
+	const struct guest_disk *from = &sidecar->guest.disks[disk];
+	struct batch batch;
+	int rc;
+
+	*mirror = (struct mirror){.disk = disk, .total = from->size};
+	rc = choose_names(sidecar, mirror, err);
+	if (!rc)
+		rc = files_make(sidecar, mirror, from->size, err);
+	if (rc)
+		return rc;
+	batch_init(&batch, &sidecar->monitor);
+	batch_add(&batch, "blockdev-add", node_options(from, mirror));
+	batch_add(&batch, "blockdev-mirror", job_options(from, mirror, rate));
+	rc = batch_run(&batch, err);
+	batch_release(&batch);
+	mirror->state = MIRROR_COPYING;
+	if (rc)
+		mirror_abandon(sidecar, mirror);
+	return rc;
+}
+
+/* The job of this id out of query-jobs, with a new reference on the list in LIST. */
+static const json_t *find_job(struct sidecar *sidecar, const char *id, json_t **list,
+			      struct errinfo *err)
+{
+	const json_t *job;
+	size_t i;
+
+	*list = NULL;
+	if (monitor_call(&sidecar->monitor, "query-jobs", NULL, list, err))
+		return NULL;
+	json_array_foreach(*list, i, job) {
+		if (!strcmp(json_text(job, "id"), id))
+			return job;
+	}
+	err_set(err, -ENOENT, "somebody ended the job %s", id);
+	return NULL;
+}
+
+int mirror_look(struct sidecar *sidecar, struct mirror *mirror, struct errinfo *err)
+{
+	json_t *list;
+	const json_t *job = find_job(sidecar, mirror->job, &list, err);
+	const char *status = job ? json_text(job, "status") : "";
+	int rc = job ? 0 : err->code;
+
+	if (job) {
+		mirror->done = (uint64_t)json_integer_value(json_object_get(job, "current-progress"));
+		mirror->total = (uint64_t)json_integer_value(json_object_get(job, "total-progress"));
+	}
+	if (!strcmp(status, "ready"))
+		mirror->state = MIRROR_READY;
+	else if (!strcmp(status, "concluded") || !strcmp(status, "aborting"))
+		rc = err_set(err, -EIO, "%s: %s", mirror->image,
+			     json_text(job, "error")[0] ? json_text(job, "error") : "cancelled");
+	json_decref(list);
+	return rc;
+}
+
+int mirror_set_rate(struct sidecar *sidecar, struct mirror *mirror, uint64_t rate)
+{
+	return monitor_call(&sidecar->monitor, "block-job-set-speed",
+			    json_pack("{s:s,s:I}", "device", mirror->job, "speed",
+				      (json_int_t)rate), NULL, NULL);
+}
+
+static void wait_news(struct sidecar *sidecar)
+{
+	sidecar->job_news = false;
+	loop_until_set(&sidecar->loop, &sidecar->job_news, ring_now_ns() + POLL_MS * NS_PER_MS);
+}
+
+/* 0: the job ended well. */
+static int wait_concluded(struct sidecar *sidecar, const char *id, struct errinfo *err)
+{
+	int64_t deadline_ns = ring_now_ns() + WAIT_MS * NS_PER_MS;
+
+	for (;;) {
+		json_t *list;
+		const json_t *job = find_job(sidecar, id, &list, err);
+		int rc = job ? 1 : err->code;
+
+		if (job && !strcmp(json_text(job, "status"), "concluded"))
+			rc = json_text(job, "error")[0]
+				     ? err_set(err, -EIO, "%s: %s", id, json_text(job, "error"))
+				     : 0;
+		json_decref(list);
+		if (rc <= 0)
+			return rc;
+		if (ring_now_ns() > deadline_ns)
+			return err_set(err, -ETIMEDOUT, "the job %s does not end", id);
+		wait_news(sidecar);
+	}
+}
+
+static void dismiss(struct sidecar *sidecar, const char *id)
+{
+	monitor_call(&sidecar->monitor, "job-dismiss", json_pack("{s:s}", "id", id), NULL, NULL);
+}
+
+/* Job and flight of the guest's requests end on either root: QEMU says on which. */
+static int take_root(struct sidecar *sidecar, struct mirror *mirror, struct errinfo *err)
+{
+	static struct guest now; /* large; one flow of control */
+	struct guest_disk *disk = &sidecar->guest.disks[mirror->disk];
+	json_t *reply = NULL;
+	int rc = monitor_call(&sidecar->monitor, "query-block", NULL, &reply, err);
+
+	memset(&now, 0, sizeof(now));
+	if (!rc)
+		rc = guest_parse_block(&now, reply, err);
+	json_decref(reply);
+	for (unsigned i = 0; !rc && i < now.disk_count; i++) {
+		if (strcmp(now.disks[i].qom, disk->qom) || strcmp(now.disks[i].node, mirror->node))
+			continue;
+		snprintf(disk->node, sizeof(disk->node), "%s", mirror->node);
+		snprintf(disk->file, sizeof(disk->file), "%s", mirror->image);
+		disk->bitmap_count = 0;
+		return 0;
+	}
+	return rc ? rc : err_set(err, -EIO, "QEMU did not move disk %s to %s", disk->name,
+				 mirror->image);
+}
+
+int mirror_complete(struct sidecar *sidecar, struct mirror *mirror, struct errinfo *err)
+{
+	char mark[PATH_MAX + 16];
+	struct errinfo job_err = {0};
+	int rc;
+
+	mark_path(mirror->image, mark);
+	rc = file_remove(mark);
+	if (!rc)
+		rc = file_sync_dir(sidecar->config->spare);
+	if (rc)
+		return err_set(err, rc, "%s: %s", mark, strerror(-rc));
+	mirror->marked = false;
+	rc = monitor_call(&sidecar->monitor, "job-complete",
+			  json_pack("{s:s}", "id", mirror->job), NULL, err);
+	if (rc)
+		return rc;
+	rc = wait_concluded(sidecar, mirror->job, &job_err);
+	if (!sidecar->monitor.closed)
+		rc = take_root(sidecar, mirror, err);
+	if (rc) {
+		if (job_err.code)
+			*err = job_err;
+		return err->code ? err->code : err_set(err, rc, "QEMU is gone");
+	}
+	dismiss(sidecar, mirror->job);
+	mirror->state = MIRROR_NONE;
+	return 0;
+}
+
+static void end_job(struct sidecar *sidecar, const char *id)
+{
+	struct errinfo err = {0};
+
+	monitor_call(&sidecar->monitor, "block-job-cancel",
+		     json_pack("{s:s,s:b}", "device", id, "force", 1), NULL, NULL);
+	wait_concluded(sidecar, id, &err);
+	dismiss(sidecar, id);
+}
+
+void mirror_abandon(struct sidecar *sidecar, struct mirror *mirror)
+{
+	struct errinfo err = {0};
+
+	if (mirror->state == MIRROR_NONE)
+		return;
+	mirror->state = MIRROR_NONE;
+	if (!sidecar->monitor.closed) {
+		end_job(sidecar, mirror->job);
+		/* A completion that was not answered may have moved the guest after all. */
+		if (!mirror->marked && !take_root(sidecar, mirror, &err))
+			return;
+		monitor_call(&sidecar->monitor, "blockdev-del",
+			     json_pack("{s:s}", "node-name", mirror->node), NULL, NULL);
+	} else if (!mirror->marked) {
+		log_warn("QEMU ended while disk %s was being moved to %s: that image may be newer "
+			 "than the one it had", sidecar->guest.disks[mirror->disk].name,
+			 mirror->image);
+		return;
+	}
+	files_remove(mirror);
+}
+
+/* --- what others left --- */
+
+static unsigned end_jobs(struct sidecar *sidecar)
+{
+	unsigned count = 0;
+	const json_t *job;
+	json_t *list = NULL;
+	size_t i;
+
+	if (monitor_call(&sidecar->monitor, "query-jobs", NULL, &list, NULL))
+		return 0;
+	json_array_foreach(list, i, job) {
+		if (strncmp(json_text(job, "id"), JOB_PREFIX, strlen(JOB_PREFIX)))
+			continue;
+		end_job(sidecar, json_text(job, "id"));
+		count++;
+	}
+	json_decref(list);
+	return count;
+}
+
+static bool is_marked(const char *image)
+{
+	char mark[PATH_MAX + 16];
+
+	mark_path(image, mark);
+	return !access(mark, F_OK);
+}
+
+/* QEMU refuses to delete what a device has. */
+void mirror_drop_left(struct sidecar *sidecar, enum mirror_left left)
+{
+	const json_t *node;
+	json_t *list = NULL;
+	size_t i;
+
+	if (monitor_call(&sidecar->monitor, "query-named-block-nodes",
+			 json_pack("{s:b}", "flat", 1), &list, NULL))
+		return;
+	json_array_foreach(list, i, node) {
+		const char *name = json_text(node, "node-name"), *file = json_text(node, "file");
+		bool marked = is_marked(file);
+		char mark[PATH_MAX + 16];
+
+		if (!is_ours(sidecar, name) || (left == MIRROR_LEFT_PARTIAL && !marked) ||
+		    monitor_call(&sidecar->monitor, "blockdev-del",
+				 json_pack("{s:s}", "node-name", name), NULL, NULL) ||
+		    (left == MIRROR_LEFT_NODES && !marked))
+			continue;
+		mark_path(file, mark);
+		if (!file_remove(file))
+			log_info("%s is not needed any more and is removed", file);
+		file_remove(mark);
+	}
+	json_decref(list);
+}
+
+/* Of a sidecar and a QEMU that ended together. */
+static int drop_partial(void *arg, const char *name)
+{
+	const struct sidecar *sidecar = arg;
+	char path[PATH_MAX], image[PATH_MAX], own[12];
+	size_t length = strlen(name), tail = strlen(MARK);
+
+	snprintf(own, sizeof(own), "-%.8s-", store_info(sidecar->store)->uuid);
+	if (length <= tail || strcmp(name + length - tail, MARK) || !strstr(name, own))
+		return 0;
+	snprintf(path, sizeof(path), "%s/%s", sidecar->config->spare, name);
+	snprintf(image, sizeof(image), "%s/%.*s", sidecar->config->spare, (int)(length - tail),
+		 name);
+	file_remove(image);
+	file_remove(path);
+	log_info("%s was copied in part by an earlier sidecar and is removed", image);
+	return 0;
+}
+
+int mirror_clean(struct sidecar *sidecar, struct errinfo *err)
+{
+	unsigned ended = end_jobs(sidecar);
+
+	mirror_drop_left(sidecar, MIRROR_LEFT_PARTIAL);
+	if (sidecar->config->spare)
+		file_list(sidecar->config->spare, drop_partial, sidecar);
+	if (sidecar->monitor.closed)
+		return err_set(err, -ENOTCONN, "QEMU closed the connection");
+	return ended > 0;
+}

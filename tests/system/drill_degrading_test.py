@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drill: a disk gets slower and slower, and is told of before it fails. Two minutes, most of them to
+learn what is usual."""
+
+import time
+import unittest
+
+from fault_support import FaultCase, loaded
+from lab.cache import LabError
+
+
+class Degrading(FaultCase):
+    alone = True  # what is usual is measured
+
+    def health(self, sidecar, index=0):
+        return sidecar.status()["health"]["disks"][index]
+
+    def wait_usual(self, sidecar, timeout=300):
+        """Until the sidecar knows what the disk usually takes."""
+        deadline = time.monotonic() + timeout
+        while "usual_ms" not in self.health(sidecar):
+            if time.monotonic() > deadline:
+                raise LabError(f"nothing is usual after {timeout} s: {self.health(sidecar)}")
+            time.sleep(1)
+        return self.health(sidecar)
+
+    def test_a_disk_that_gets_slower_is_told_of_before_it_fails(self):
+        with loaded(disks=2, rate=100) as vm:
+            sidecar = self.protect(vm, interval=1000)
+            usual = self.wait_usual(sidecar)["usual_ms"]
+            self.assertEqual(sidecar.find("fault"), [])
+            vm.disks[0].slow(vm.qmp, 20)  # 50 ms for what took one or so
+            fault = sidecar.wait("fault", timeout=240, kind="disk-degrading")
+            self.assertEqual((fault["resource"], fault["cause"], fault["warning"]),
+                             ("vda", "slower", True))
+            now = self.health(sidecar)
+            self.assertTrue(now["slower"])
+            self.assertGreater(now["ratio"], 2)
+            self.assertGreater(now["latency_ms"], usual)
+            # There is no spare: nothing is done but to tell, and the guest goes on.
+            self.assertEqual(sidecar.wait("recovery")["strategy"], "hold")
+            self.assertEqual(sidecar.find("recovered"), [])
+            vm.wait_more(20)
+            # Then it fails, and is recovered from as any other; the new disk begins anew.
+            since = len(sidecar.events)
+            vm.fail(0, "write")
+            sidecar.wait("recovered", since=since, strategy="pivot")
+            vm.wait_more(50)
+            sidecar.status()
+            deadline = time.monotonic() + 10
+            while self.health(sidecar)["slower"] and time.monotonic() < deadline:
+                time.sleep(0.2)
+            self.assertFalse(self.health(sidecar)["slower"])
+            self.assertNotIn("usual_ms", self.health(sidecar))
+            self.assertEqual(vm.guest_errors, [])
+
+
+if __name__ == "__main__":
+    unittest.main()
