@@ -3,6 +3,7 @@
  * strategy restart: QEMU anew, by its recorded definition or by the operator's hook.
  *
  *   kill     a QEMU that hangs ends first: two of them never have the disks
+ *   overlay, flush, promote  a disk hangs: the disks are those of the last generation
  *   prepare  the command line gets the images that the disks live on now
  *   start    exec of QEMU, to its monitor's greeting; or the hook, to the same
  *   resume   its guest runs
@@ -91,6 +92,33 @@ static void where_is(const struct sidecar *sidecar, unsigned i, char path[PATH_M
 	}
 	if (disk->moved && realpath(disk->file, path))
 		disk->file = path;
+}
+
+/* A disk hangs, and what it holds since the last generation with it: all disks go back
+ * to that one, each on an overlay above its head. */
+static int onto_replica(struct response *response, struct errinfo *err)
+{
+	static struct promotion promotions[BOUND_DISKS]; /* some 130 KiB */
+	struct sidecar *sidecar = response->sidecar;
+	unsigned count = 0;
+	int rc = 0;
+
+	memset(promotions, 0, sizeof(promotions));
+	while (!rc && count < sidecar->guest.disk_count) {
+		rc = promote_create(sidecar, count, &promotions[count], err);
+		count += !rc;
+	}
+	timeline_mark(&response->timeline, "overlay");
+	if (!rc)
+		rc = promote_finish(sidecar, promotions, count, err);
+	timeline_mark(&response->timeline, "flush");
+	for (unsigned i = 0; i < count && !rc; i++)
+		rc = store_promote(sidecar->store, i, promotions[i].image, err);
+	timeline_mark(&response->timeline, "promote");
+	if (rc && !store_info(sidecar->store)->promoted)
+		promote_abandon(sidecar, promotions, count);
+	response->lost_bytes = rc ? 0 : response->facts.all_dirty_bytes;
+	return rc;
 }
 
 static int relocate_disks(const struct sidecar *sidecar, json_t *argv, struct errinfo *err)
@@ -248,6 +276,8 @@ int strategy_restart(struct response *response, struct errinfo *err)
 	struct sidecar *sidecar = response->sidecar;
 	int rc = kill_old(response, err);
 
+	if (!rc && response->fault.kind == FAULT_DISK_HANG)
+		rc = onto_replica(response, err);
 	if (!rc)
 		rc = sidecar->config->restart == RESTART_HOOK ? restart_hook(response, err)
 							      : restart_recorded(response, err);
