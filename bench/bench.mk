@@ -12,7 +12,7 @@ BENCH_ALONE := drain mirror_peer slow qheal_bench points
 BENCH_OBJ := $(filter-out $(BENCH_ALONE:%=$(BUILD)/obj/bench/%.o),$(call objects,bench))
 # What its unit tests link: all but the cases.
 BENCH_PURE := $(addprefix $(BUILD)/obj/bench/,stats.o series.o document.o compare.o threshold.o lab.o \
-	child.o work.o)
+	neighbours.o child.o work.o)
 
 $(BUILD)/qheal-bench: $(BUILD)/obj/bench/qheal_bench.o $(BENCH_OBJ)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -ljansson -lm

@@ -69,7 +69,7 @@ int case_delta(struct bench *bench, struct errinfo *err)
 	int rc = driver_run(bench, "cycle", 40, 5, err);
 
 	if (!rc)
-		rc = driver_run(bench, "lag", 1, 8, err);
+		rc = driver_run(bench, "lag", 1, 6, err);
 	if (!rc)
 		rc = driver_run(bench, "delta", 3, 5, err);
 	headline(bench, "lag.steady.lag", "delta.lag");
@@ -88,12 +88,12 @@ int case_pivot(struct bench *bench, struct errinfo *err)
 
 int case_impact(struct bench *bench, struct errinfo *err)
 {
-	return driver_run(bench, "impact", 4, 1, err);
+	return driver_run(bench, "impact", 3, 1, err);
 }
 
 int case_scale(struct bench *bench, struct errinfo *err)
 {
-	return driver_run(bench, "scale", 4, 5, err);
+	return driver_run(bench, "scale", 4, 3, err);
 }
 
 int case_firstcopy(struct bench *bench, struct errinfo *err)

@@ -15,9 +15,11 @@
 
 #include "case_restore.h"
 #include "judge.h"
+#include "neighbours.h"
 
-#define PATIENCE 10	   /* times the rounds, at most, for --precision */
-#define PRECISION_EVERY 10 /* rounds: the intervals of many rounds take time to compute */
+#define PATIENCE 10	      /* times the rounds, at most, for --precision */
+#define NEIGHBOURS_PERCENT 30 /* of the processors; kernel threads take some of it */
+#define PRECISION_EVERY 10    /* rounds: the intervals of many rounds take time to compute */
 #define DIFFER_STEP (UINT64_C(100) * 65536) /* one block in a hundred */
 
 struct tool {
@@ -248,7 +250,8 @@ int restore_limit(struct bench *bench, const struct variant *variant, const char
 	return 0;
 }
 
-/* Another round: up to ROUNDS, and with --precision until the ratios are that sure. */
+/* Another round after ROUND that count: up to ROUNDS, and with --precision until the ratios are
+ * that sure. */
 static bool variant_goes_on(const struct bench *bench, const struct variant *variant,
 			    unsigned round, unsigned rounds)
 {
@@ -257,7 +260,7 @@ static bool variant_goes_on(const struct bench *bench, const struct variant *var
 
 	if (round < rounds)
 		return true;
-	if (!(bench->precision > 0) || round >= rounds * PATIENCE)
+	if (!(bench->precision > 0))
 		return false;
 	if (round % PRECISION_EVERY)
 		return true;
@@ -274,11 +277,30 @@ static bool variant_goes_on(const struct bench *bench, const struct variant *var
 	return !sure;
 }
 
+/* Whether a round counts: one in which neighbours took much of the processors tells about
+ * them, and not alike for all tools.  Only --precision does without it and takes another. */
+static bool round_counts(struct bench *bench, const struct variant *variant,
+			 const struct neighbours *begin, unsigned kept)
+{
+	double percent = neighbours_percent(begin);
+	char name[SERIES_NAME_MAX + 1];
+
+	if (bench->precision > 0 && percent > NEIGHBOURS_PERCENT) {
+		snprintf(name, sizeof(name), "restore.%s.", variant->name);
+		document_cut(&bench->document, name, kept);
+		return false;
+	}
+	snprintf(name, sizeof(name), "restore.%s.neighbours", variant->name);
+	bench_note(bench, name, "percent", SERIES_NEITHER, percent);
+	return true;
+}
+
 static int variant_run(struct bench *bench, const struct variant *variant, struct errinfo *err)
 {
 	unsigned rounds = bench->rounds ? bench->rounds : RESTORE_ROUNDS;
 	const char *argv[CHILD_WORDS_MAX];
 	char head[PATH_MAX];
+	unsigned tried = 0, kept = 0;
 	bool usable[TOOLS], fio = child_exists("fio");
 	int rc = store_make(bench, variant->name, variant->percent, 0, head, err);
 
@@ -292,15 +314,20 @@ static int variant_run(struct bench *bench, const struct variant *variant, struc
 	}
 	if (!fio)
 		document_miss(&bench->document, "restore", "fio", "not installed: no limit");
-	for (unsigned round = 0; !rc && variant_goes_on(bench, variant, round, rounds); round++) {
+	while (!rc && tried < rounds * PATIENCE && variant_goes_on(bench, variant, kept, rounds)) {
+		struct neighbours begin;
+
+		neighbours_mark(&begin);
 		for (unsigned i = 0; !rc && i < TOOLS; i++) {
-			unsigned turn = round % 2 ? (unsigned)TOOLS - 1 - i : i;
+			unsigned turn = tried % 2 ? (unsigned)TOOLS - 1 - i : i;
 
 			if (usable[turn])
-				rc = tool_round(bench, variant, &tools[turn], head, round, err);
+				rc = tool_round(bench, variant, &tools[turn], head, tried, err);
 		}
 		if (!rc && fio && bench_wants(bench->tools, "limit"))
 			rc = restore_limit(bench, variant, head, err);
+		tried++;
+		kept += round_counts(bench, variant, &begin, kept);
 	}
 	unlink(work_path(&bench->work, "target.raw"));
 	tree_remove(work_path(&bench->work, variant->name));

@@ -11,7 +11,7 @@ from lab.sidecar import Sidecar
 from lab.vm import Vm
 from pull import Puller
 
-DIRTY_MIB = (0, 1, 16, 64, 256, 1024)
+DIRTY_MIB = (0, 1, 64, 256, 1024)
 SIZES_GIB = (1, 16, 256, 4096)
 ROUNDS = 3
 INTERVAL_MS = 500
@@ -102,7 +102,7 @@ def peers(size, mib, rounds):
 def by_dirty(rounds, every):
     entries = []
     for mib in every:
-        size, count = (mib + 64) * MIB, min(rounds, 2) if mib > 64 else rounds
+        size, count = (mib + 64) * MIB, min(rounds, 2 if mib > 64 else rounds)
         if mib:  # cycle.py has the look that finds nothing
             entries.append({"tool": "qheal", "mib": mib, **qheal_cycles(size, mib, count)})
         entries += peers(size, mib, count)

@@ -23,7 +23,7 @@ PATTERNS = ("seq", "rand")
 MODES = ("background", "write-blocking")
 PERCENTILES = ("p50", "p99", "p999")
 COPY_BYTES = 1 << 30
-COPY_ROUNDS = 3
+COPY_ROUNDS = 2
 
 
 def watched(vm, wait):

@@ -24,6 +24,7 @@
 #define SIZE_MIN (UINT64_C(16) << 20) /* below that programs start longer than they copy */
 #define NEED_SIZES 6		      /* a replica with points, a chain, its source, two targets */
 #define NEED_GUESTS (UINT64_C(6) << 30)
+#define NEED_ALONE (UINT64_C(14) << 30) /* a disk of 4 GiB, its replica and a copy */
 
 const char *argp_program_version = "qheal-bench " QHEAL_VERSION;
 
@@ -241,7 +242,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_option options[] = {
-    {"size", 's', "BYTES", 0, "of the disk in restore and scrub; 512M if left out", 0},
+    {"size", 's', "BYTES", 0, "of the disk in restore and scrub; 256M if left out", 0},
     {"rounds", 'r', "N", 0, "how often; each case has its own number if left out", 0},
     {"seconds", OPTION_SECONDS, "S", 0, "how long one sample of a rate takes", 0},
     {"precision", OPTION_PRECISION, "PERCENT", 0,
@@ -270,8 +271,9 @@ static uint64_t room_needed(const struct order *order)
 	uint64_t need = 0;
 
 	for (unsigned i = 0; i < CASES; i++) {
-		uint64_t one =
-		    cases[i].guests ? NEED_GUESTS : NEED_SIZES * order->bench->size_bytes;
+		uint64_t one = cases[i].alone	 ? NEED_ALONE
+			       : cases[i].guests ? NEED_GUESTS
+						 : NEED_SIZES * order->bench->size_bytes;
 
 		if (order->wanted[i] && one > need)
 			need = one;
@@ -418,7 +420,7 @@ int main(int argc, char **argv)
 	    NULL,
 	    NULL,
 	    NULL};
-	static struct bench bench = {.size_bytes = UINT64_C(512) << 20, .source = "."};
+	static struct bench bench = {.size_bytes = UINT64_C(256) << 20, .source = "."};
 	static struct order order = {.bench = &bench};
 	struct errinfo err = {0};
 	int rc, told;

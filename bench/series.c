@@ -73,6 +73,16 @@ int series_add(struct series *series, double value)
 	return 0;
 }
 
+void document_cut(struct document *document, const char *prefix, unsigned count)
+{
+	for (unsigned i = 0; i < document->count; i++) {
+		struct series *series = &document->series[i];
+
+		if (!strncmp(series->name, prefix, strlen(prefix)) && series->count > count)
+			series->count = count;
+	}
+}
+
 void document_miss(struct document *document, const char *name, const char *what, const char *why)
 {
 	json_array_append_new(document->missing,

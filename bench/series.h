@@ -48,6 +48,8 @@ struct series *document_series(struct document *document, const char *name, cons
 			       enum series_better better);
 struct series *document_find(const struct document *document, const char *name);
 int series_add(struct series *series, double value); /* -ENOSPC: STATS_SAMPLES_MAX */
+/* Of all series whose names begin with PREFIX no more than the first COUNT samples stay. */
+void document_cut(struct document *document, const char *prefix, unsigned count);
 void document_miss(struct document *document, const char *name, const char *what, const char *why);
 
 /* The figure NAME.STATISTIC_UNIT: 0, or -ENOENT.  NAME.against_ratio is the ratio to the

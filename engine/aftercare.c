@@ -71,7 +71,7 @@ void aftercare_begin(struct sidecar *sidecar, enum strategy strategy,
 		.fault = *fault,
 		.tried = tried | STRATEGY_BIT(strategy),
 		.boots = boots(strategy),
-		.was_at_work = sense_disks_at_work(sidecar, 0),
+		.was_at_work = sense_disks_at_work(sidecar, 1),
 		.since_ns = ring_now_ns(),
 	};
 

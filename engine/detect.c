@@ -342,6 +342,39 @@ static void detect_disk(const struct detect_facts *facts, const struct detect_li
 
 /* --- the rest --- */
 
+/* QEMU waits in a drain: the only disk behind a connection is more probably what it waits
+ * for than anything else.  -1: none, or several. */
+static int suspect(const struct detect_facts *facts)
+{
+	int found = -1;
+
+	for (unsigned i = 0; facts->draining && i < facts->disk_count; i++) {
+		if (!facts->disks[i].remote)
+			continue;
+		if (found >= 0)
+			return -1;
+		found = (int)i;
+	}
+	return found;
+}
+
+/* Returns true when it is a disk's fault. */
+static bool detect_silence(const struct detect_facts *facts, int64_t now_ns,
+			   struct detect_verdict *verdict)
+{
+	int disk = suspect(facts);
+
+	if (disk < 0) {
+		add(verdict, FAULT_QEMU_HANG, CAUSE_HUNG, -1,
+		    "QEMU has not answered for %.1f s", seconds(now_ns - facts->asked_ns));
+		return false;
+	}
+	add(verdict, FAULT_DISK_HANG, CAUSE_HUNG, disk,
+	    "QEMU waits for the disk's requests to end and has not answered for %.1f s",
+	    seconds(now_ns - facts->asked_ns));
+	return true;
+}
+
 /* Returns true when nothing else can be said about the guest. */
 static bool detect_qemu(const struct detect_facts *facts, const struct detect_limits *limits,
 			int64_t now_ns, struct detect_verdict *verdict)
@@ -367,9 +400,8 @@ static bool detect_qemu(const struct detect_facts *facts, const struct detect_li
 		add(verdict, FAULT_QEMU_EXIT, CAUSE_EXIT, -1,
 		    "QEMU stands in state internal-error, out of which only a reset leads");
 	if (facts->asked_ns && now_ns - facts->asked_ns >= limits->answer_ns)
-		add(verdict, FAULT_QEMU_HANG, CAUSE_HUNG, -1,
-		    "QEMU has not answered for %.1f s", seconds(now_ns - facts->asked_ns));
-	else if (facts->monitor_ended)
+		return detect_silence(facts, now_ns, verdict);
+	if (facts->monitor_ended)
 		add(verdict, FAULT_QEMU_HANG, CAUSE_UNKNOWN, -1,
 		    "QEMU closed its monitor, and its process lives");
 	return false;

@@ -127,6 +127,7 @@ struct detect_facts {
 	bool process_ended;	/* pidfd */
 	bool monitor_ended;	/* its socket, by QEMU */
 	int64_t asked_ns;	/* the oldest question without an answer, 0: none */
+	bool draining; /* QEMU was told what ends only with the requests of the disks */
 	enum detect_run run;
 	enum detect_shutdown shutdown;
 	/* the guest */

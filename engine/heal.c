@@ -173,7 +173,7 @@ static int qemu_write(struct sidecar *sidecar, const struct heal_block *bad, con
 static int write_paused(struct sidecar *sidecar, const struct heal_block *bad, const char *path,
 			struct errinfo *err)
 {
-	struct scrub_source now;
+	struct scrub_source now = {0};
 	struct scrub_look look = {.disk = bad->disk, .block = bad->block, .count = 1,
 				  .source = &now};
 	char said[160];

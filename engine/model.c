@@ -299,7 +299,7 @@ double model_cost(const struct model_weights *weights, enum strategy strategy,
 
 struct model_error model_error(const struct model *model)
 {
-	double percents[MODEL_OUTCOMES_MAX];
+	double percents[MODEL_OUTCOMES_MAX] = {0};
 	struct model_error error = {0};
 
 	for (unsigned i = 0; i < model->outcome_count; i++) {

@@ -191,6 +191,20 @@ int monitor_ask(struct monitor *monitor, const char *command, json_t *arguments,
 	return id < 0 ? (int)id : 0;
 }
 
+int monitor_ask_oob(struct monitor *monitor, const char *command, json_t *arguments,
+		    int64_t timeout_ms, qmp_reply_fn *reply, void *arg)
+{
+	int64_t id;
+
+	if (!monitor->qmp || monitor->closed) {
+		json_decref(arguments);
+		return -ENOTCONN;
+	}
+	id = qmp_execute_oob(monitor->qmp, command, arguments, timeout_ms, reply, arg);
+	monitor_arm(monitor);
+	return id < 0 ? (int)id : 0;
+}
+
 int monitor_send(struct monitor *monitor, const char *command, int64_t timeout_ms,
 		 qmp_reply_fn *reply, void *arg)
 {

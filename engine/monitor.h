@@ -57,6 +57,10 @@ int monitor_send(struct monitor *monitor, const char *command, int64_t timeout_m
 int monitor_ask(struct monitor *monitor, const char *command, json_t *arguments,
 		int64_t timeout_ms, qmp_reply_fn *reply, void *arg);
 
+/* Out of band: QEMU takes it up even when its main loop stands still. */
+int monitor_ask_oob(struct monitor *monitor, const char *command, json_t *arguments,
+		    int64_t timeout_ms, qmp_reply_fn *reply, void *arg);
+
 /* Run one command and wait.  RESULT (may be NULL) is a new reference.  -EREMOTEIO:
  * QEMU said no, ERR has its words; -ENOTCONN: QEMU is gone; -ETIMEDOUT. */
 int monitor_call(struct monitor *monitor, const char *command, json_t *arguments, json_t **result,

@@ -69,7 +69,7 @@ static int take_here(const struct arguments *arguments, struct loop *loop, struc
 		     json_t **answer, struct errinfo *err)
 {
 	struct point_request request = {0};
-	struct outcome outcome;
+	struct outcome outcome = {0};
 	const struct point_info *points;
 	unsigned count, try = 0;
 

@@ -10,6 +10,8 @@
 #include <string.h>
 
 #define NS_PER_S INT64_C(1000000000)
+#define BLIND 0.1 /* of the tries that succeed where something shows that it will: what reaches
+		   * QEMU as an error was tried again by the kernel, or by the disk */
 #define RESETS_MANY 2 /* so many did not help: the state on the disks is the reason */
 
 #define BIT(name) STRATEGY_BIT(STRATEGY_##name)
@@ -18,7 +20,7 @@ static const uint32_t sensible[FAULT_KINDS] = {
 	[FAULT_DISK_WRITE] = BIT(RESUME) | BIT(HEAL) | BIT(PIVOT) | BIT(ROLLBACK) | BIT(RESTORE),
 	[FAULT_DISK_READ] = BIT(RESUME) | BIT(HEAL) | BIT(PIVOT) | BIT(ROLLBACK) | BIT(RESTORE),
 	[FAULT_DISK_FULL] = BIT(RESUME) | BIT(PIVOT) | BIT(MIRROR) | BIT(ROLLBACK),
-	[FAULT_DISK_HANG] = BIT(RESTART) | BIT(FAILOVER),
+	[FAULT_DISK_HANG] = BIT(PIVOT) | BIT(RESTART) | BIT(FAILOVER),
 	[FAULT_DISK_CORRUPT] = BIT(HEAL) | BIT(PIVOT) | BIT(RESTORE),
 	[FAULT_DISK_DEGRADING] = BIT(MIRROR) | BIT(PIVOT),
 	[FAULT_REPLICA] = 0, /* the guest is not touched */
@@ -52,13 +54,19 @@ void policy_settings_default(struct policy_settings *settings)
 
 /* --- preconditions: NULL, or what is missing --- */
 
+/* Nothing shows that it works again, and nothing that it does not. */
+static bool is_blind(const struct policy_facts *facts)
+{
+	return facts->untried && !facts->cleared && facts->fault.cause == CAUSE_UNKNOWN;
+}
+
 static const char *resume_lacks(const struct policy_facts *facts)
 {
 	if (facts->running)
 		return "the guest runs";
-	if (facts->fault.cause != CAUSE_TRANSIENT && !facts->cleared)
-		return "what failed would fail again";
-	return NULL;
+	if (facts->fault.cause == CAUSE_TRANSIENT || facts->cleared || is_blind(facts))
+		return NULL;
+	return "what failed would fail again";
 }
 
 static const char *replica_lacks(const struct policy_facts *facts)
@@ -93,8 +101,9 @@ static const char *pivot_lacks(const struct policy_facts *facts)
 		return "nothing is broken yet, and the guest would be left without a replica";
 	if (!facts->swappable)
 		return "the device does not take another disk while it runs";
-	if (facts->fault.cause == CAUSE_HUNG)
-		return "requests that hang keep QEMU from letting the disk go";
+	if (facts->fault.kind == FAULT_DISK_HANG)
+		return facts->yankable ? NULL
+				       : "requests that hang keep QEMU from letting the disk go";
 	if (facts->sync)
 		return NULL;
 	if (!facts->covered)
@@ -269,6 +278,9 @@ static uint64_t loss_of(const struct policy_facts *facts, enum strategy strategy
 		return facts->sync ? 0 : facts->all_dirty_bytes;
 	case STRATEGY_RESTORE:
 		return facts->point_loss_bytes;
+	case STRATEGY_PIVOT: /* what is given up cannot be read; then all disks go back */
+		return facts->fault.kind == FAULT_DISK_HANG && !facts->sync && facts->dirty_bytes
+			       ? facts->all_dirty_bytes : 0;
 	case STRATEGY_RESTART:
 		return facts->fault.kind == FAULT_DISK_HANG && !facts->sync
 			       ? facts->all_dirty_bytes : 0;
@@ -277,6 +289,16 @@ static uint64_t loss_of(const struct policy_facts *facts, enum strategy strategy
 	default:
 		return 0;
 	}
+}
+
+/* A retry that fails costs another error, and the guest's requests drain again. */
+static void weigh_blind(const struct model *model, struct policy_candidate *candidate)
+{
+	double again_ms = model_median(model, MODEL_DETECT) + model_median(model, MODEL_DRAIN);
+
+	candidate->success *= BLIND;
+	candidate->prediction.downtime_ms += again_ms;
+	candidate->prediction.work_ms += again_ms;
 }
 
 /* --- the choice --- */
@@ -329,8 +351,14 @@ static void weigh(const struct policy_facts *facts, const struct policy_settings
 	model_predict(model, strategy, &work, &candidate->prediction);
 	candidate->loss_bytes = loss_of(facts, strategy);
 	candidate->success = model_success(model, strategy);
+	if (strategy == STRATEGY_RESUME && is_blind(facts))
+		weigh_blind(model, candidate);
 	candidate->cost = model_cost(&settings->weights, strategy, &candidate->prediction,
 				     candidate->loss_bytes);
+	/* The guest has to leave the overlay again, with all that it has. */
+	if (strategy == STRATEGY_PIVOT)
+		candidate->cost += settings->weights.moved_gib * (double)facts->disk_bytes /
+				   (1 << 30);
 	candidate->feasible = !lacks;
 	candidate->allowed = strategy == STRATEGY_HOLD ||
 			     settings->allowed[facts->fault.kind] & STRATEGY_BIT(strategy);

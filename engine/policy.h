@@ -46,7 +46,8 @@ bool policy_of_guest(enum fault_kind kind); /* of what runs in it */
 
 /* What this version carries out. */
 #define POLICY_ABLE                                                                                \
-	(STRATEGY_BIT(STRATEGY_PIVOT) | STRATEGY_BIT(STRATEGY_ROLLBACK) | STRATEGY_BIT(STRATEGY_HOLD))
+	(STRATEGY_BIT(STRATEGY_RESUME) | STRATEGY_BIT(STRATEGY_PIVOT) |                            \
+	 STRATEGY_BIT(STRATEGY_ROLLBACK) | STRATEGY_BIT(STRATEGY_HOLD))
 #define POLICY_ABLE_ALL (STRATEGY_BIT(STRATEGIES) - 1)
 
 enum policy_source { SOURCE_UNKNOWN, SOURCE_READABLE, SOURCE_UNREADABLE };
@@ -56,12 +57,14 @@ struct policy_facts {
 	/* guest and QEMU */
 	bool qemu_alive, qemu_answers, running, paused_by_owner;
 	bool guest_progress; /* its disks or its agent show that it lives */
+	bool untried;	     /* what failed was not tried again yet: it may work */
 	bool cleared;	     /* what failed works again: room was made, the server is back */
 	/* the disks' replica */
 	bool replica_ready, head_intact;
 	bool covered;	  /* bitmaps reach back to the head's generation */
 	bool on_replica;  /* the disk was pivoted before and has no replica */
 	bool swappable;	  /* the device takes another disk while it runs */
+	bool yankable;	  /* QEMU can give the disk's connection up */
 	bool sync;	  /* every acknowledged write is in the replica */
 	enum policy_source source; /* of the dirty blocks */
 	uint64_t dirty_bytes;	   /* of the failed disk, since the last generation */

@@ -106,6 +106,10 @@ static int attend(struct sidecar *sidecar, struct errinfo *err)
 		return rc;
 	if (sidecar->fault.kind == FAULT_NONE || !sidecar->stopped)
 		return respond_run(sidecar, err);
+	if (sidecar->state == SIDECAR_HELD && sidecar->full.cleared) {
+		recover_run(sidecar, err);
+		return sidecar->monitor.closed ? -ENOTCONN : 0;
+	}
 	/* An operator's turn, or there is nothing yet to recover from. */
 	if (sidecar->state == SIDECAR_HELD || sidecar->uncovered ||
 	    store_info(sidecar->store)->state != STORE_READY)
@@ -290,6 +294,10 @@ static int steady(struct sidecar *sidecar, struct errinfo *err)
 			ticked = true;
 			continue;
 		}
+		if (recover_has_room(sidecar)) {
+			sidecar->alert = true;
+			continue;
+		}
 		if (reprotect_wants(sidecar)) {
 			reprotect_run(sidecar);
 			continue;
@@ -305,6 +313,8 @@ static int steady(struct sidecar *sidecar, struct errinfo *err)
 		next_ns = keeper_due_ns(sidecar);
 		if (scrub_due_ns(sidecar) < next_ns)
 			next_ns = scrub_due_ns(sidecar);
+		if (recover_due_ns(sidecar) < next_ns)
+			next_ns = recover_due_ns(sidecar);
 		if (reprotect_due_ns(sidecar) < next_ns)
 			next_ns = reprotect_due_ns(sidecar);
 		rest(sidecar, cycling && due_ns < next_ns ? due_ns : next_ns);

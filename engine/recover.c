@@ -24,6 +24,8 @@
 #include "jsontext.h"
 #include "member.h"
 #include "mind.h"
+#include "response.h"
+#include "sense.h"
 
 #define RESUME_TIMEOUT_MS 5000
 #define CATCH_UP_TRIES 2
@@ -91,25 +93,31 @@ static int settle_and_measure(struct recovery *recovery, struct errinfo *err)
 static const struct policy_verdict *decide(struct recovery *recovery, enum policy_source source,
 					   uint64_t all_dirty)
 {
+	struct sidecar *sidecar = recovery->sidecar;
 	struct policy_facts facts = {
 		.fault = {.kind = recovery->fault.kind,
-			  .cause = recovery->fault.kind == FAULT_DISK_FULL ? CAUSE_FULL
-									   : CAUSE_UNKNOWN,
+			  .cause = recovery->fault.kind == FAULT_DISK_FULL
+					   ? CAUSE_FULL
+					   : sense_cause(sidecar, recovery->fault.disk),
 			  .index = recovery->fault.disk},
-		.able = POLICY_ABLE,
+		.able = strategies_able(),
 		.qemu_alive = true,
 		.qemu_answers = true,
+		.cleared = sidecar->full.cleared,
+		.untried = recovery_may_retry(recovery),
 		.replica_ready = true, /* settle_and_measure() found its bitmaps, and no overlay */
 		.head_intact = true,
 		.covered = true,
 		.swappable = true,
 		.source = source,
+		.disk_bytes = sidecar->guest.disks[recovery->fault.disk].size,
 		.dirty_bytes = recovery->dirty_bytes,
 		.all_dirty_bytes = all_dirty,
-		.tried = source == SOURCE_UNREADABLE ? STRATEGY_BIT(STRATEGY_PIVOT) : 0,
+		.tried = recovery->tried |
+			 (source == SOURCE_UNREADABLE ? STRATEGY_BIT(STRATEGY_PIVOT) : 0),
 	};
 
-	return mind_decide(recovery->sidecar->config->mind, &facts, ring_now_ns());
+	return mind_decide(sidecar->config->mind, &facts, ring_now_ns());
 }
 
 static void announce(struct recovery *recovery, const struct policy_verdict *verdict)
@@ -239,7 +247,7 @@ static bool running_or_gone(void *arg)
 	       recovery->sidecar->monitor.closed;
 }
 
-static int resume(struct recovery *recovery, bool reset, struct errinfo *err)
+int recovery_resume(struct recovery *recovery, bool reset, struct errinfo *err)
 {
 	struct sidecar *sidecar = recovery->sidecar;
 	int64_t start_ns = ring_now_ns();
@@ -277,6 +285,7 @@ static int give_up(struct recovery *recovery, const char *strategy, const struct
 	recovery_close_incident(recovery, sidecar->config->mind->verdict.strategy == STRATEGY_HOLD
 					 ? "held" : "failed", why->text);
 	sidecar_set_state(sidecar, SIDECAR_HELD);
+	recovery_note_room(sidecar);
 	return why->code;
 }
 
@@ -337,7 +346,7 @@ static int finish(struct recovery *recovery, bool reset, struct errinfo *err)
 		monitor_call(&sidecar->monitor, "cont", NULL, NULL, NULL);
 		return call_off(recovery, err);
 	}
-	rc = resume(recovery, reset, err);
+	rc = recovery_resume(recovery, reset, err);
 	if (!rc)
 		recovery_report(recovery);
 	tidy_up(recovery);
@@ -409,7 +418,7 @@ static int back_off(struct recovery *recovery, int64_t until_ns, struct errinfo 
 	return 0;
 }
 
-/* Settle, decide, wait if need be. */
+/* Settle, decide, wait if need be; what may work again is tried first.  1: it does. */
 static int prepare(struct recovery *recovery, struct errinfo *err)
 {
 	const struct policy_verdict *verdict;
@@ -419,9 +428,34 @@ static int prepare(struct recovery *recovery, struct errinfo *err)
 		return rc;
 	verdict = decide(recovery, SOURCE_UNKNOWN, recovery->dirty_bytes);
 	announce(recovery, verdict);
-	if (verdict->strategy != STRATEGY_PIVOT)
-		return err_set(err, -ECANCELED, "%s", verdict->why);
-	return back_off(recovery, verdict->not_before_ns, err);
+	rc = back_off(recovery, verdict->not_before_ns, err);
+	if (!rc && verdict->strategy == STRATEGY_RESUME) {
+		rc = recovery_retry(recovery, err);
+		recovery->tried |= STRATEGY_BIT(STRATEGY_RESUME);
+		recovery->sidecar->full.cleared = false;
+		if (rc != -EIO)
+			return rc ? rc : 1;
+		report_event(&recovery->sidecar->report, "recovery-failed",
+			     json_pack("{s:s,s:s,s:s}", "strategy", "resume", "reason", err->text,
+				       "next", "pivot"));
+		err_clear(err);
+		return prepare(recovery, err);
+	}
+	if (!rc && verdict->strategy != STRATEGY_PIVOT)
+		rc = err_set(err, -ECANCELED, "%s", verdict->why);
+	return rc;
+}
+
+/* Nothing was exchanged: the guest goes on as it was. */
+static int resumed(struct recovery *recovery)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+
+	recovery_report_resumed(recovery);
+	recovery_close_incident(recovery, "recovered", NULL);
+	sidecar_set_state(sidecar, store_info(sidecar->store)->promoted ? SIDECAR_RECOVERED
+								      : SIDECAR_PROTECTED);
+	return 0;
 }
 
 int recover_run(struct sidecar *sidecar, struct errinfo *err)
@@ -439,6 +473,8 @@ int recover_run(struct sidecar *sidecar, struct errinfo *err)
 		return rc;
 	if (rc == -EAGAIN)
 		return call_off(&recovery, err);
+	if (rc == 1)
+		return resumed(&recovery);
 	if (rc)
 		return give_up(&recovery, rc == -ECANCELED ? "hold" : "pivot", err);
 	rc = catch_up(&recovery, err);

@@ -25,10 +25,22 @@ struct recovery {
 	double downtime_ms;
 	unsigned tries; /* of the catch-up */
 	bool source_failed;
+	uint32_t tried; /* STRATEGY_BIT()s */
 };
+
+/* recover.c: `cont`, and wait until it runs. */
+int recovery_resume(struct recovery *recovery, bool reset, struct errinfo *err);
+/* recover_retry.c: nobody has tried again what failed, as far as we know. */
+bool recovery_may_retry(const struct recovery *recovery);
+/* -EIO: it failed again, and the guest stands still. */
+int recovery_retry(struct recovery *recovery, struct errinfo *err);
+/* The guest is held: remember what room a full disk had. */
+void recovery_note_room(struct sidecar *sidecar);
 
 /* Event `recovered`; the guest runs again. */
 void recovery_report(struct recovery *recovery);
+/* The same, when nothing was exchanged. */
+void recovery_report_resumed(struct recovery *recovery);
 /* What a step takes is learned, for predictions. */
 void recovery_learn(const struct recovery *recovery);
 /* The report of the incident is begun, with the fault. */

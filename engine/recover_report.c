@@ -34,6 +34,23 @@ void recovery_report(struct recovery *recovery)
 	report_event(&sidecar->report, "recovered", fields);
 }
 
+void recovery_report_resumed(struct recovery *recovery)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+	json_t *fields;
+
+	recovery->downtime_ms = (double)(sidecar->resume_us - recovery->fault.time_us) / 1e3;
+	fields = json_pack("{s:s,s:I,s:f,s:I,s:o}", "strategy", "resume", "generation",
+			   (json_int_t)store_info(sidecar->store)->generation, "downtime_ms",
+			   recovery->downtime_ms, "lost_bytes", (json_int_t)0, "steps",
+			   timeline_json(&recovery->timeline));
+	json_decref(sidecar->last_recovery);
+	sidecar->last_recovery = json_incref(fields);
+	log_info("%s runs again after %.1f ms: what failed works now", sidecar->guest.name,
+		 recovery->downtime_ms);
+	report_event(&sidecar->report, "recovered", fields);
+}
+
 /* What a step takes is learned only from recoveries without a second try. */
 void recovery_learn(const struct recovery *recovery)
 {

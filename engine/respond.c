@@ -38,10 +38,13 @@ static void announce(const struct response *response, const struct policy_verdic
 			       verdict->why));
 }
 
+/* The answer to a warning does not stop the guest. */
 static double elapsed_ms(const struct response *response)
 {
 	if (response->downtime_ms > 0)
 		return response->downtime_ms;
+	if (response->fault.warning)
+		return 0;
 	return (double)(ring_now_ns() - response->since_ns) / 1e6;
 }
 
@@ -173,6 +176,12 @@ static void respond(struct response *response)
 			return;
 		verdict = &response->sidecar->config->mind->verdict; /* attempt() decided anew */
 	}
+}
+
+bool respond_wants(const struct sidecar *sidecar)
+{
+	return sense_next(sidecar) ||
+	       sidecar->config->mind->aftercare.state == AFTERCARE_OVERDUE;
 }
 
 /* What is new; or a recovery that was in vain, which is judged again. */

@@ -12,10 +12,14 @@
 #ifndef ENGINE_RESPOND_H
 #define ENGINE_RESPOND_H
 
+#include <stdbool.h>
+
 #include "errinfo.h"
 
 struct sidecar;
 
+/* There is something for respond_run(). */
+bool respond_wants(const struct sidecar *sidecar);
 /* The most urgent fault that waits, if there is one. */
 int respond_run(struct sidecar *sidecar, struct errinfo *err);
 

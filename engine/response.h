@@ -36,6 +36,7 @@ struct response {
 typedef int strategy_fn(struct response *response, struct errinfo *err);
 
 strategy_fn strategy_relink;
+strategy_fn strategy_mirror;
 strategy_fn strategy_reset;
 strategy_fn strategy_failover;
 strategy_fn strategy_restart;

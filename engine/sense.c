@@ -18,6 +18,7 @@
 #include "nics.h"
 #include "restart.h"
 #include "sidecar.h"
+#include "unhang.h"
 
 #define ANSWER_TIMEOUT_MS 120000 /* long: that it is late is what we want to know */
 
@@ -113,9 +114,26 @@ void sense_judge(struct sidecar *sidecar)
 						    .since_ns = ring_now_ns()};
 		sidecar->alert = true;
 		tell(sidecar, &verdict.faults[i]);
+		if (verdict.faults[i].kind == FAULT_DISK_HANG)
+			now[count - 1].attended = unhang_attend(sidecar, &verdict.faults[i]);
 	}
 	memcpy(sense->faults, now, count * sizeof(now[0]));
 	sense->fault_count = count;
+}
+
+enum detect_cause sense_cause(struct sidecar *sidecar, int disk)
+{
+	static struct detect_verdict verdict; /* large, and one a process */
+
+	detect_run(&sidecar->sense.facts, &detect_limits_default, ring_now_ns(), &verdict);
+	for (unsigned i = 0; i < verdict.count; i++) {
+		const struct detect_fault *fault = &verdict.faults[i];
+
+		if (fault->index == disk && !fault->warning &&
+		    (fault->kind == FAULT_DISK_WRITE || fault->kind == FAULT_DISK_READ))
+			return fault->cause;
+	}
+	return CAUSE_UNKNOWN;
 }
 
 const struct sense_fault *sense_next(const struct sidecar *sidecar)
@@ -276,6 +294,7 @@ static void tick(struct ring_op *op, int result)
 	sense->facts.disk_count = sidecar->guest.disk_count;
 	restart_trim_log(sidecar);
 	nics_tick(sidecar);
+	sense->facts.draining = sidecar->checkpoint.way != NULL;
 	ask(sidecar);
 	sense_probe_tick(sidecar);
 	sense_host_tick(sidecar);
@@ -328,6 +347,7 @@ void sense_start(struct sidecar *sidecar)
 	sense_disks_start(sidecar);
 	sense_probe_start(sidecar);
 	sense_host_start(sidecar, sense->pid);
+	unhang_look(sidecar);
 	sense->tick_op.done = tick;
 	ring_timer(sidecar->loop.ring, &sense->tick_op, 0);
 }

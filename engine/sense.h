@@ -72,6 +72,8 @@ void sense_attended(struct sidecar *sidecar, const struct detect_fault *fault);
 /* Something changed for one that was held: it is attended to once more. */
 void sense_again(struct sidecar *sidecar, const struct detect_fault *fault);
 bool sense_has(const struct sidecar *sidecar, const struct detect_fault *fault);
+/* What the errors of a disk of the guest, which stands still, come from. */
+enum detect_cause sense_cause(struct sidecar *sidecar, int disk);
 /* The thing that fails, by its name. */
 const char *sense_resource(const struct sidecar *sidecar, const struct detect_fault *fault);
 

@@ -39,8 +39,8 @@ static void note_progress(struct sense_disk *disk, struct detect_disk *facts, ui
 		return;
 	}
 	/* The first sample of a disk tells nothing; one with less is of another QEMU. */
-	if (ended > disk->ended && facts->progress_ns)
-		disk->ended_ns = now_ns;
+	if (ended > disk->ended && facts->before.time_ns)
+		disk->ended_ns = facts->before.time_ns;
 	disk->ended = ended;
 	disk->quiet_ns = 0;
 	disk->waiting = disk->next_queue = 0;
@@ -88,8 +88,9 @@ static void sample(struct sidecar *sidecar, unsigned index, const struct blockst
 					   .bytes = stats->bytes,
 					   .failed = stats->failed,
 					   .busy_ns = stats->busy_ns};
-	if (stats->writes > disk->writes && facts->progress_ns)
-		disk->wrote_ns = now_ns;
+	/* It ended after the sample before, and not later than now. */
+	if (stats->writes > disk->writes && facts->before.time_ns)
+		disk->wrote_ns = facts->before.time_ns;
 	disk->writes = stats->writes;
 	note_progress(disk, facts, stats->reads + stats->writes + stats->others + stats->failed,
 		      sidecar->sense.facts.run == RUN_RUNNING, now_ns);
@@ -242,9 +243,7 @@ static void tick(struct ring_op *op, int result)
 bool sense_disks_at_work(const struct sidecar *sidecar, int64_t since_ns)
 {
 	for (unsigned i = 0; i < sidecar->guest.disk_count; i++) {
-		const struct sense_disk *disk = &sidecar->sense.disks.disks[i];
-
-		if (disk->ended_ns > since_ns)
+		if (sidecar->sense.disks.disks[i].ended_ns >= since_ns)
 			return true;
 	}
 	return false;
@@ -253,7 +252,7 @@ bool sense_disks_at_work(const struct sidecar *sidecar, int64_t since_ns)
 bool sense_disks_wrote(const struct sidecar *sidecar, int64_t since_ns)
 {
 	for (unsigned i = 0; i < sidecar->guest.disk_count; i++) {
-		if (sidecar->sense.disks.disks[i].wrote_ns > since_ns)
+		if (sidecar->sense.disks.disks[i].wrote_ns >= since_ns)
 			return true;
 	}
 	return false;

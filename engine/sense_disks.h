@@ -31,9 +31,10 @@ struct sidecar;
 
 struct sense_disk {
 	char node[64];	    /* that the figures are of */
+	char connection[64]; /* node of the NBD connection below it, "" for none */
 	struct drift drift;
 	uint64_t ended;	    /* requests, well or not, at the last sample */
-	int64_t ended_ns;   /* when one did last, as far as the samples tell; 0: never seen */
+	int64_t ended_ns;   /* one did after that time; 0: never seen */
 	uint64_t writes;
 	int64_t wrote_ns;   /* the same, of writes */
 	int64_t quiet_ns;   /* since when none ended; 0: one just did */
@@ -57,7 +58,8 @@ struct sense_disks {
 
 void sense_disks_start(struct sidecar *sidecar);
 void sense_disks_stop(struct sidecar *sidecar);
-/* A request of the guest ended, on any disk, after SINCE_NS: it is at work. */
+/* A request of the guest ended, on any disk, after SINCE_NS (more than 0): it is at
+ * work. */
 bool sense_disks_at_work(const struct sidecar *sidecar, int64_t since_ns);
 bool sense_disks_wrote(const struct sidecar *sidecar, int64_t since_ns);
 /* From sense_event(). True when a fact changed. */

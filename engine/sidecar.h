@@ -113,6 +113,11 @@ struct sidecar {
 	int64_t fault_ns;    /* when we heard of it, CLOCK_MONOTONIC */
 	unsigned fault_resumes; /* of `resumes`, before it */
 	int64_t resume_us;   /* stamp of the last RESUME */
+	struct {
+		uint64_t room_bytes; /* on the full disk's file system, when it was held */
+		int64_t due_ns;	     /* of the next look */
+		bool cleared;	     /* there is more now */
+	} full;
 	uint64_t faulted;    /* bit set of disks that reported an error */
 
 	/* Figures for status. */
@@ -197,6 +202,9 @@ int cycle_look(struct sidecar *sidecar, uint64_t *dirty_bytes, struct errinfo *e
 void cycle_thaw(struct sidecar *sidecar);
 /* recover.c: 0 when the guest runs again. */
 int recover_run(struct sidecar *sidecar, struct errinfo *err);
+/* The guest is held because its disk was full, and there is room now: recover_run(). */
+bool recover_has_room(struct sidecar *sidecar);
+int64_t recover_due_ns(const struct sidecar *sidecar); /* of the next look, INT64_MAX: none */
 
 /* protect.c */
 int protect_run(const struct config *config);

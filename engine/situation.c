@@ -4,6 +4,8 @@
  */
 #include "situation.h"
 
+#include <string.h>
+
 #include "mind.h"
 #include "promote.h"
 #include "response.h"
@@ -39,6 +41,8 @@ static void gather_replica(const struct sidecar *sidecar, struct policy_facts *f
 	facts->swappable = true; /* suitable.c has seen to that */
 	guest_dirty_bytes(guest, all, sidecar->checkpoint.last, &facts->all_dirty_bytes, NULL);
 	if (disk) {
+		facts->yankable = sidecar->sense.disks.disks[index].connection[0] &&
+				  !strcmp(sidecar->sense.disks.disks[index].node, disk->node);
 		facts->disk_bytes = disk->size;
 		guest_dirty_bytes(guest, UINT64_C(1) << index, sidecar->checkpoint.last,
 				  &facts->dirty_bytes, NULL);
@@ -94,6 +98,10 @@ void situation_gather(const struct sidecar *sidecar, const struct detect_fault *
 	const struct mind *mind = sidecar->config->mind;
 
 	*facts = (struct policy_facts){.fault = *fault, .able = strategies_able()};
+	/* A pivot is for a guest that stands still already. */
+	if (fault->warning)
+		facts->able &= ~STRATEGY_BIT(STRATEGY_PIVOT);
+	facts->spare = sidecar->config->spare != NULL;
 	gather_qemu(sidecar, facts);
 	gather_replica(sidecar, facts);
 	if (policy_of_guest(fault->kind))

@@ -14,7 +14,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "ring.h"
+
 #define SPACE_NEVER_S (INT64_C(100) * 365 * 86400) /* a century: no forecast reaches so far */
+#define SPACE_REST 20			    /* a twentieth of a processor, however many points */
 #define SPACE_EXTENTS 512			    /* asked for at a time: 28 KiB */
 
 void space_note(struct space_trend *trend, int64_t time_ms, uint64_t free_bytes)
@@ -155,17 +158,36 @@ uint64_t space_of_point(const char *dir, const struct point_info *point)
 	return bytes;
 }
 
+/* Of all points.  Their extents are walked: `status --watch` asks every second, and gets what
+ * it had until SPACE_REST times as long as the walk took is over, or the list is another. */
+static uint64_t space_of_points(const char *dir, const struct point_info *points, unsigned count)
+{
+	static uint64_t bytes;
+	static int64_t again_ns;
+	static uint32_t newest;
+	static unsigned known;
+	int64_t start_ns = ring_now_ns();
+
+	if (count && count == known && newest == points[count - 1].id && start_ns < again_ns)
+		return bytes;
+	bytes = 0;
+	known = count;
+	newest = count ? points[count - 1].id : 0;
+	for (unsigned i = 0; i < count; i++)
+		bytes += space_of_point(dir, &points[i]);
+	again_ns = ring_now_ns() + SPACE_REST * (ring_now_ns() - start_ns);
+	return bytes;
+}
+
 json_t *space_json(const char *dir, const struct point_info *points, unsigned count)
 {
-	uint64_t points_bytes = 0, total_bytes = 0, free_bytes = 0;
+	uint64_t total_bytes = 0, free_bytes = 0;
 
-	for (unsigned i = 0; i < count; i++)
-		points_bytes += space_of_point(dir, &points[i]);
 	space_of_fs(dir, &total_bytes, &free_bytes);
 	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "heads",
 			 (json_int_t)space_below(dir, "disks"), "journal",
 			 (json_int_t)space_below(dir, "journal"), "points",
-			 (json_int_t)points_bytes, "promoted",
+			 (json_int_t)space_of_points(dir, points, count), "promoted",
 			 (json_int_t)space_below(dir, "promoted"), "fs_size",
 			 (json_int_t)total_bytes, "fs_free", (json_int_t)free_bytes);
 }

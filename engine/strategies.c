@@ -5,6 +5,7 @@
 #include "response.h"
 
 static strategy_fn *const table[STRATEGIES] = {
+	[STRATEGY_MIRROR] = strategy_mirror,
 	[STRATEGY_RESET] = strategy_reset,
 	[STRATEGY_ROLLBACK] = strategy_rollback,
 	[STRATEGY_FAILOVER] = strategy_failover,
@@ -20,7 +21,7 @@ strategy_fn *strategy_of(enum strategy strategy)
 uint32_t strategies_able(void)
 {
 	/* Disks that fail under a guest are recover.c's. */
-	uint32_t able = STRATEGY_BIT(STRATEGY_PIVOT) | STRATEGY_BIT(STRATEGY_ROLLBACK) |
+	uint32_t able = STRATEGY_BIT(STRATEGY_RESUME) | STRATEGY_BIT(STRATEGY_PIVOT) | STRATEGY_BIT(STRATEGY_ROLLBACK) |
 			STRATEGY_BIT(STRATEGY_HOLD);
 
 	for (unsigned i = 0; i < STRATEGIES; i++)

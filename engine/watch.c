@@ -11,6 +11,7 @@
 
 #include "jsontext.h"
 #include "promote.h"
+#include "respond.h"
 
 #define SEEN_ERROR_MS 1000 /* between two reports of errors that we cannot help */
 #define LOOK_TRIES 8	   /* somebody lets it go and stops it all the time */
@@ -85,7 +86,7 @@ void sidecar_event(void *arg, const char *name, json_t *data, int64_t time_us)
 		sidecar->changes++;
 		/* Our own pauses need no second look; a guest that was held does. */
 		sidecar->alert = sidecar->fault.kind != FAULT_NONE || sidecar->shutdown ||
-				 sidecar->state == SIDECAR_HELD;
+				 sidecar->state == SIDECAR_HELD || respond_wants(sidecar);
 		sidecar->resume_us = time_us;
 		snprintf(sidecar->guest.status, sizeof(sidecar->guest.status), "running");
 	} else if (!strcmp(name, "JOB_STATUS_CHANGE")) {

@@ -11,9 +11,16 @@ UNIT_SRC  := $(wildcard tests/unit/*_test.c)
 UNIT_BIN  := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 SUPPORT   := $(call objects,tests/support)
 
-# All of them run, whatever fails; none runs for ever.
-check: all link $(UNIT_BIN) ## unit tests
-	@rc=0; for t in $(UNIT_BIN); do printf '\n== %s\n' $$t; timeout 600 $$t || rc=1; done; exit $$rc
+# Those that take longest go first, so that none of them is left alone at the end.
+UNIT_LONG := $(filter $(patsubst %,$(BUILD)/tests/%_test,overlay store_sim store_shape_sim engine_control \
+	     engine_retention image point engine_guard),$(UNIT_BIN))
+CHECK_JOBS ?= 2
+
+# All of them run, whatever fails.
+check: check-programs ## unit tests, CHECK_JOBS=2 programs at a time
+	@tests/check $(CHECK_JOBS) $(UNIT_LONG) $(filter-out $(UNIT_LONG),$(UNIT_BIN))
+
+check-programs: all link $(UNIT_BIN)
 
 # qmp/ and blockio/ know neither each other nor the engine.
 link: $(BUILD)/libqmp.a $(BUILD)/libblockio.a
@@ -51,23 +58,23 @@ torture: $(BUILD)/tests/store_sim_test ## power cuts, for as long as one likes
 FUZZ_SECONDS ?= 60
 FUZZ_SRC := $(wildcard tests/fuzz/*_fuzz.c)
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
-FUZZ_SOURCES = $(wildcard qmp/*.c) $(wildcard blockio/*.c)
+FUZZ_OBJ := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(wildcard qmp/*.c blockio/*.c))
+FUZZ_CC = clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+	  -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUZZING -Iinclude -Iqmp -Iblockio -Itests/support -MMD -MP
 
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZ_SOURCES)
+$(BUILD)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
-	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-		-D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUZZING -Iinclude -Iqmp -Iblockio -Itests/support \
-		-o $@ $< $(FUZZ_SOURCES) $(BLOCKIO_LIBS) $(QMP_LIBS)
+	$(FUZZ_CC) -c -o $@ $<
 
-fuzz: $(FUZZ_BIN)
-	@rc=0; for f in $(FUZZ_BIN); do n=$$(basename $$f); mkdir -p $(BUILD)/corpus/$$n; echo "== $$f"; \
-		$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -print_final_stats=1 \
-			-artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/corpus/$$n \
-			$$(ls -d tests/fuzz/seeds/$$n 2>/dev/null) > $(BUILD)/fuzz/$$n.log 2>&1 || \
-			{ rc=1; echo "FAILED $$n"; }; \
-		tail -n 12 $(BUILD)/fuzz/$$n.log; done; exit $$rc
+$(BUILD)/fuzz/%_fuzz: $(BUILD)/fuzz/obj/tests/fuzz/%_fuzz.o $(FUZZ_OBJ)
+	$(FUZZ_CC) -o $@ $^ $(BLOCKIO_LIBS) $(QMP_LIBS)
+
+fuzz: $(FUZZ_BIN) ## libFuzzer targets, CHECK_JOBS=2 at a time
+	@tests/fuzz/run $(CHECK_JOBS) $(FUZZ_SECONDS) $(BUILD)/corpus $(FUZZ_BIN)
+
+fuzz-programs: $(FUZZ_BIN)
 
 include tests/lab/lab.mk
 
-.PHONY: check fuzz link torture
+.PHONY: check check-programs fuzz fuzz-programs link torture
 .SECONDARY: # objects stay for the next build

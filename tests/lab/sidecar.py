@@ -51,6 +51,7 @@ class Sidecar:
             with self.changed:
                 try:
                     self.events.append({**json.loads(line), "at": time.monotonic()})
+                    cache.record(f"{self.vm.work.name}-{self.store.name}.jsonl", line.decode())
                 except (ValueError, TypeError):
                     self.garbage.append(line)
                 self.changed.notify_all()

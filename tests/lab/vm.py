@@ -326,4 +326,5 @@ def qcheck(images, guest, acked, work, **more):
             path.unlink()
     if done.returncode not in (0, 1):
         raise LabError("qcheck refused the geometry")
+    cache.record("checker.verdict", done.stdout.decode())
     return json.loads(done.stdout)

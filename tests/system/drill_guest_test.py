@@ -14,12 +14,12 @@ DEVICES = ["-device", "pvpanic", "-device", "ib700", "-action", "panic=pause,wat
 class Guest(FaultCase):
     def boots_again(self, vm, sidecar, boots, images=None):
         """It came back, wrote on, and everything it was told is on its disks."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while len(vm.acks.boots) <= boots and time.monotonic() < deadline:
             vm.acks.read()
             time.sleep(0.05)
         self.assertGreater(len(vm.acks.boots), boots)
-        vm.wait_more(50)
+        vm.wait_more(50, 120)  # a boot; a busy machine takes its time
         if sidecar.find("recovered"):
             self.assertEqual(sidecar.wait("well")["evidence"], "writes")
         sidecar.wait_generations(2)

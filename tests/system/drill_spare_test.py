@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drills: after a pivot the guest moves on to a spare, and is protected again."""
 
+import contextlib
 import os
 import pathlib
-import subprocess
 import time
 import unittest
 
-from fault_support import MIB, Disk, FaultCase, loaded
+from fault_support import MIB, Disk, FaultCase, fill, loaded, seeds, small_file_system
 
 
 class Spare(FaultCase):
@@ -65,6 +65,115 @@ class Reprotect(Spare):
                 second = self.moved(vm, sidecar, since, "vdb")
                 self.assertEqual(sorted(spare.iterdir()), sorted([image, second]))
                 self.right(vm, sidecar, [image, second])
+
+    def test_a_sidecar_killed_at_any_moment_of_the_move_harms_nothing(self):
+        """Killed while QEMU copies, and at random near the end of it; the next one ends the move."""
+        for rng in seeds():
+            with loaded(disks=[Disk(size=192 * MIB), Disk()]) as vm:
+                spare = self.spare_of(vm)
+                with open(vm.disks[0].path, "r+b") as file:  # something to copy
+                    file.seek(32 * MIB)
+                    file.write(os.urandom(96 * MIB))
+                sidecar = self.protect(vm, spare=spare)
+                vm.fail(0, "write")
+                sidecar.wait("recovery", strategy="mirror")
+                for _ in range(4):
+                    time.sleep(rng.random() * 0.3)
+                    sidecar.stop(9)
+                    sidecar.start()
+                    sidecar.wait("attached", since=len(sidecar.events))
+                sidecar.wait("protected", since=len(sidecar.events) - 1, timeout=60)
+                image = self.root_of(vm, "vda")
+                self.assertEqual(list(spare.iterdir()), [image])
+                self.assertEqual(sidecar.find("fault", kind="disk-hang"), [])
+                self.right(vm, sidecar, [image, vm.disks[1].path])
+
+    def root_of(self, vm, disk):
+        return next(pathlib.Path(entry["inserted"]["file"]) for entry in vm.qmp("query-block")
+                    if disk in entry["qdev"])
+
+    def test_a_full_spare_never_stops_the_guest_and_is_tried_again(self):
+        with contextlib.ExitStack() as stack:
+            vm = stack.enter_context(loaded(disks=2))
+            small = stack.enter_context(small_file_system(vm.work / "small", 40))
+            fill(small, 6)
+            sidecar = self.protect(vm, spare=small)
+            vm.fail(0, "write")
+            sidecar.wait("recovered", strategy="pivot")
+            # The guest's 4 MiB fit; what it writes behind them does not.
+            vm.order("burst 24")
+            failed = sidecar.wait("recovery-failed", strategy="mirror", timeout=60)
+            self.assertRegex(failed["reason"], "No space|MiB free")
+            vm.wait_more(100)
+            self.assertEqual((vm.status(), vm.guest_errors), ("running", []))
+            os.unlink(small / "filler")
+            image = self.moved(vm, sidecar, sidecar.events.index(failed))
+            self.assertEqual(list(small.iterdir()), [image])
+            self.right(vm, sidecar, [image, vm.disks[1].path])
+
+    def test_the_other_disk_fails_while_the_first_moves(self):
+        with loaded(disks=2) as vm:
+            config = vm.work / "qheal.conf"
+            config.write_text("[optimal]\nrate-mib-s = 2\n")
+            sidecar = self.protect(vm, spare=self.spare_of(vm), objective="optimal",
+                                   config=config)
+            vm.order("burst 12")
+            vm.fail(0, "write")
+            sidecar.wait("recovery", strategy="mirror")
+            vm.fail(1, "write")
+            second = sidecar.wait("recovered", strategy="pivot", count=2)
+            self.assertEqual(second["lost_bytes"], 0)
+            images = [sidecar.wait("recovered", strategy="mirror", count=n, timeout=60)["image"]
+                      for n in (1, 2)]
+            sidecar.wait("protected", since=sidecar.events.index(
+                sidecar.find("recovered", strategy="mirror")[1]), timeout=60)
+            paths = {image["disk"]: image["path"] for image in images}
+            self.right(vm, sidecar, [pathlib.Path(paths["vda"]), pathlib.Path(paths["vdb"])])
+
+    def test_a_guest_held_by_its_overlay_goes_on_from_the_spare(self):
+        """The replica's disk is full for the guest, and can be read: what the mirror does."""
+        with contextlib.ExitStack() as stack:
+            vm = stack.enter_context(loaded(disks=2, region=1 * MIB))
+            small = stack.enter_context(small_file_system(vm.work / "small", 96))
+            sidecar = self.protect(vm, store=small / "store", spare=self.spare_of(vm),
+                                   objective="optimal", config=self.slow(vm))
+            vm.fail(0, "write")
+            sidecar.wait("recovery", strategy="mirror")
+            fill(small, 0)
+            vm.order("burst 8", timeout=90)
+            moved = sidecar.wait("recovered", strategy="mirror", timeout=60)
+            image = pathlib.Path(moved["image"]["path"])
+            os.unlink(small / "filler")
+            sidecar.wait("protected", since=sidecar.events.index(moved), timeout=60)
+            self.assertTrue(sidecar.find("fault", kind="disk-full"))
+            self.right(vm, sidecar, [image, vm.disks[1].path])
+
+    def slow(self, vm):
+        config = vm.work / "qheal.conf"
+        config.write_text("[optimal]\nrate-mib-s = 1\n")
+        return config
+
+    def test_qemu_killed_in_the_move_leaves_no_half_image(self):
+        with loaded(disks=2) as vm:
+            spare = self.spare_of(vm)
+            sidecar = self.protect(vm, spare=spare, objective="optimal", config=self.slow(vm))
+            vm.order("burst 12")
+            vm.fail(0, "write")
+            sidecar.wait("recovery", strategy="mirror")
+            vm.process.kill()
+            sidecar.process.wait(10)
+            self.assertEqual(list(spare.iterdir()), [])
+
+    def test_a_sidecar_that_is_ended_in_the_move_takes_it_back(self):
+        with loaded(disks=2) as vm:
+            spare = self.spare_of(vm)
+            sidecar = self.protect(vm, spare=spare, objective="optimal", config=self.slow(vm))
+            vm.order("burst 12")
+            vm.fail(0, "write")
+            sidecar.wait("recovery", strategy="mirror")
+            self.assertEqual(sidecar.stop(), 0)
+            self.assertEqual((list(spare.iterdir()), vm.qmp("query-jobs")), ([], []))
+            vm.wait_more(50)
 
 
 if __name__ == "__main__":

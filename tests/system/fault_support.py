@@ -4,6 +4,7 @@
 QHEAL_SEED repeats a run's random moments, QHEAL_SEEDS says how many to try (default 2).
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -62,6 +63,27 @@ def same_from(first, second, begin):
             if chunk != other.read(4 * MIB):
                 return False
         return not other.read(1)
+
+
+@contextlib.contextmanager
+def small_file_system(path, mib):
+    """A tmpfs of so many MiB, and a file in it that fills it but for what the test wants."""
+    path.mkdir(exist_ok=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "none", path],
+                          capture_output=True, check=False)
+    if done.returncode:
+        raise unittest.SkipTest("no file system of our own")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "-l", path], check=False)
+
+
+def fill(path, leave_mib):
+    """The rest of the file system, but for LEAVE_MIB."""
+    room = os.statvfs(path)
+    with open(path / "filler", "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize - leave_mib * MIB)
 
 
 def raw_copy(image, path):

@@ -24,9 +24,14 @@ from lab.vm import Vm
 QEMU_10 = os.environ.get("QHEAL_QEMU") == "10"
 # QEMU 10 gets a short version: what differs between the two is the block layer.
 MOMENTS = int(os.environ.get("QHEAL_MOMENTS", 10 if QEMU_10 else 50))
-once_is_enough = unittest.skipIf(QEMU_10, "does not depend on the version of QEMU")
 # The bound is 100 ms; a machine that runs other things too gets this much before a test fails.
 PAUSE_MAX_S = 1.0
+
+
+def once_is_enough(test):
+    """Of a test or a class: it does not depend on the version of QEMU."""
+    test.once = True
+    return test
 
 
 def say(text):

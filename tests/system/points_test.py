@@ -11,6 +11,8 @@ MIB = 1 << 20
 
 
 class Points(unittest.TestCase):
+    once = True  # the path of a point's data, not QEMU's
+
     def listed(self, sidecar):
         code, out, err = sidecar.command("points", "--json")
         self.assertEqual(code, 0, err)

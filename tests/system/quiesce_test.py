@@ -61,6 +61,7 @@ def guest(**more):
 
 
 class Refused(unittest.TestCase):
+    once = True  # about the agent, not about QEMU
     timeout_s = 300
 
     def no_point(self, sidecar, words):

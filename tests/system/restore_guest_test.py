@@ -16,6 +16,8 @@ def takes_points():
 
 
 class Guest(HarmTest):
+    once = True  # the path of a point's data, not QEMU's
+
     def restore(self, vm, sidecar, name, *words):
         return subprocess.run([str(word) for word in (
             cache.built("qheal"), "restore", "--store", sidecar.store, "--all", "--json", "--output",

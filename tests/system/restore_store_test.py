@@ -25,6 +25,8 @@ def run(*words, **how):
 
 
 class RestoreTest(unittest.TestCase):
+    once = True  # no QEMU is in it
+
     @classmethod
     def setUpClass(cls):
         base = tempfile.TemporaryDirectory(prefix="qheal-restore-", dir="/var/tmp")

@@ -5,8 +5,11 @@ killed with a journal that is not applied, with kept points, with clones."""
 import json
 import os
 import pathlib
+import random
+import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -26,6 +29,8 @@ def run(*words):
 
 
 class VerifyGuest(unittest.TestCase):
+    once = True  # the path of a point's data, not QEMU's
+
     def verify(self, store, status=0):
         done = run(cache.built("qheal"), "verify", "--store", store, "--json")
         self.assertEqual(done.returncode, status, done.stdout + done.stderr)
@@ -98,6 +103,53 @@ class VerifyGuest(unittest.TestCase):
             kept = store / "points" / f"{ids[1]:08}" / name
             self.judge(store, [store / "disks" / name / "head.raw", store / "disks" / name / "sums",
                                kept / "kept.raw", kept / "kept"])
+
+    def test_protect_on_a_flipped_store(self):
+        """One bit in any file: refused, or the replica is the guest again, or verify names it."""
+        seed = int(os.environ.get("QHEAL_SEED", random.randrange(1 << 32)))
+        print(f"QHEAL_SEED={seed}", file=sys.stderr, flush=True)
+        dice = random.Random(seed)
+        with Vm(2, region=2 * MIB, pattern="rand", rate=500) as vm:
+            with Sidecar(vm, interval=50) as sidecar:
+                sidecar.wait("protected", timeout=60)
+                sidecar.wait_generations(3)
+                self.point(sidecar, "first")
+                sidecar.wait_generations(4)
+                sidecar.stop(signal.SIGKILL)
+            vm.order("pause")
+            files = sorted(path.relative_to(sidecar.store) for path in sidecar.store.rglob("*")
+                           if path.is_file() and path.stat().st_size)
+            for name in files:
+                with self.subTest(file=str(name)):
+                    self.flipped(vm, sidecar.store, name, dice)
+
+    def flipped(self, vm, whole, name, dice):
+        store = vm.work / "flipped"
+        subprocess.run(["cp", "-r", "--sparse=always", whole, store], check=True)
+        path = store / name
+        at = self.place(path, dice)
+        with open(path, "r+b") as file:
+            byte = os.pread(file.fileno(), 1, at)[0]
+            os.pwrite(file.fileno(), bytes([byte ^ 1 << dice.randrange(8)]), at)
+        done = run(cache.built("qheal"), "protect", "--qmp", vm.qmp_path, "--store", store, "--once")
+        self.assertIn(done.returncode, (0, 1), (at, done.stderr))
+        verified = run(cache.built("qheal"), "verify", "--store", store, "--json")
+        self.assertIn(verified.returncode, (0, 1), (at, verified.stderr))
+        if done.returncode == 0 and verified.returncode == 0:
+            verdict = vm.check([store / "disks" / disk.id / "head.raw" for disk in vm.disks])
+            self.assertEqual((verdict["consistent"], verdict["lost"]), (True, 0), (at, verdict))
+        shutil.rmtree(store)
+
+    @staticmethod
+    def place(path, dice):
+        """Somewhere in its data: what is a hole is mostly not looked at."""
+        with open(path, "rb") as file:
+            size = path.stat().st_size
+            at = dice.randrange(size)
+            try:
+                return min(size - 1, os.lseek(file.fileno(), at, os.SEEK_DATA))
+            except OSError:
+                return at
 
     def test_clones_are_read_once(self):
         with tempfile.TemporaryDirectory(prefix="qheal-xfs-", dir="/var/tmp") as name:

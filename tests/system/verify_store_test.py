@@ -18,7 +18,7 @@ import restore_store_test
 from restore_store_test import BLOCK, VDB, run
 
 READER = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "store-read"
-
+POINT_JSON = "points/00000001/point.json"
 
 
 class VerifyTest(restore_store_test.RestoreTest):
@@ -98,13 +98,18 @@ class BitFlips(VerifyTest):
         seed = int(os.environ.get("QHEAL_SEED", random.randrange(1 << 32)))
         print(f"QHEAL_SEED={seed}", file=sys.stderr, flush=True)
         dice = random.Random(seed)
-        for name in ("store.json", "disks/vdb/head.raw", "disks/vdb/sums", "journal/a", "journal/b"):
+        for name in ("store.json", "disks/vdb/head.raw", "disks/vdb/sums", "journal/a", "journal/b",
+                     POINT_JSON):
             for cut in (False, False, False, True):
                 with self.subTest(file=name, cut=cut):
                     self.harmed(name, cut, dice)
 
     def harmed(self, name, cut, dice):
-        store = self.own_store()
+        store, more = self.own_store(), ()
+        if name == POINT_JSON:
+            done = run(cache.built("qheal"), "points", "--store", store, "--create", "flipped")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            more = ("--point", "1")
         path = store / name
         place = dice.randrange(path.stat().st_size)
         if cut:
@@ -113,7 +118,7 @@ class BitFlips(VerifyTest):
             self.flip(path, place)
         verified = self.verify(store)
         self.assertIn(verified.returncode, (0, 1), (name, place, verified.stderr))
-        done = self.restore(disk="vdb", store=store)
+        done = self.restore(*more, disk="vdb", store=store)
         self.assertIn(done.returncode, (0, 1), (name, place, done.stderr))
         if done.returncode == 0:
             self.assert_same(self.out, "vdb")

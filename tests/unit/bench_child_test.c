@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "neighbours.h"
 #include "cunit_main.h"
 #include "work.h"
 
@@ -127,7 +128,31 @@ static void one_word_a_step_differs(void)
 	CU_ASSERT(file_differ(path, 4096, &err) < 0);
 }
 
+static void busy_time_is_read_without_idle_and_waiting(void)
+{
+	CU_ASSERT_EQUAL(neighbours_busy("cpu  100 20 30 9000 800 4 5 6 7 8\n", 100), 1.65);
+	CU_ASSERT(neighbours_busy("cpu  100 20 30", 100) < 0);
+	CU_ASSERT(neighbours_busy("", 100) < 0);
+}
+
+/* What a child of ours burns is not the neighbours'; the rest depends on them. */
+static void what_ours_use_is_not_the_neighbours(void)
+{
+	const char *burn[] = {"sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done",
+			      NULL};
+	struct neighbours begin, end;
+
+	neighbours_mark(&begin);
+	CU_ASSERT_EQUAL(child_run(burn, NULL, false, NULL, NULL), 0);
+	neighbours_mark(&end);
+	CU_ASSERT(end.ours_s > begin.ours_s);
+	CU_ASSERT(end.busy_s >= begin.busy_s && begin.busy_s > 0);
+	CU_ASSERT(neighbours_percent(&begin) >= 0 && neighbours_percent(&begin) <= 101);
+}
+
 static const struct cunit_case cases[] = {
+    {"busy_time_is_read_without_idle_and_waiting", busy_time_is_read_without_idle_and_waiting},
+    {"what_ours_use_is_not_the_neighbours", what_ours_use_is_not_the_neighbours},
     {"a_missing_program_is_named", a_missing_program_is_named},
     {"the_last_line_of_a_failed_program_is_the_error",
      the_last_line_of_a_failed_program_is_the_error},

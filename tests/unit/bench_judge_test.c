@@ -316,6 +316,21 @@ static void the_ratio_to_the_peer_is_a_figure(void)
 	document_release(&document);
 }
 
+static void a_round_that_does_not_count_is_cut_off(void)
+{
+	struct document document;
+
+	document_make(&document, 1, 1);
+	series_add(document_series(&document, "scrub.qheal", "s", SERIES_LESS), 1);
+	document_cut(&document, "restore.full.", ROUNDS - 1);
+	CU_ASSERT_EQUAL(document.series[0].count, ROUNDS - 1);
+	CU_ASSERT_EQUAL(document.series[1].count, ROUNDS - 1);
+	CU_ASSERT_EQUAL(document.series[2].count, 1);
+	CU_ASSERT_EQUAL(series_add(&document.series[0], 5), 0);
+	CU_ASSERT_EQUAL(document.series[0].samples[ROUNDS - 1], 5);
+	document_release(&document);
+}
+
 static void a_broken_document_is_refused_with_the_reason(void)
 {
 	static const char *const broken[] = {
@@ -373,6 +388,7 @@ static const struct cunit_case cases[] = {
     {"a_document_survives_its_file", a_document_survives_its_file},
     {"pieces_of_one_run_become_one", pieces_of_one_run_become_one},
     {"the_ratio_to_the_peer_is_a_figure", the_ratio_to_the_peer_is_a_figure},
+    {"a_round_that_does_not_count_is_cut_off", a_round_that_does_not_count_is_cut_off},
     {"a_broken_document_is_refused_with_the_reason", a_broken_document_is_refused_with_the_reason},
     {"junit_tells_each_threshold", junit_tells_each_threshold},
 };

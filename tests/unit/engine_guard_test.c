@@ -107,7 +107,7 @@ static bool ends_within(int timeout_ms)
 		struct pollfd poll_fd = {.fd = qemu, .events = POLLIN};
 		int64_t left_ms = end_ms - now_ms();
 
-		if (left_ms < 0 || poll(&poll_fd, 1, (int)left_ms) <= 0)
+		if (poll(&poll_fd, 1, left_ms > 0 ? (int)left_ms : 0) <= 0)
 			return false;
 		if (recv(qemu, text, sizeof(text), MSG_DONTWAIT) <= 0)
 			return true;

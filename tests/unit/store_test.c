@@ -215,6 +215,40 @@ static void promoted_store_is_frozen(void)
 	fixture_release(&f);
 }
 
+static void demoted_store_goes_on_where_it_stood(void)
+{
+	struct fixture f;
+
+	fixture_init(&f);
+	fixture_create(&f, 4 * MIB, 1 * MIB);
+	fixture_fill(&f, 1);
+	for (uint64_t g = 1; g <= 3; g++) {
+		fixture_begin(&f);
+		fixture_put(&f, store_sink(f.store), 0, g * FIXTURE_BUFFER, FIXTURE_BUFFER, g + 1);
+		CU_ASSERT_EQUAL(fixture_commit(&f, (int64_t)g), 0);
+	}
+	CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+	CU_ASSERT_EQUAL_FATAL(store_promote(f.store, 0, "/a.qcow2", &f.err), 0);
+	CU_ASSERT_EQUAL_FATAL(store_promote(f.store, 1, "/b.qcow2", &f.err), 0);
+	CU_ASSERT_STRING_EQUAL(store_promoted_image(f.store, 1), "/b.qcow2");
+	CU_ASSERT_EQUAL_FATAL(fixture_reopen(&f), 0);
+	CU_ASSERT_EQUAL_FATAL(store_demote(f.store, &f.err), 0);
+	/* Only an open that looked at the journal may go on. */
+	CU_ASSERT_EQUAL(store_begin(f.store, &f.err), -EROFS);
+	CU_ASSERT_EQUAL_FATAL(fixture_reopen(&f), 0);
+	CU_ASSERT_FALSE(store_info(f.store)->promoted);
+	CU_ASSERT_STRING_EQUAL(store_promoted_image(f.store, 1), "");
+	CU_ASSERT_EQUAL(store_info(f.store)->generation, 3);
+	fixture_begin(&f);
+	fixture_put(&f, store_sink(f.store), 0, 0, FIXTURE_BUFFER, 9);
+	CU_ASSERT_EQUAL(fixture_commit(&f, 4), 0);
+	CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+	CU_ASSERT_EQUAL(store_info(f.store)->generation, 4);
+	CU_ASSERT_TRUE(fixture_head_is(&f, "vda", 0, FIXTURE_BUFFER, 9));
+	CU_ASSERT_TRUE(fixture_head_is(&f, "vda", 3 * FIXTURE_BUFFER, FIXTURE_BUFFER, 4));
+	fixture_release(&f);
+}
+
 static void inspect_sees_what_the_sidecar_has(void)
 {
 	struct store_info info;
@@ -419,6 +453,7 @@ int main(void)
 		{"first_copy_can_be_given_up_and_made_again",
 		 first_copy_can_be_given_up_and_made_again},
 		{"promoted_store_is_frozen", promoted_store_is_frozen},
+		{"demoted_store_goes_on_where_it_stood", demoted_store_goes_on_where_it_stood},
 		{"inspect_sees_what_the_sidecar_has", inspect_sees_what_the_sidecar_has},
 		{"store_in_use_is_refused", store_in_use_is_refused},
 		{"second_store_in_one_place_is_refused", second_store_in_one_place_is_refused},

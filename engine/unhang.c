@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unhang.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "jsontext.h"
+#include "mind.h"
+#include "sidecar.h"
+#include "situation.h"
+
+#define ANSWER_TIMEOUT_MS 10000
+
+/* The connection's node has the same name of a file as the disk's root. */
+static void note_connection(struct sidecar *sidecar, const json_t *nodes, unsigned index)
+{
+	const struct guest_disk *disk = &sidecar->guest.disks[index];
+	struct sense_disk *sense = &sidecar->sense.disks.disks[index];
+	const json_t *node;
+	size_t i;
+
+	sense->connection[0] = '\0';
+	json_array_foreach(nodes, i, node) {
+		if (strcmp(json_text(node, "drv"), "nbd") ||
+		    strcmp(json_text(node, "file"), disk->file))
+			continue;
+		snprintf(sense->connection, sizeof(sense->connection), "%s",
+			 json_text(node, "node-name"));
+		sidecar->sense.facts.disks[index].remote = true;
+	}
+}
+
+void unhang_look(struct sidecar *sidecar)
+{
+	json_t *nodes = NULL;
+
+	if (!qmp_has_oob(sidecar->monitor.qmp) ||
+	    monitor_call(&sidecar->monitor, "query-named-block-nodes",
+			 json_pack("{s:b}", "flat", 1), &nodes, NULL))
+		return;
+	for (unsigned i = 0; i < sidecar->guest.disk_count; i++)
+		note_connection(sidecar, nodes, i);
+	json_decref(nodes);
+}
+
+static void yanked(void *arg, const struct qmp_reply *reply)
+{
+	struct sidecar *sidecar = arg;
+
+	if (!reply->status)
+		return;
+	log_error("QEMU does not give the connection up: %s",
+		  reply->error_text ? reply->error_text : strerror(-reply->status));
+	report_event(&sidecar->report, "recovery-failed",
+		     json_pack("{s:s,s:s,s:s}", "strategy", "pivot", "reason",
+			       reply->error_text ? reply->error_text : strerror(-reply->status),
+			       "next", "hold"));
+}
+
+static void announce(struct sidecar *sidecar, const struct policy_verdict *verdict)
+{
+	const struct policy_candidate *chosen = &verdict->candidates[verdict->strategy];
+
+	log_info("recovery of %s: %s (%s)", sidecar->guest.name, strategy_names[verdict->strategy],
+		 verdict->why);
+	report_event(&sidecar->report, "recovery",
+		     json_pack("{s:s,s:s,s:f,s:I,s:s}", "strategy",
+			       strategy_names[verdict->strategy], "objective",
+			       sidecar->config->mind->settings.objective == OBJECTIVE_FAST
+				       ? "fast" : "optimal",
+			       "predicted_downtime_ms", chosen->prediction.downtime_ms,
+			       "predicted_loss_bytes", (json_int_t)chosen->loss_bytes, "why",
+			       verdict->why));
+}
+
+bool unhang_attend(struct sidecar *sidecar, const struct detect_fault *fault)
+{
+	static struct policy_verdict verdict; /* one a process */
+	const char *connection = sidecar->sense.disks.disks[fault->index].connection;
+	const struct mind *mind = sidecar->config->mind;
+	struct policy_facts facts;
+
+	if (!connection[0] || !sidecar->store)
+		return false;
+	situation_gather(sidecar, fault, &facts);
+	facts.qemu_answers = true; /* out of band it does */
+	policy_decide(&facts, &mind->settings, &mind->model, ring_now_ns(), &verdict);
+	if (verdict.strategy != STRATEGY_PIVOT)
+		return false;
+	announce(sidecar, &verdict);
+	return !monitor_ask_oob(&sidecar->monitor, "yank",
+				json_pack("{s:[{s:s,s:s}]}", "instances", "type", "block-node",
+					  "node-name", connection), ANSWER_TIMEOUT_MS, yanked,
+				sidecar);
+}
