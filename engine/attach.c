@@ -255,6 +255,7 @@ int sidecar_attach(struct sidecar *sidecar, struct errinfo *err)
 				   sidecar->predecessor_killed, err);
 	if (!rc)
 		rc = sidecar_make_scratch(sidecar, err);
+	sidecar->figures.attached_us = loop_realtime_us();
 	if (!rc)
 		report_attached(sidecar);
 	return rc;

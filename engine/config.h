@@ -11,10 +11,12 @@
 #include "bounds.h"
 #include "errinfo.h"
 #include "retention.h"
+#include "standby.h"
 
 struct mind;
 
 enum on_loss { ON_LOSS_HOLD, ON_LOSS_ROLLBACK };
+enum restart_mode { RESTART_NEVER, RESTART_RECORDED, RESTART_HOOK };
 
 struct config {
 	const char *qmp;   /* address of the monitor */
@@ -28,6 +30,9 @@ struct config {
 	uint64_t scratch_bytes; /* what a frozen point may cost QEMU */
 	uint32_t block_bytes;	/* of a new store */
 	enum on_loss on_loss;
+	enum restart_mode restart; /* when QEMU is gone */
+	struct standby standby;
+	const char *restart_hook; /* the command, of RESTART_HOOK */
 	struct mind *mind; /* settings of the policy, models, incidents */
 	const char *spare; /* directory for images a guest is moved to, or NULL */
 	uint64_t optimal_rate; /* bytes a second of a copy beside the guest, objective optimal */

@@ -40,6 +40,7 @@ void mind_begin(struct mind *mind, const char *vm, int64_t time_us,
 	mind->verdict.strategy = STRATEGY_HOLD; /* until something is decided */
 	mind->kind = fault->kind;
 	mind->resource = fault->index;
+	mind->fault_us = time_us;
 }
 
 void mind_consider(const struct mind *mind, struct policy_facts *facts, int64_t now_ns,
@@ -70,6 +71,7 @@ static void note_recovery(struct mind *mind, int64_t now_ns)
 		mind->history_count--;
 	}
 	mind->history[mind->history_count].time_ns = now_ns;
+	mind->history[mind->history_count].fault_us = mind->fault_us;
 	mind->history[mind->history_count].strategy = mind->verdict.strategy;
 	mind->history[mind->history_count++].resource = mind->resource;
 }
@@ -113,6 +115,19 @@ unsigned mind_count(const struct mind *mind, enum strategy strategy, int64_t now
 		count += mind->history[i].strategy == strategy &&
 			 now_ns - mind->history[i].time_ns < mind->settings.flap_window_ns;
 	return count;
+}
+
+int64_t mind_first_us(const struct mind *mind, int64_t now_ns, int64_t now_us)
+{
+	for (unsigned i = 0; i < mind->history_count; i++) {
+		bool of_guest = mind->history[i].strategy == STRATEGY_RESET ||
+				mind->history[i].strategy == STRATEGY_ROLLBACK;
+
+		if (of_guest && mind->history[i].resource < 0 &&
+		    now_ns - mind->history[i].time_ns < mind->settings.flap_window_ns)
+			return mind->history[i].fault_us;
+	}
+	return now_us;
 }
 
 void mind_end(struct mind *mind, const char *result, double downtime_ms, uint64_t lost_bytes,

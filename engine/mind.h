@@ -21,6 +21,7 @@ struct mind {
 	json_t *incident;	       /* open, NULL for none */
 	enum fault_kind kind;
 	int resource;
+	int64_t fault_us; /* when the fault was seen */
 	struct aftercare aftercare; /* of the latest recovery */
 	double unsaved_s; /* watched since the models were saved */
 	double minute_s;
@@ -28,6 +29,7 @@ struct mind {
 	struct {
 		int64_t time_ns;
 		int resource;
+		int64_t fault_us;
 		enum strategy strategy;
 	} history[POLICY_HISTORY_MAX];
 };
@@ -59,6 +61,9 @@ void mind_copied(struct mind *mind, uint64_t bytes, double seconds);
 void mind_save(struct mind *mind);
 /* Recoveries by STRATEGY within the flap window. */
 unsigned mind_count(const struct mind *mind, enum strategy strategy, int64_t now_ns);
+/* When the first fault was seen of those of the guest itself that were answered within
+ * the window; NOW_US: none was. */
+int64_t mind_first_us(const struct mind *mind, int64_t now_ns, int64_t now_us);
 void mind_forget(struct mind *mind); /* there was nothing to do */
 
 #endif

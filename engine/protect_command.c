@@ -15,6 +15,7 @@
 #include "config_file.h"
 #include "mind.h"
 #include "report.h"
+#include "restart.h"
 #include "sidecar.h"
 
 #define CONFIG_DIR "/etc/qheal"
@@ -38,6 +39,8 @@ enum option_key {
 	OPTION_SCRUB_RATE,
 	OPTION_HEAL,
 	OPTION_AGENT,
+	OPTION_RESTART,
+	OPTION_STANDBY,
 	OPTION_SPARE,
 };
 
@@ -86,6 +89,13 @@ static void set_on_loss(struct argp_state *state, struct config *config, const c
 		config->on_loss = ON_LOSS_ROLLBACK;
 	else
 		argp_error(state, "--on-loss is hold or rollback, not \"%s\"", text);
+}
+
+static void set_restart(struct argp_state *state, struct config *config, const char *text)
+{
+	if (!restart_parse(text, &config->restart, &config->restart_hook))
+		argp_error(state, "--restart is recorded, never, or hook: and a command with an "
+			   "absolute path, not \"%s\"", text);
 }
 
 /* What looks after the store: points and scrub. */
@@ -139,6 +149,14 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPTION_ON_LOSS:
 		set_on_loss(state, config, arg);
+		return 0;
+	case OPTION_RESTART:
+		set_restart(state, config, arg);
+		return 0;
+	case OPTION_STANDBY:
+		if (!standby_parse(arg, &config->standby))
+			argp_error(state, "--standby is qmp=SOCKET or qmp=SOCKET,uri=URI, not \"%s\"",
+				   arg);
 		return 0;
 	case OPTION_EVENTS:
 		config->events = arg;
@@ -195,6 +213,11 @@ static const struct argp_option options[] = {
 	 "the last generation and reset it", 0},
 	{"agent", OPTION_AGENT, "SOCKET", 0,
 	 "of the guest agent: points --quiesce freezes the guest's file systems by it", 0},
+	{"restart", OPTION_RESTART, "recorded|hook:COMMAND|never", 0,
+	 "start QEMU again when it crashed or hangs: as it was started, or by a command (default: never)",
+	 0},
+	{"standby", OPTION_STANDBY, "qmp=SOCKET[,uri=URI]", 0,
+	 "a QEMU with -incoming: the guest moves there when memory begins to fail", 0},
 	{"spare", OPTION_SPARE, "DIR", 0,
 	 "where a guest is moved to after a pivot, while it runs, to be protected again", 0},
 	{"events", OPTION_EVENTS, "FILE|-", 0, "append events, one JSON object a line", 0},
@@ -236,6 +259,8 @@ static int take_file(struct config *config, const char *path, struct errinfo *er
 	config->on_loss = file.policy.on_loss;
 	if (file.interval_ms)
 		config->interval_ms = file.interval_ms;
+	if (file.restart[0])
+		restart_parse(file.restart, &config->restart, &config->restart_hook);
 	if (file.scratch_bytes)
 		config->scratch_bytes = file.scratch_bytes;
 	if (config->disk_count)

@@ -15,6 +15,8 @@
 #include "jsontext.h"
 #include "member.h"
 #include "mind.h"
+#include "nics.h"
+#include "restart.h"
 #include "sidecar.h"
 #include "unhang.h"
 
@@ -150,6 +152,16 @@ void sense_attended(struct sidecar *sidecar, const struct detect_fault *fault)
 		known->attended = true;
 }
 
+void sense_again(struct sidecar *sidecar, const struct detect_fault *fault)
+{
+	struct sense_fault *known = find(&sidecar->sense, fault);
+
+	if (known && known->attended) {
+		known->attended = false;
+		sidecar->alert = true;
+	}
+}
+
 bool sense_has(const struct sidecar *sidecar, const struct detect_fault *fault)
 {
 	return find((struct sense *)&sidecar->sense, fault) != NULL;
@@ -171,7 +183,7 @@ void sense_forget(struct sidecar *sidecar, enum fault_kind kind)
 		facts->agent_asked = false;
 		break;
 	case FAULT_MEMORY:
-		facts->memory_failure_ns = 0;
+		facts->memory_failure_ns = facts->memory_spared_ns = 0;
 		sense_host_forget_errors(sidecar);
 		break;
 	default:
@@ -203,6 +215,10 @@ static void on_panic(struct detect_facts *facts, const json_t *data)
 
 static void on_memory_failure(struct detect_facts *facts, const json_t *data)
 {
+	if (!strcmp(json_text(data, "action"), "ignore")) {
+		facts->memory_spared_ns = ring_now_ns();
+		return;
+	}
 	facts->memory_failure_ns = ring_now_ns();
 	facts->memory_fatal = !strcmp(json_text(data, "action"), "fatal") ||
 			      !strcmp(json_text(data, "recipient"), "hypervisor");
@@ -212,6 +228,10 @@ void sense_event(struct sidecar *sidecar, const char *name, const json_t *data)
 {
 	struct detect_facts *facts = &sidecar->sense.facts;
 
+	if (nics_event(sidecar, name, data)) {
+		sense_judge(sidecar);
+		return;
+	}
 	if (!strcmp(name, "SHUTDOWN")) {
 		facts->shutdown = detect_shutdown_of(json_text(data, "reason"));
 	} else if (!strcmp(name, "GUEST_PANICKED")) {
@@ -287,6 +307,8 @@ static void tick(struct ring_op *op, int result)
 	if (result == -ECANCELED || !sense->started)
 		return;
 	sense->facts.disk_count = sidecar->guest.disk_count;
+	restart_trim_log(sidecar);
+	nics_tick(sidecar);
 	sense->facts.draining = sidecar->checkpoint.way != NULL;
 	ask(sidecar);
 	sense_probe_tick(sidecar);
