@@ -106,7 +106,7 @@ bool mind_watched(struct mind *mind, double seconds, double answer_ms)
 
 void mind_copied(struct mind *mind, uint64_t bytes, double seconds)
 {
-	if (bytes >= COPY_BYTES_MIN && seconds > 0)
+	if (bytes >= COPY_BYTES_MIN && seconds > 0 && mind->settings.objective == OBJECTIVE_FAST)
 		model_observe(&mind->model, MODEL_COPY_RATE, (double)bytes / seconds);
 }
 

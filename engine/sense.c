@@ -93,7 +93,7 @@ static bool is_ours(const struct detect_fault *fault)
 void sense_judge(struct sidecar *sidecar)
 {
 	static struct detect_verdict verdict; /* large, and one a process */
-	struct sense_fault now[DETECT_FAULTS_MAX];
+	struct sense_fault now[DETECT_FAULTS_MAX] = {0};
 	struct sense *sense = &sidecar->sense;
 	unsigned count = 0;
 
@@ -374,6 +374,8 @@ void sense_stop(struct sidecar *sidecar)
 	if (!sense->started)
 		return;
 	sense->started = false;
+	if (sense->tick_ns && sidecar->store && sidecar->config->mind)
+		mind_save(sidecar->config->mind);
 	sense_disks_stop(sidecar);
 	sense_probe_stop(sidecar);
 	sense_host_stop(sidecar);
