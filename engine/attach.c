@@ -169,6 +169,8 @@ static int look_at_guest(struct sidecar *sidecar, struct errinfo *err)
 	int rc = guest_query(&sidecar->guest, &sidecar->monitor, err);
 
 	guest_whole = sidecar->guest;
+	if (!rc && config->named)
+		rc = config->named(config->named_arg, sidecar->guest.name, err);
 	if (!rc)
 		rc = guest_select(&sidecar->guest, config->disks, config->disk_count, err);
 	if (!rc)
@@ -253,6 +255,7 @@ int sidecar_attach(struct sidecar *sidecar, struct errinfo *err)
 				   sidecar->predecessor_killed, err);
 	if (!rc)
 		rc = sidecar_make_scratch(sidecar, err);
+	sidecar->figures.attached_us = loop_realtime_us();
 	if (!rc)
 		report_attached(sidecar);
 	return rc;

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "report.h"
+#include "restart.h"
 #include "statefile.h"
 
 #define NS_PER_S 1e9
@@ -173,9 +174,22 @@ static void take_disks(struct parser *parser, const char *value)
 	}
 }
 
+static void take_restart(struct parser *parser, const char *value)
+{
+	enum restart_mode mode;
+	const char *hook;
+
+	if (restart_parse(value, &mode, &hook))
+		snprintf(parser->file->restart, sizeof(parser->file->restart), "%s", value);
+	else
+		wrong(parser, parser->line, "restart is recorded, never, or hook: and a command with "
+		      "an absolute path, not \"%.40s\"", value);
+}
+
 static bool take_protect(struct parser *parser, const char *name, const char *value)
 {
 	static const char objective[] = "objective", on_loss[] = "on-loss", disk[] = "disk";
+	static const char restart[] = "restart";
 	struct config_file *file = parser->file;
 	int second;
 
@@ -191,6 +205,9 @@ static bool take_protect(struct parser *parser, const char *name, const char *va
 			file->policy.on_loss = second ? ON_LOSS_ROLLBACK : ON_LOSS_HOLD;
 			file->on_loss_set = true;
 		}
+	} else if (!strcmp(name, restart)) {
+		if (once(parser, restart, name))
+			take_restart(parser, value);
 	} else if (!strcmp(name, disk)) {
 		if (once(parser, disk, name))
 			take_disks(parser, value);

@@ -2,7 +2,7 @@
  *
  * config_file: /etc/qheal/NAME.conf, or the file of --config.  INI, read by libinih.
  *
- *   [protect]   interval, objective, on-loss, scratch, disk (several, with spaces)
+ *   [protect]   interval, objective, on-loss, restart, scratch, disk (several, with spaces)
  *   [weights]   downtime-s, lost-mib, moved-gib, interference-s, guest-reset
  *   [limits]    flap-limit, flap-window-s, backoff-s, backoff-max-s
  *   [optimal]   rate-mib-s, cpu-percent     of background work; 0: no limit
@@ -29,6 +29,7 @@ struct config_file {
 	/* As in struct config; 0 and "": the file does not say. */
 	int64_t interval_ms;
 	uint64_t scratch_bytes;
+	char restart[200]; /* as --restart */
 	bool objective_set, on_loss_set;
 	char disks[BOUND_DISKS][64];
 	unsigned disk_count;

@@ -139,6 +139,7 @@ struct detect_facts {
 	bool agent_asked;    /* at least one ping is on its way since then */
 	/* memory */
 	int64_t memory_failure_ns; /* event, 0: never */
+	int64_t memory_spared_ns;  /* the same, action "ignore": nothing of the guest was hit */
 	bool memory_fatal;	   /* action "fatal", or the hypervisor's own memory */
 	uint64_t corrected_errors; /* of the host since the last look */
 	/* the rest */

@@ -40,6 +40,7 @@ void mind_begin(struct mind *mind, const char *vm, int64_t time_us,
 	mind->verdict.strategy = STRATEGY_HOLD; /* until something is decided */
 	mind->kind = fault->kind;
 	mind->resource = fault->index;
+	mind->fault_us = time_us;
 }
 
 void mind_consider(const struct mind *mind, struct policy_facts *facts, int64_t now_ns,
@@ -70,8 +71,40 @@ static void note_recovery(struct mind *mind, int64_t now_ns)
 		mind->history_count--;
 	}
 	mind->history[mind->history_count].time_ns = now_ns;
+	mind->history[mind->history_count].fault_us = mind->fault_us;
 	mind->history[mind->history_count].strategy = mind->verdict.strategy;
 	mind->history[mind->history_count++].resource = mind->resource;
+}
+
+#define SAVE_S 3600.0
+#define MINUTE_S 60.0
+#define COPY_BYTES_MIN (16u << 20) /* less is a matter of the calls */
+
+bool mind_watched(struct mind *mind, double seconds, double answer_ms)
+{
+	model_observe_hours(&mind->model, seconds / 3600);
+	mind->unsaved_s += seconds;
+	mind->minute_s += seconds;
+	if (mind->minute_s >= MINUTE_S) {
+		mind->minute_s = 0;
+		model_observe(&mind->model, MODEL_ROUND_TRIP, answer_ms);
+	}
+	return mind->unsaved_s >= SAVE_S;
+}
+
+void mind_copied(struct mind *mind, uint64_t bytes, double seconds)
+{
+	if (bytes >= COPY_BYTES_MIN && seconds > 0)
+		model_observe(&mind->model, MODEL_COPY_RATE, (double)bytes / seconds);
+}
+
+void mind_save(struct mind *mind)
+{
+	struct errinfo err = {0};
+
+	mind->unsaved_s = 0;
+	if (model_save(&mind->model, mind->store, &err))
+		log_warn("%s", err.text);
 }
 
 unsigned mind_count(const struct mind *mind, enum strategy strategy, int64_t now_ns)
@@ -82,6 +115,19 @@ unsigned mind_count(const struct mind *mind, enum strategy strategy, int64_t now
 		count += mind->history[i].strategy == strategy &&
 			 now_ns - mind->history[i].time_ns < mind->settings.flap_window_ns;
 	return count;
+}
+
+int64_t mind_first_us(const struct mind *mind, int64_t now_ns, int64_t now_us)
+{
+	for (unsigned i = 0; i < mind->history_count; i++) {
+		bool of_guest = mind->history[i].strategy == STRATEGY_RESET ||
+				mind->history[i].strategy == STRATEGY_ROLLBACK;
+
+		if (of_guest && mind->history[i].resource < 0 &&
+		    now_ns - mind->history[i].time_ns < mind->settings.flap_window_ns)
+			return mind->history[i].fault_us;
+	}
+	return now_us;
 }
 
 void mind_end(struct mind *mind, const char *result, double downtime_ms, uint64_t lost_bytes,

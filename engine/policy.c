@@ -123,10 +123,10 @@ static const char *mirror_lacks(const struct policy_facts *facts)
 	return facts->fault.warning ? NULL : "the disk does not work any more";
 }
 
-static bool fault_of_guest(const struct policy_facts *facts)
+bool policy_of_guest(enum fault_kind kind)
 {
-	return facts->fault.kind == FAULT_GUEST_PANIC || facts->fault.kind == FAULT_GUEST_WATCHDOG ||
-	       facts->fault.kind == FAULT_GUEST_SILENT;
+	return kind == FAULT_GUEST_PANIC || kind == FAULT_GUEST_WATCHDOG ||
+	       kind == FAULT_GUEST_SILENT;
 }
 
 static const char *guest_lacks(const struct policy_facts *facts)
@@ -142,10 +142,12 @@ static const char *rollback_lacks(const struct policy_facts *facts)
 {
 	const char *lacks = replica_lacks(facts);
 
-	if (!lacks && fault_of_guest(facts)) {
+	if (!lacks && policy_of_guest(facts->fault.kind)) {
 		lacks = guest_lacks(facts);
 		if (!lacks && facts->resets < RESETS_MANY)
 			lacks = "resets were not tried often enough";
+		if (!lacks && !facts->points)
+			lacks = "there is no point from before the first of these faults";
 	}
 	if (!lacks && !facts->swappable)
 		lacks = "the device does not take another disk while it runs";
@@ -166,9 +168,14 @@ static const char *restore_lacks(const struct policy_facts *facts)
 static const char *restart_lacks(const struct policy_facts *facts)
 {
 	if (!facts->restart_known)
-		return "it is not known how this QEMU was started";
+		return facts->restart_why ? facts->restart_why
+					  : "it is not known how this QEMU was started";
+	if (facts->fault.kind == FAULT_QEMU_HANG && facts->fault.cause == CAUSE_UNKNOWN)
+		return "QEMU's process lives: its monitor is tried again";
 	if (facts->fault.kind == FAULT_DISK_HANG)
 		return replica_lacks(facts);
+	if (facts->fault.kind == FAULT_MEMORY && facts->fault.cause != CAUSE_DEAD && facts->running)
+		return "the guest was told of its bad page and runs";
 	if (facts->fault.kind == FAULT_GUEST_PANIC && facts->qemu_alive)
 		return "QEMU lives: a reset does";
 	return NULL;
@@ -191,6 +198,10 @@ static const char *failover_lacks(const struct policy_facts *facts)
 {
 	if (!facts->standby)
 		return "there is no standby";
+	if (facts->fault.kind == FAULT_QEMU_HANG && facts->fault.cause == CAUSE_UNKNOWN)
+		return "QEMU's process lives: its guest may still run";
+	if (failover_boots(facts) && !facts->standby_boots)
+		return "the standby takes a running guest, it does not boot one";
 	return failover_boots(facts) ? replica_lacks(facts) : NULL;
 }
 
@@ -228,7 +239,7 @@ static const char *own_precondition(const struct policy_facts *facts, enum strat
 	case STRATEGY_FAILOVER:
 		return failover_lacks(facts);
 	case STRATEGY_RELINK:
-		return facts->nic_replaceable ? NULL : "the NIC's backend cannot be made anew";
+		return facts->nic_replaceable ? NULL : "the card's peer is not there, or QEMU connects by itself";
 	default:
 		return NULL;
 	}
@@ -262,6 +273,8 @@ static uint64_t loss_of(const struct policy_facts *facts, enum strategy strategy
 {
 	switch (strategy) {
 	case STRATEGY_ROLLBACK:
+		if (policy_of_guest(facts->fault.kind))
+			return facts->point_loss_bytes;
 		return facts->sync ? 0 : facts->all_dirty_bytes;
 	case STRATEGY_RESTORE:
 		return facts->point_loss_bytes;

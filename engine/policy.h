@@ -42,6 +42,7 @@ struct policy_settings {
 /* Everything that makes sense for each fault; limits in config_file.h. */
 void policy_settings_default(struct policy_settings *settings);
 uint32_t policy_sensible(enum fault_kind kind);
+bool policy_of_guest(enum fault_kind kind); /* of what runs in it */
 
 /* What this version carries out. */
 #define POLICY_ABLE                                                                                \
@@ -71,9 +72,11 @@ struct policy_facts {
 	uint64_t disk_bytes;
 	uint64_t heal_blocks; /* bad, and known */
 	bool heal_stale;      /* one of them was written since the last generation */
-	unsigned points;
-	uint64_t point_loss_bytes; /* written since the newest point, or more */
+	unsigned points; /* for a fault of the guest: from before it began to fail */
+	uint64_t point_loss_bytes; /* written since the newest of them, or more */
 	bool spare, standby, restart_known, nic_replaceable;
+	bool standby_boots;	 /* also what cannot be migrated any more */
+	const char *restart_why; /* not known: why, a literal, or NULL */
 	/* this incident, and those before */
 	uint32_t able; /* STRATEGY_BIT()s that the engine can carry out */
 	uint32_t tried; /* STRATEGY_BIT()s */

@@ -18,7 +18,9 @@ bool promote_is_ours(const struct sidecar *sidecar, const struct guest_disk *dis
 {
 	char dir[PATH_MAX], promoted[PATH_MAX], file[PATH_MAX];
 
-	if (strncmp(disk->node, OVERLAY_NODE, strlen(OVERLAY_NODE)) ||
+	/* A QEMU that was started on it calls its node as its owner did. */
+	if ((strncmp(disk->node, OVERLAY_NODE, strlen(OVERLAY_NODE)) &&
+	     strcmp(disk->driver, "qcow2")) ||
 	    !realpath(disk->file, file) || !realpath(store_dir(sidecar->store), dir))
 		return false;
 	snprintf(promoted, sizeof(promoted), "%.*s/promoted", PATH_MAX - 16, dir);

@@ -17,9 +17,12 @@
 #include "control.h"
 #include "disk_list.h"
 #include "heal.h"
+#include "meet.h"
+#include "mind.h"
 #include "notify.h"
 #include "outcome.h"
 #include "respond.h"
+#include "restart.h"
 #include "rollback.h"
 
 #define RETRY_FIRST_MS 1000 /* after a failed cycle: soon, then with back-off */
@@ -47,6 +50,8 @@ static void become_protected(struct sidecar *sidecar, bool resumed, uint64_t byt
 					   : "first copy",
 		 (unsigned long long)bytes, seconds);
 	report_event(&sidecar->report, "protected", fields);
+	if (!resumed && sidecar->config->mind->settings.objective == OBJECTIVE_FAST)
+		mind_copied(sidecar->config->mind, bytes, seconds);
 	sidecar->figures.resynced = false;
 	notify_ready();
 }
@@ -324,8 +329,11 @@ static int run(struct sidecar *sidecar, struct errinfo *err)
 {
 	int rc = sidecar_attach(sidecar, err);
 
-	if (!rc)
+	if (!rc) {
 		sense_start(sidecar);
+		restart_record(sidecar);
+		nics_record(sidecar);
+	}
 	if (!rc)
 		rc = control_start(&sidecar->control, sidecar, err);
 	if (!rc)
@@ -346,12 +354,35 @@ static bool process_ended(void *arg)
 	return sidecar->sense.facts.process_ended;
 }
 
+static void answer_all(struct sidecar *sidecar)
+{
+	struct errinfo err = {0};
+
+	while (sidecar->store && !sidecar->rebirth && !sidecar->loop.quit && sense_next(sidecar))
+		respond_run(sidecar, &err);
+}
+
+/* QEMU lives and has closed its monitor.  It is never killed for that; who waits long
+ * enough may meet it again. */
+static bool comes_back(struct sidecar *sidecar)
+{
+	struct meet meet = {.want = MEET_ANSWER, .timeout_ms = MEET_FOR_EVER,
+			    .gone = &sidecar->sense.facts.process_ended};
+	struct errinfo err = {0};
+
+	if (!sidecar->store || sidecar->rebirth || sidecar->loop.quit)
+		return sidecar->rebirth;
+	sidecar_degrade(sidecar, "QEMU closed its monitor and lives: it is tried again");
+	sidecar->rebirth = !meet_qemu(&sidecar->loop, sidecar->config->qmp, &meet, &err);
+	sense_judge(sidecar);
+	return sidecar->rebirth;
+}
+
 /* QEMU is gone: on purpose, or not.  What can be done about it may bring another
  * (rebirth). */
 static int after_qemu(struct sidecar *sidecar)
 {
 	struct detect_facts *facts = &sidecar->sense.facts;
-	struct errinfo err = {0};
 
 	/* The end of the process follows that of its socket. */
 	if (sidecar->sense.pidfd >= 0)
@@ -360,6 +391,7 @@ static int after_qemu(struct sidecar *sidecar)
 	else
 		facts->process_ended = true;
 	facts->monitor_ended = true;
+	facts->asked_ns = 0; /* nobody is left to answer */
 	sense_judge(sidecar);
 	if (!sense_next(sidecar)) {
 		log_info("%s was shut down; the store keeps its last generation",
@@ -368,9 +400,11 @@ static int after_qemu(struct sidecar *sidecar)
 			     json_pack("{s:s}", "reason", "the guest was shut down"));
 		return 0;
 	}
-	while (sidecar->store && !sidecar->rebirth && !sidecar->loop.quit && sense_next(sidecar))
-		respond_run(sidecar, &err);
-	if (sidecar->rebirth)
+	answer_all(sidecar);
+	if (!facts->process_ended && comes_back(sidecar))
+		return 0;
+	answer_all(sidecar); /* it ended meanwhile */
+	if (sidecar->rebirth || sidecar->loop.quit)
 		return 0;
 	log_error("QEMU of %s is gone: %s; the store keeps its last generation",
 		  sidecar->guest.name, sidecar->monitor.closed_why);
@@ -397,6 +431,7 @@ static void leave(struct sidecar *sidecar)
 	if (!sidecar->rebirth)
 		notify_stopping();
 	sense_stop(sidecar);
+	nics_release(&sidecar->nics);
 	rollback_stop(sidecar);
 	reprotect_stop(sidecar);
 	keeper_stop(sidecar);
@@ -405,6 +440,8 @@ static void leave(struct sidecar *sidecar)
 	if (!sidecar->monitor.closed && sidecar->exports.dir_fd > 0)
 		exports_stop(&sidecar->exports, &sidecar->monitor);
 	scratch_release(&sidecar->scratch, &sidecar->monitor);
+	if (sidecar->store && sidecar->sense.tick_ns)
+		mind_save(sidecar->config->mind);
 	settle_heads(sidecar);
 	store_close(sidecar->store);
 	pool_free(sidecar->pool);
@@ -442,7 +479,7 @@ static int live(struct sidecar *sidecar, const struct config *config)
 	if (!rc)
 		rc = run(sidecar, &err);
 	status = rc && rc != -EINTR;
-	if (sidecar->monitor.closed && sidecar->monitor.ready)
+	if (!sidecar->rebirth && sidecar->monitor.closed && sidecar->monitor.ready)
 		status = after_qemu(sidecar);
 	else if (status)
 		log_error("%s", err.text);
@@ -454,10 +491,15 @@ static int live(struct sidecar *sidecar, const struct config *config)
 int protect_run(const struct config *config)
 {
 	static struct sidecar sidecar; /* some 200 KiB, one a process */
+	struct config current = *config;
 	int status;
 
-	do
-		status = live(&sidecar, config);
-	while (sidecar.rebirth);
+	do {
+		status = live(&sidecar, &current);
+		if (sidecar.moved)
+			current.qmp = config->standby.qmp;
+		if (sidecar.moved)
+			current.standby.qmp[0] = '\0';
+	} while (sidecar.rebirth);
 	return status;
 }

@@ -2,7 +2,12 @@
  *
  * `qheal protect`: its options.  What it does: protect.c.
  */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bounds.h"
 #include "command.h"
@@ -10,8 +15,11 @@
 #include "config_file.h"
 #include "mind.h"
 #include "report.h"
+#include "restart.h"
 #include "sidecar.h"
 
+#define CONFIG_DIR "/etc/qheal"
+#define CONFIG_DIR_ENV "QHEAL_CONFIG_DIR"
 #define OPTIMAL_RATE 50000000 /* half of what a hard disk gives, and little of what others do */
 
 enum option_key {
@@ -31,6 +39,8 @@ enum option_key {
 	OPTION_SCRUB_RATE,
 	OPTION_HEAL,
 	OPTION_AGENT,
+	OPTION_RESTART,
+	OPTION_STANDBY,
 	OPTION_SPARE,
 };
 
@@ -79,6 +89,13 @@ static void set_on_loss(struct argp_state *state, struct config *config, const c
 		config->on_loss = ON_LOSS_ROLLBACK;
 	else
 		argp_error(state, "--on-loss is hold or rollback, not \"%s\"", text);
+}
+
+static void set_restart(struct argp_state *state, struct config *config, const char *text)
+{
+	if (!restart_parse(text, &config->restart, &config->restart_hook))
+		argp_error(state, "--restart is recorded, never, or hook: and a command with an "
+			   "absolute path, not \"%s\"", text);
 }
 
 /* What looks after the store: points and scrub. */
@@ -132,6 +149,14 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPTION_ON_LOSS:
 		set_on_loss(state, config, arg);
+		return 0;
+	case OPTION_RESTART:
+		set_restart(state, config, arg);
+		return 0;
+	case OPTION_STANDBY:
+		if (!standby_parse(arg, &config->standby))
+			argp_error(state, "--standby is qmp=SOCKET or qmp=SOCKET,uri=URI, not \"%s\"",
+				   arg);
 		return 0;
 	case OPTION_EVENTS:
 		config->events = arg;
@@ -188,6 +213,11 @@ static const struct argp_option options[] = {
 	 "the last generation and reset it", 0},
 	{"agent", OPTION_AGENT, "SOCKET", 0,
 	 "of the guest agent: points --quiesce freezes the guest's file systems by it", 0},
+	{"restart", OPTION_RESTART, "recorded|hook:COMMAND|never", 0,
+	 "start QEMU again when it crashed or hangs: as it was started, or by a command (default: never)",
+	 0},
+	{"standby", OPTION_STANDBY, "qmp=SOCKET[,uri=URI]", 0,
+	 "a QEMU with -incoming: the guest moves there when memory begins to fail", 0},
 	{"spare", OPTION_SPARE, "DIR", 0,
 	 "where a guest is moved to after a pivot, while it runs, to be protected again", 0},
 	{"events", OPTION_EVENTS, "FILE|-", 0, "append events, one JSON object a line", 0},
@@ -211,62 +241,95 @@ static const struct argp_option options[] = {
 	{0},
 };
 
-/* What FILE says, for the second parse to override.  0, or the exit status. */
-static int take_file(struct config *config, struct config_file *file)
+/* What the file PATH says, and over it the command line once more. */
+static int take_file(struct config *config, const char *path, struct errinfo *err)
 {
 	static struct config_file_errors errors;
-	struct errinfo err = {0};
+	static struct config_file file;
+	int rc = config_file_load(&file, path, &errors, err);
 
-	if (config_file_load(file, config->config, &errors, &err)) {
-		config_file_tell(config->config, &errors);
-		log_error("%s", err.text);
-		return COMMAND_USAGE;
+	if (rc) {
+		config_file_tell(path, &errors);
+		return rc;
 	}
-	if (file->cpu_percent)
-		log_warn("%s: [optimal] cpu-percent has no effect yet", config->config);
-	if (file->rate_mib_s > 0)
-		config->optimal_rate = (uint64_t)(file->rate_mib_s * (1 << 20));
-	config->mind->settings = file->policy;
-	config->on_loss = file->policy.on_loss;
-	if (file->interval_ms)
-		config->interval_ms = file->interval_ms;
-	if (file->scratch_bytes)
-		config->scratch_bytes = file->scratch_bytes;
+	config->optimal_cpu_percent = file.cpu_percent;
+	if (file.rate_mib_s > 0)
+		config->optimal_rate = (uint64_t)(file.rate_mib_s * (1 << 20));
+	config->mind->settings = file.policy;
+	config->on_loss = file.policy.on_loss;
+	if (file.interval_ms)
+		config->interval_ms = file.interval_ms;
+	if (file.restart[0])
+		restart_parse(file.restart, &config->restart, &config->restart_hook);
+	if (file.scratch_bytes)
+		config->scratch_bytes = file.scratch_bytes;
 	if (config->disk_count)
-		return 0;
-	for (unsigned i = 0; i < file->disk_count; i++)
-		config->disks[i] = file->disks[i];
-	config->disk_count = file->disk_count;
+		config->disk_count = 0; /* they come again */
+	else
+		for (unsigned i = 0; i < file.disk_count; i++)
+			config->disks[config->disk_count++] = file.disks[i];
 	return 0;
+}
+
+static const struct argp argp = {
+	options, parse_option, NULL,
+	"Keep a hot replica of a running guest's disks and repair the guest from it when a disk "
+	"fails.", NULL, NULL, NULL};
+
+static struct command_line {
+	int argc;
+	char **argv;
+	struct config *config;
+	bool named, wrong; /* the guest's own file was looked for; and is wrong */
+} line;
+
+static int take_file_and_line(const char *path, struct errinfo *err)
+{
+	int rc = take_file(line.config, path, err);
+
+	if (rc)
+		return rc;
+	command_parse(&argp, line.argc, line.argv, line.config);
+	line.config->mind->settings.on_loss = line.config->on_loss;
+	return 0;
+}
+
+/* DIR/NAME.conf, when there is such a file and no --config. */
+static int guest_named(void *arg, const char *name, struct errinfo *err)
+{
+	const char *dir = getenv(CONFIG_DIR_ENV);
+	char path[PATH_MAX];
+	int rc;
+
+	if (line.named || line.config->config || strchr(name, '/') || name[0] == '.')
+		return 0;
+	line.named = true;
+	snprintf(path, sizeof(path), "%s/%s.conf", dir ? dir : CONFIG_DIR, name);
+	if (access(path, F_OK))
+		return 0;
+	log_info("%s: read", path);
+	rc = take_file_and_line(path, err);
+	line.wrong = rc == -EINVAL;
+	return rc;
 }
 
 int protect_command(int argc, char **argv)
 {
-	static const struct argp argp = {
-		options, parse_option, NULL,
-		"Keep a hot replica of a running guest's disks and repair the guest from it when a "
-		"disk fails.", NULL, NULL, NULL};
 	struct config config = {.interval_ms = 1000, .scratch_bytes = BOUND_TMP_BYTES,
 				.block_bytes = STORE_BLOCK_BYTES_DEFAULT, .point_every_s = 60,
-				.reserve_percent = 5,
-				.optimal_rate = OPTIMAL_RATE};
-
-	static struct config_file file;
+				.reserve_percent = 5, .optimal_rate = OPTIMAL_RATE,
+				.named = guest_named};
 	static struct mind mind; /* some 20 KiB */
+	struct errinfo err = {0};
 	int status;
 
 	policy_settings_default(&mind.settings);
 	config.mind = &mind;
+	line = (struct command_line){argc, argv, &config, false, false};
 	command_parse(&argp, argc, argv, &config);
-	if (config.config) {
-		unsigned disks = config.disk_count;
-
-		status = take_file(&config, &file);
-		if (status)
-			return status;
-		if (disks)
-			config.disk_count = 0; /* they come again */
-		command_parse(&argp, argc, argv, &config);
+	if (config.config && take_file_and_line(config.config, &err)) {
+		log_error("%s", err.text);
+		return COMMAND_USAGE;
 	}
 	if (!command_needs(argv[0], config.qmp, "--qmp SOCKET, QEMU's monitor") ||
 	    !command_needs(argv[0], config.store, "--store DIR, the directory of the replica"))
@@ -275,5 +338,5 @@ int protect_command(int argc, char **argv)
 	mind_open(&mind, config.store);
 	status = protect_run(&config);
 	mind_release(&mind);
-	return status;
+	return line.wrong ? COMMAND_USAGE : status;
 }

@@ -41,6 +41,8 @@ static void announce(const struct response *response, const struct policy_verdic
 /* The answer to a warning does not stop the guest. */
 static double elapsed_ms(const struct response *response)
 {
+	if (response->downtime_ms > 0)
+		return response->downtime_ms;
 	if (response->fault.warning)
 		return 0;
 	return (double)(ring_now_ns() - response->since_ns) / 1e6;
@@ -66,8 +68,8 @@ static void report_recovered(struct response *response, enum strategy strategy)
 				   (json_int_t)response->lost_bytes, "steps",
 				   timeline_json(&response->timeline));
 
-	if (response->image)
-		json_object_set(fields, "image", response->image);
+	if (response->told)
+		json_object_update(fields, response->told);
 	json_decref(sidecar->last_recovery);
 	sidecar->last_recovery = json_incref(fields);
 	log_info("%s: %s after %.1f ms", sidecar->guest.name, strategy_names[strategy],
@@ -225,6 +227,6 @@ int respond_run(struct sidecar *sidecar, struct errinfo *err)
 	if (sidecar->state == SIDECAR_RECOVERING)
 		sidecar_set_state(sidecar, before);
 	sidecar->rebirth |= response.rebirth;
-	json_decref(response.image);
+	json_decref(response.told);
 	return sidecar->monitor.closed ? err_set(err, -ENOTCONN, "QEMU closed the connection") : 0;
 }

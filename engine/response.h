@@ -23,7 +23,8 @@ struct response {
 	struct timeline timeline;
 	uint32_t tried; /* STRATEGY_BIT()s */
 	uint64_t lost_bytes;
-	json_t *image; /* {"path", "format"} for the event, or NULL; a reference */
+	double downtime_ms; /* 0: from the fault on */
+	json_t *told; /* further fields of `recovered`, or NULL; a reference */
 	/* Another QEMU runs now, or this one has to be met anew: the sidecar's story
 	 * begins again behind the report of this recovery. */
 	bool rebirth;
@@ -34,8 +35,12 @@ struct response {
  * Marks its steps in the timeline, by the names that model.c knows. */
 typedef int strategy_fn(struct response *response, struct errinfo *err);
 
+strategy_fn strategy_relink;
 strategy_fn strategy_mirror;
 strategy_fn strategy_reset;
+strategy_fn strategy_failover;
+strategy_fn strategy_restart;
+strategy_fn strategy_rollback;
 
 /* strategies.c: NULL when this version cannot do it here (recover.c has its own). */
 strategy_fn *strategy_of(enum strategy strategy);

@@ -10,40 +10,27 @@
 #include "control.h"
 #include "file.h"
 #include "jsontext.h"
+#include "mind.h"
 #include "points.h"
 #include "reset.h"
 #include "rollback_check.h"
 #include "rollback_copy.h"
+#include "rollback_private.h"
 #include "rollback_record.h"
 #include "sidecar.h"
 #include "timeline.h"
 
-#define PREDICT_MS 60.0		/* stop, a small generation, a point, swap, reset */
 #define ROLLBACK_TRIES 10000	/* roll backs to one point, names of one second */
-
-struct rollback {
-	struct point_info point;
-	uint64_t ticket; /* of the client that waits */
-	int hold_fd;	 /* the point does not go meanwhile */
-	unsigned count;	 /* of the promotions: the disks begun */
-	unsigned serial; /* of the images of this point */
-	struct promotion promotions[BOUND_DISKS];
-	struct rollback_copy copy; /* of the last of them */
-	uint64_t copied_bytes;
-	char before[POINT_NAME_MAX + 1];
-	struct timeline timeline;
-	int64_t start_ns, stopped_us;
-	bool resume; /* the guest ran */
-	bool swapping; /* the exchange was begun */
-};
 
 static void answer_error(struct sidecar *sidecar, uint64_t ticket, const struct errinfo *err)
 {
+	if (sidecar->rollback && sidecar->rollback->by_fault)
+		return;
 	log_warn("roll back: %s", err->text);
 	control_reply_to(sidecar->control, ticket, json_pack("{s:s}", "error", err->text));
 }
 
-static void files_remove(const struct rollback *rollback)
+void rollback_files_remove(const struct rollback *rollback)
 {
 	for (unsigned i = 0; i < rollback->count; i++) {
 		if (!rollback->promotions[i].swapped)
@@ -51,7 +38,7 @@ static void files_remove(const struct rollback *rollback)
 	}
 }
 
-static void rollback_end(struct sidecar *sidecar)
+void rollback_end(struct sidecar *sidecar)
 {
 	file_close(sidecar->rollback->hold_fd);
 	free(sidecar->rollback);
@@ -89,7 +76,7 @@ static int choose_serial(const struct sidecar *sidecar, struct rollback *rollbac
 		       store_dir(sidecar->store), rollback->point.name);
 }
 
-static int copy_next(struct sidecar *sidecar, struct errinfo *err)
+int rollback_copy_next(struct sidecar *sidecar, struct errinfo *err)
 {
 	struct rollback *rollback = sidecar->rollback;
 	unsigned disk = rollback->count;
@@ -108,12 +95,12 @@ static int copy_next(struct sidecar *sidecar, struct errinfo *err)
 static void copy_failed(struct sidecar *sidecar, const struct errinfo *err)
 {
 	rollback_copy_release(&sidecar->rollback->copy);
-	files_remove(sidecar->rollback);
+	rollback_files_remove(sidecar->rollback);
 	answer_error(sidecar, sidecar->rollback->ticket, err);
 	rollback_end(sidecar);
 }
 
-static int begin(struct sidecar *sidecar, const struct point_info *point, uint64_t ticket,
+int rollback_begin(struct sidecar *sidecar, const struct point_info *point, uint64_t ticket,
 		 struct errinfo *err)
 {
 	struct rollback *rollback = calloc(1, sizeof(*rollback));
@@ -154,14 +141,14 @@ void rollback_order(struct sidecar *sidecar, const json_t *order)
 	if (point && !rc)
 		rc = rollback_check_room(sidecar, point, &err);
 	if (point && !rc)
-		rc = begin(sidecar, point, ticket, &err);
+		rc = rollback_begin(sidecar, point, ticket, &err);
 	if (!point || rc) {
 		answer_error(sidecar, ticket, &err);
 		return;
 	}
 	log_info("%s goes back to point %s: its disks are being made ready", sidecar->guest.name,
 		 point->name);
-	if (copy_next(sidecar, &err))
+	if (rollback_copy_next(sidecar, &err))
 		copy_failed(sidecar, &err);
 }
 
@@ -200,10 +187,27 @@ static int note_begin(struct sidecar *sidecar, struct errinfo *err)
 	return rollback_record_begin(sidecar, &note, rollback->promotions, rollback->count, err);
 }
 
+/* The guest stands still for a generation, of what is dirty, and the swap: a pivot has
+ * the same steps; and for the reset. */
+static double predicted_ms(const struct sidecar *sidecar)
+{
+	const uint64_t all = (UINT64_C(1) << sidecar->guest.disk_count) - 1;
+	const struct model *model = &sidecar->config->mind->model;
+	struct model_prediction prediction;
+	struct model_work work = {0};
+
+	guest_dirty_bytes(&sidecar->guest, all, sidecar->checkpoint.last, &work.dirty_bytes, NULL);
+	model_predict(model, STRATEGY_PIVOT, &work, &prediction);
+	return prediction.downtime_ms + model_median(model, MODEL_ROUND_TRIP);
+}
+
 static void announce(struct sidecar *sidecar)
 {
 	const struct rollback *rollback = sidecar->rollback;
 	char why[256];
+
+	if (rollback->by_fault)
+		return;
 
 	snprintf(why, sizeof(why), "somebody asked for point %s (generation %llu); what was "
 		 "written since is not lost: it is in point %s", rollback->point.name,
@@ -211,7 +215,7 @@ static void announce(struct sidecar *sidecar)
 	log_info("recovery of %s: rollback (%s)", sidecar->guest.name, why);
 	report_event(&sidecar->report, "recovery",
 		     json_pack("{s:s,s:s,s:f,s:I,s:s}", "strategy", "rollback", "objective", "fast",
-			       "predicted_downtime_ms", PREDICT_MS, "predicted_loss_bytes",
+			       "predicted_downtime_ms", predicted_ms(sidecar), "predicted_loss_bytes",
 			       (json_int_t)0, "why", why));
 }
 
@@ -278,22 +282,31 @@ static int exchange(struct sidecar *sidecar, struct errinfo *err)
 	return rc;
 }
 
+/* What the event says of it, whoever wanted it. */
+json_t *rollback_told_of(const struct sidecar *sidecar)
+{
+	const struct rollback *rollback = sidecar->rollback;
+	json_t *images = promote_images_json(sidecar, rollback->promotions, rollback->count,
+					     "raw");
+
+	return json_pack("{s:I,s:I,s:o,s:O,s:s,s:s}", "generation",
+			 (json_int_t)rollback->point.generation, "copied_bytes",
+			 (json_int_t)rollback->copied_bytes, "image", json_array_get(images, 0),
+			 "images", images, "point", rollback->point.name, "before",
+			 rollback->before);
+}
+
 static void report_recovered(struct sidecar *sidecar)
 {
 	struct rollback *rollback = sidecar->rollback;
-	json_t *images = promote_images_json(sidecar, rollback->promotions, rollback->count,
-					     "raw");
-	json_t *fields;
 	double downtime_ms = (double)((rollback->resume ? sidecar->resume_us : loop_realtime_us()) -
 				      rollback->stopped_us) / 1e3;
+	json_t *fields = rollback_told_of(sidecar);
 
-	fields = json_pack("{s:s,s:I,s:f,s:I,s:I,s:o,s:O,s:o,s:s,s:s}", "strategy", "rollback",
-			   "generation", (json_int_t)rollback->point.generation, "downtime_ms",
-			   downtime_ms, "lost_bytes", (json_int_t)0, "copied_bytes",
-			   (json_int_t)rollback->copied_bytes, "steps",
-			   timeline_json(&rollback->timeline), "image", json_array_get(images, 0),
-			   "images", images, "point", rollback->point.name, "before",
-			   rollback->before);
+	json_object_update_new(fields, json_pack("{s:s,s:f,s:I,s:o}", "strategy", "rollback",
+						 "downtime_ms", downtime_ms, "lost_bytes",
+						 (json_int_t)0, "steps",
+						 timeline_json(&rollback->timeline)));
 	json_decref(sidecar->last_recovery);
 	sidecar->last_recovery = json_incref(fields);
 	log_info("%s was rolled back to point %s and boots, after %.1f ms; its disks live in "
@@ -335,11 +348,13 @@ static void give_up(struct sidecar *sidecar, const struct errinfo *why)
 {
 	log_error("the roll back stands half-way: %s; the guest is left paused, starting protect "
 		  "again tries to end it", why->text);
+	sidecar->held_resumes = sidecar->resumes;
+	sidecar_set_state(sidecar, SIDECAR_HELD);
+	if (sidecar->rollback->by_fault)
+		return;
 	report_event(&sidecar->report, "recovery-failed",
 		     json_pack("{s:s,s:s,s:s}", "strategy", "rollback", "reason", why->text, "next",
 			       "hold"));
-	sidecar->held_resumes = sidecar->resumes;
-	sidecar_set_state(sidecar, SIDECAR_HELD);
 	answer_error(sidecar, sidecar->rollback->ticket, why);
 }
 
@@ -364,7 +379,7 @@ static void take_back(struct sidecar *sidecar, bool noted, const struct errinfo 
 
 	if (rollback->stopped_us && rollback->resume)
 		monitor_call(&sidecar->monitor, "cont", NULL, NULL, NULL);
-	if (sidecar->state == SIDECAR_RECOVERING) {
+	if (sidecar->state == SIDECAR_RECOVERING && !rollback->by_fault) {
 		sidecar_set_state(sidecar, SIDECAR_PROTECTED);
 		report_event(&sidecar->report, "recovery-failed",
 			     json_pack("{s:s,s:s,s:s}", "strategy", "rollback", "reason", why->text,
@@ -373,54 +388,57 @@ static void take_back(struct sidecar *sidecar, bool noted, const struct errinfo 
 	sidecar->alert = true;
 	if (noted && rollback_record_undo(sidecar, &err))
 		log_warn("roll back: %s", err.text);
-	files_remove(rollback);
+	rollback_files_remove(rollback);
 	answer_error(sidecar, rollback->ticket, why);
 }
 
-static void switch_over(struct sidecar *sidecar)
+int rollback_switch_over(struct sidecar *sidecar, struct errinfo *err)
 {
 	struct rollback *rollback = sidecar->rollback;
-	struct errinfo err = {0};
 	bool noted = false;
-	int rc;
+	int rc = 0;
 
 	keeper_stop(sidecar); /* what it works on */
-	rc = rollback_check_state(sidecar, &err);
+	if (!rollback->by_fault)
+		rc = rollback_check_state(sidecar, err);
 	if (!rc)
-		rc = rollback_check_disks(sidecar, &rollback->point, &err);
+		rc = rollback_check_disks(sidecar, &rollback->point, err);
 	if (!rc) /* so that little is left for the pause */
-		rc = cycle_run(sidecar, &err);
+		rc = cycle_run(sidecar, err);
 	if (!rc)
-		rc = choose_before(sidecar, &err);
+		rc = choose_before(sidecar, err);
 	rollback->resume = strcmp(sidecar->guest.status, "paused") &&
 			   strcmp(sidecar->guest.status, "prelaunch");
 	if (!rc)
-		rc = note_begin(sidecar, &err);
+		rc = note_begin(sidecar, err);
 	noted = !rc;
 	if (!rc) {
 		announce(sidecar);
 		sidecar_set_state(sidecar, SIDECAR_RECOVERING);
 		timeline_mark(&rollback->timeline, "prepare");
-		rc = exchange(sidecar, &err);
+		rc = exchange(sidecar, err);
 	}
 	if (rc == -ENOTCONN)
-		return;
+		return rc;
 	if (rc && !may_be_swapped(rollback, rc)) {
-		take_back(sidecar, noted, &err);
-		return;
+		take_back(sidecar, noted, err);
+		return rc;
 	}
 	if (!rc)
-		rc = reset_guest(sidecar, rollback->resume, &err);
+		rc = reset_guest(sidecar, rollback->resume, err);
 	timeline_mark(&rollback->timeline, "reset");
 	if (rc) {
-		give_up(sidecar, &err);
-		return;
+		give_up(sidecar, err);
+		return rc;
 	}
-	if (rollback_record_done(sidecar, &err))
-		log_warn("roll back: %s", err.text);
-	report_recovered(sidecar);
+	if (rollback_record_done(sidecar, err))
+		log_warn("roll back: %s", err->text);
+	err_clear(err);
+	if (!rollback->by_fault)
+		report_recovered(sidecar);
 	move_on(sidecar);
 	rollback_clean(sidecar);
+	return 0;
 }
 
 bool rollback_wants(const struct sidecar *sidecar)
@@ -440,12 +458,12 @@ void rollback_run(struct sidecar *sidecar)
 	rollback_copy_release(&rollback->copy);
 	rollback->copied_bytes += rollback->copy.data_bytes;
 	if (rollback->count < sidecar->guest.disk_count) {
-		if (copy_next(sidecar, &err))
+		if (rollback_copy_next(sidecar, &err))
 			copy_failed(sidecar, &err);
 		return;
 	}
 	timeline_mark(&rollback->timeline, "copy");
-	switch_over(sidecar);
+	rollback_switch_over(sidecar, &err);
 	rollback_end(sidecar);
 }
 
@@ -458,6 +476,6 @@ void rollback_stop(struct sidecar *sidecar)
 	rollback_copy_cancel(&rollback->copy);
 	loop_until_set(&sidecar->loop, &rollback->copy.outcome.known, INT64_MAX);
 	rollback_copy_release(&rollback->copy);
-	files_remove(rollback);
+	rollback_files_remove(rollback);
 	rollback_end(sidecar);
 }

@@ -30,6 +30,8 @@
 
 struct sidecar;
 struct rollback;
+struct point_info;
+struct timeline;
 
 #define ROLLBACK_NODE "qheal-r"
 
@@ -39,6 +41,11 @@ void rollback_order(struct sidecar *sidecar, const json_t *order);
 /* Is there something to do?  For the steady loop. */
 bool rollback_wants(const struct sidecar *sidecar);
 void rollback_run(struct sidecar *sidecar);
+/* As the answer to a fault, waiting for all of it; the steps go to TIMELINE.  *TOLD:
+ * point, before, images and so on, for the event; a reference.  On failure the guest
+ * stands or runs as before, or it is held half-way (SIDECAR_HELD). */
+int rollback_now(struct sidecar *sidecar, const struct point_info *point,
+		 struct timeline *timeline, json_t **told, struct errinfo *err);
 /* Before the store is closed. */
 void rollback_stop(struct sidecar *sidecar);
 

@@ -15,6 +15,8 @@
 #include "jsontext.h"
 #include "member.h"
 #include "mind.h"
+#include "nics.h"
+#include "restart.h"
 #include "sidecar.h"
 #include "unhang.h"
 
@@ -150,6 +152,16 @@ void sense_attended(struct sidecar *sidecar, const struct detect_fault *fault)
 		known->attended = true;
 }
 
+void sense_again(struct sidecar *sidecar, const struct detect_fault *fault)
+{
+	struct sense_fault *known = find(&sidecar->sense, fault);
+
+	if (known && known->attended) {
+		known->attended = false;
+		sidecar->alert = true;
+	}
+}
+
 bool sense_has(const struct sidecar *sidecar, const struct detect_fault *fault)
 {
 	return find((struct sense *)&sidecar->sense, fault) != NULL;
@@ -171,7 +183,7 @@ void sense_forget(struct sidecar *sidecar, enum fault_kind kind)
 		facts->agent_asked = false;
 		break;
 	case FAULT_MEMORY:
-		facts->memory_failure_ns = 0;
+		facts->memory_failure_ns = facts->memory_spared_ns = 0;
 		sense_host_forget_errors(sidecar);
 		break;
 	default:
@@ -203,6 +215,10 @@ static void on_panic(struct detect_facts *facts, const json_t *data)
 
 static void on_memory_failure(struct detect_facts *facts, const json_t *data)
 {
+	if (!strcmp(json_text(data, "action"), "ignore")) {
+		facts->memory_spared_ns = ring_now_ns();
+		return;
+	}
 	facts->memory_failure_ns = ring_now_ns();
 	facts->memory_fatal = !strcmp(json_text(data, "action"), "fatal") ||
 			      !strcmp(json_text(data, "recipient"), "hypervisor");
@@ -212,6 +228,10 @@ void sense_event(struct sidecar *sidecar, const char *name, const json_t *data)
 {
 	struct detect_facts *facts = &sidecar->sense.facts;
 
+	if (nics_event(sidecar, name, data)) {
+		sense_judge(sidecar);
+		return;
+	}
 	if (!strcmp(name, "SHUTDOWN")) {
 		facts->shutdown = detect_shutdown_of(json_text(data, "reason"));
 	} else if (!strcmp(name, "GUEST_PANICKED")) {
@@ -263,6 +283,22 @@ static void ask(struct sidecar *sidecar)
 		facts->asked_ns = ring_now_ns();
 }
 
+/* The hours under watch, by a clock that stands still while the host is suspended. */
+static void learn(struct sidecar *sidecar)
+{
+	struct sense *sense = &sidecar->sense;
+	struct mind *mind = sidecar->config->mind;
+	int64_t now_ns = ring_now_ns();
+	double seconds = sense->tick_ns ? (double)(now_ns - sense->tick_ns) / 1e9 : 0;
+
+	sense->tick_ns = now_ns;
+	aftercare_tick(sidecar);
+	/* A write of some KiB: not while the guest waits for us. */
+	if (seconds > 0 && mind_watched(mind, seconds, (double)sense->disks.round_trip_ns / 1e6) &&
+	    sidecar->state != SIDECAR_RECOVERING)
+		mind_save(mind);
+}
+
 static void tick(struct ring_op *op, int result)
 {
 	struct sense *sense = member_of(op, struct sense, tick_op);
@@ -271,6 +307,8 @@ static void tick(struct ring_op *op, int result)
 	if (result == -ECANCELED || !sense->started)
 		return;
 	sense->facts.disk_count = sidecar->guest.disk_count;
+	restart_trim_log(sidecar);
+	nics_tick(sidecar);
 	sense->facts.draining = sidecar->checkpoint.way != NULL;
 	ask(sidecar);
 	sense_probe_tick(sidecar);
@@ -278,7 +316,7 @@ static void tick(struct ring_op *op, int result)
 	sense_agent_tick(sidecar);
 	sense_judge(sidecar);
 	if (sidecar->config->mind)
-		aftercare_tick(sidecar);
+		learn(sidecar);
 	ring_timer(sidecar->loop.ring, &sense->tick_op,
 		   ring_now_ns() + SENSE_TICK_MS * NS_PER_MS);
 }

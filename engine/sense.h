@@ -44,6 +44,7 @@ struct sense {
 	struct detect_facts facts;
 	struct sense_fault faults[DETECT_FAULTS_MAX];
 	unsigned fault_count;
+	int64_t tick_ns; /* the last */
 	pid_t pid; /* of QEMU, 0: not known (TCP) */
 	int pidfd; /* -1: none */
 	struct sense_disks disks;
@@ -69,6 +70,8 @@ void sense_forget(struct sidecar *sidecar, enum fault_kind kind);
 /* The most urgent fault that nobody has attended to, NULL for none. */
 const struct sense_fault *sense_next(const struct sidecar *sidecar);
 void sense_attended(struct sidecar *sidecar, const struct detect_fault *fault);
+/* Something changed for one that was held: it is attended to once more. */
+void sense_again(struct sidecar *sidecar, const struct detect_fault *fault);
 bool sense_has(const struct sidecar *sidecar, const struct detect_fault *fault);
 /* What the errors of a disk of the guest, which stands still, come from. */
 enum detect_cause sense_cause(struct sidecar *sidecar, int disk);

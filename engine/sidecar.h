@@ -40,6 +40,7 @@
 #include "keeper.h"
 #include "loop.h"
 #include "monitor.h"
+#include "nics.h"
 #include "pool.h"
 #include "prober.h"
 #include "quiesce.h"
@@ -81,13 +82,17 @@ struct sidecar {
 	struct rollback *rollback; /* under way, or NULL */
 	struct reprotect reprotect;
 	struct quiesce quiesce;
+	struct nics nics;
 	struct sense sense; /* what is watched, and what is wrong */
 	unsigned transfers; /* under way: the disks are read by us, too */
 	bool steady; /* protection was reached: the keeper is at work */
 	/* QEMU's bitmaps do not go back to the store's generation on every disk: a
 	 * recovery could not catch up. */
 	bool uncovered;
+	bool restart_recorded;	 /* it is known how QEMU was started */
+	const char *restart_why; /* it is not: why, a literal */
 	bool rebirth; /* a recovery brought another QEMU: the story begins anew with it */
+	bool moved;   /* that is the standby, which there is no longer */
 	bool predecessor_killed; /* QEMU had scratch files of one */
 	int instance_fd; /* the abstract socket that stands for "this QEMU has a sidecar" */
 	enum sidecar_state state;
@@ -120,6 +125,7 @@ struct sidecar {
 		uint64_t cycles, empty_cycles, skipped, failed;
 		uint64_t bytes;
 		int64_t lag_ms, duration_ms;
+		int64_t attached_us;
 		uint64_t last_bytes;
 		int64_t protected_since_us;
 		uint64_t total, done; /* of the first copy or the resync */
@@ -176,6 +182,8 @@ struct transfer {
 	uint64_t members; /* bit set of disks, CHECKPOINT_ALL */
 	uint64_t offset, length; /* a part of them, LENGTH 0: up to the end */
 	uint32_t read_limit; /* nbd_source_limit_reads(), 0 for none */
+	bool sparing;	  /* [optimal] of the configuration bounds rate and CPU, if that is
+			   * the objective: nobody waits for it */
 	bool patient;	  /* SIGTERM waits for the end: a guest stands still for it */
 	void (*progress)(struct sidecar *sidecar, const struct copy_progress *sum);
 	struct copy_progress sum; /* result */

@@ -9,6 +9,7 @@
 #include "mind.h"
 #include "promote.h"
 #include "response.h"
+#include "restart.h"
 #include "sidecar.h"
 
 #define AT_WORK_NS (10000 * NS_PER_MS) /* a guest that lives writes something now and then */
@@ -49,6 +50,48 @@ static void gather_replica(const struct sidecar *sidecar, struct policy_facts *f
 	store_points(sidecar->store, &facts->points);
 }
 
+const struct point_info *situation_point(const struct sidecar *sidecar, unsigned *count)
+{
+	const struct mind *mind = sidecar->config->mind;
+	unsigned skip = mind_count(mind, STRATEGY_ROLLBACK, ring_now_ns()), total;
+	const struct point_info *points = store_points(sidecar->store, &total), *found = NULL;
+	int64_t before_us = mind_first_us(mind, ring_now_ns(), loop_realtime_us());
+
+	*count = 0;
+	for (unsigned i = total; i-- > 0;) {
+		if (points[i].damaged || points[i].temporary || points[i].time_us >= before_us)
+			continue;
+		if (skip) {
+			skip--;
+			continue;
+		}
+		found = found ? found : &points[i];
+		(*count)++;
+	}
+	return found;
+}
+
+/* What was written since the point, or more: nobody has counted. */
+static uint64_t since_point(const struct sidecar *sidecar, const struct point_info *point,
+			    uint64_t dirty_bytes)
+{
+	uint64_t written = sidecar->figures.bytes + dirty_bytes, all = 0;
+
+	for (unsigned i = 0; i < sidecar->guest.disk_count; i++)
+		all += sidecar->guest.disks[i].size;
+	if (point->taken_us < sidecar->figures.attached_us || written > all)
+		return all;
+	return written ? written : 1;
+}
+
+static void gather_guest(const struct sidecar *sidecar, struct policy_facts *facts)
+{
+	const struct point_info *point = situation_point(sidecar, &facts->points);
+
+	if (point)
+		facts->point_loss_bytes = since_point(sidecar, point, facts->all_dirty_bytes);
+}
+
 void situation_gather(const struct sidecar *sidecar, const struct detect_fault *fault,
 		      struct policy_facts *facts)
 {
@@ -62,5 +105,12 @@ void situation_gather(const struct sidecar *sidecar, const struct detect_fault *
 	facts->spare = sidecar->config->spare && !store_info(sidecar->store)->promoted;
 	gather_qemu(sidecar, facts);
 	gather_replica(sidecar, facts);
+	if (policy_of_guest(fault->kind))
+		gather_guest(sidecar, facts);
+	if (fault->kind == FAULT_NIC)
+		facts->nic_replaceable = nics_replaceable(sidecar, fault->index);
+	facts->standby = sidecar->config->standby.qmp[0];
+	facts->restart_why = restart_lacks(sidecar);
+	facts->restart_known = !facts->restart_why;
 	facts->resets = mind_count(mind, STRATEGY_RESET, ring_now_ns());
 }

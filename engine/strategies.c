@@ -7,6 +7,10 @@
 static strategy_fn *const table[STRATEGIES] = {
 	[STRATEGY_MIRROR] = strategy_mirror,
 	[STRATEGY_RESET] = strategy_reset,
+	[STRATEGY_ROLLBACK] = strategy_rollback,
+	[STRATEGY_FAILOVER] = strategy_failover,
+	[STRATEGY_RELINK] = strategy_relink,
+	[STRATEGY_RESTART] = strategy_restart,
 };
 
 strategy_fn *strategy_of(enum strategy strategy)

@@ -7,7 +7,7 @@
  *
  * Orders are lines on the console:
  *	pause, resume, rate R, mix PERCENT, until N, burst MIB, sync, ping,
- *	latency, reboot, poweroff, panic, watchdog, crash SECONDS
+ *	latency, reboot, poweroff, panic, watchdog, crash SECONDS, poison
  * each answered by OK.  What is said besides, once a second while it runs:
  *	RATE n LAT us	records acknowledged and slowest request of that second
  *	LATENCY n p50 us p99 us p999 us max us	of the requests since the last such
@@ -215,6 +215,32 @@ static void guest_panic(void)
 		say("GUEST-ERROR %d no sysrq", errno);
 }
 
+/* What makes the guest panic at every boot lies on the last block of its first disk. */
+static const char poison[] = "this guest panics";
+
+static off_t poison_place(const struct writer *w)
+{
+	uint64_t size_bytes = 0;
+
+	ioctl(w->fds[0], BLKGETSIZE64, &size_bytes);
+	return (off_t)size_bytes - 4096;
+}
+
+static void poison_write(struct writer *w)
+{
+	memset(w->buffer, 0, 4096);
+	memcpy(w->buffer, poison, sizeof(poison));
+	if (pwrite(w->fds[0], w->buffer, 4096, poison_place(w)) != 4096 ||
+	    fdatasync(w->fds[0]) != 0)
+		say("GUEST-ERROR %d poison", errno);
+}
+
+static bool poisoned(struct writer *w)
+{
+	return pread(w->fds[0], w->buffer, 4096, poison_place(w)) == 4096 &&
+	       memcmp(w->buffer, poison, sizeof(poison)) == 0;
+}
+
 static void order_run(struct writer *w, char *order)
 {
 	uint64_t value = 0;
@@ -248,6 +274,8 @@ static void order_run(struct writer *w, char *order)
 		guest_panic();
 	else if (strcmp(order, "watchdog") == 0)
 		watchdog_start();
+	else if (strcmp(order, "poison") == 0)
+		poison_write(w);
 	else if (strcmp(order, "crash") == 0)
 		crash_kernel((unsigned)value);
 	else if (strcmp(order, "ping") != 0)
@@ -437,6 +465,8 @@ void writer_run(char *names)
 	    (unsigned long long)w->geo.slots, w->geo.size_bytes, (unsigned long long)w->acked);
 	w->second_ns = w->due_ns = now_ns();
 	w->second_acked = w->acked;
+	if (w->geo.disks && poisoned(w))
+		guest_panic();
 	for (;;)
 		writer_step(w);
 }

@@ -10,14 +10,15 @@ from .cache import LabError
 class Console:
     """The serial console: .lines holds (seconds, text); orders go the other way."""
 
-    def __init__(self, process):
-        self.process, self.lines, self.changed = process, [], threading.Condition()
+    def __init__(self, output, orders):
+        self.output, self.orders = output, orders
+        self.lines, self.changed = [], threading.Condition()
         self.closed = False
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
     def _read(self):
-        for raw in self.process.stdout:
+        for raw in self.output:
             with self.changed:
                 self.lines.append((time.monotonic(), raw.decode(errors="replace").strip()))
                 self.changed.notify_all()
@@ -41,15 +42,15 @@ class Console:
     def close(self):
         """After the end of QEMU."""
         self.reader.join(5)
-        self.process.stdout.close()
+        self.output.close()
         try:
-            self.process.stdin.close()
-        except BrokenPipeError:
+            self.orders.close()
+        except (BrokenPipeError, ConnectionResetError):
             pass
 
     def send(self, line):
-        self.process.stdin.write(line.encode() + b"\n")
-        self.process.stdin.flush()
+        self.orders.write(line.encode() + b"\n")
+        self.orders.flush()
 
 
 class Acks:

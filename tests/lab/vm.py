@@ -6,8 +6,10 @@ import json
 import os
 import pathlib
 import re
+import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -31,15 +33,35 @@ def have_kvm():
     return bool(re.search(r"\b(vmx|svm)\b", flags)) and os.access("/dev/kvm", os.R_OK | os.W_OK)
 
 
+class Adopted:
+    """A QEMU that somebody else started: as much of subprocess.Popen as the lab needs."""
+
+    def __init__(self, pid):
+        self.pid, self.pidfd = pid, os.pidfd_open(pid)
+
+    def poll(self):
+        return 0 if select.select([self.pidfd], [], [], 0)[0] else None
+
+    def wait(self, timeout=30):
+        if not select.select([self.pidfd], [], [], timeout)[0]:
+            raise LabError(f"process {self.pid} does not end")
+        return 0
+
+    def send_signal(self, sig):
+        signal.pidfd_send_signal(self.pidfd, sig)
+
+
 class Vm:
     """Use it in a with statement.  Words that are not named here go to the guest: rate=500,
     pattern="rand", size=8192, region=..., mode="direct", mix=20, until=1000, paused=1 (README.md).
     """
 
-    def __init__(self, disks=1, qemu=None, memory=256, name="guest", work=None, extra=(), **guest):
+    def __init__(self, disks=1, qemu=None, memory=256, name="guest", work=None, extra=(),
+                 detached=False, **guest):
         self.binary, self.memory, self.name = cache.qemu_binary(qemu), memory, name
         self.disks = [Disk() for _ in range(disks)] if isinstance(disks, int) else list(disks)
         self.extra = extra  # further words of QEMU's command line
+        self.detached = detached  # its console is a socket: QEMU can be started again by others
         self.own_work = work is None
         self.work = pathlib.Path(work or tempfile.mkdtemp(
             prefix="qheal-", dir=os.environ.get("QHEAL_WORK", "/var/tmp")))
@@ -77,8 +99,11 @@ class Vm:
                 "-initrd", cache.built(initramfs),
                 "-append", " ".join(["console=ttyS0", QUICK,
                                      *(f"qh.{key}={value}" for key, value in kernel.items())]),
-                "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
-                "-chardev", options("file", id="acks", path=self.acks.path),
+                "-chardev", (options("socket", id="console", path=self.work / "console.sock",
+                                     server="on", wait="off") if self.detached else
+                             "stdio,id=console,signal=off"),
+                "-serial", "chardev:console",
+                "-chardev", options("file", id="acks", path=self.acks.path, append="on"),
                 "-device", "isa-debugcon,iobase=0xe9,chardev=acks"]
         for role, path in (("lab", self.work / "lab.sock"), ("qheal", self.qmp_path)):
             args += ["-chardev", options("socket", id=role, path=path, server="on", wait="off"),
@@ -99,11 +124,54 @@ class Vm:
             self.process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *self.arguments()],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
-        self.console = Console(self.process)
+        if self.detached:
+            self.console = self.console_socket()
+        else:
+            self.console = Console(self.process.stdout, self.process.stdin)
         self.qmp = self.connect(self.work / "lab.sock")
         if ready:
             self.console.wait("READY", BOOT_S)
         return self
+
+    def console_socket(self, path=None):
+        deadline = time.monotonic() + 20
+        while True:
+            stream = socket.socket(socket.AF_UNIX)
+            try:
+                stream.connect(str(path or self.work / "console.sock"))
+                return Console(stream.makefile("rb"), stream.makefile("wb"))
+            except (FileNotFoundError, ConnectionRefusedError):
+                stream.close()
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise LabError(f"QEMU did not start: {self.log.read_text()}") from None
+                time.sleep(0.005)
+
+    def adopt(self, timeout=30):
+        """Behind the end of our QEMU: takes over the one that somebody started instead."""
+        self.qmp.close()
+        self.console.close()
+        deadline = time.monotonic() + timeout
+        while not (found := self.processes()):
+            if time.monotonic() > deadline:
+                raise LabError("nobody started QEMU again")
+            time.sleep(0.002)
+        self.process = Adopted(found[0])
+        self.console = self.console_socket()
+        self.qmp = self.connect(self.work / "lab.sock")
+
+    def processes(self):
+        """QEMU processes on our work folder."""
+        found = []
+        for entry in pathlib.Path("/proc").iterdir():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                ended = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+            except (OSError, ValueError):
+                continue
+            if (b"qemu-system" in words[0] and not ended and
+                    any(bytes(self.qmp_path) in word for word in words)):
+                found.append(int(entry.name))
+        return found
 
     def connect(self, path):
         """A QMP connection; waits for QEMU to open the socket."""
@@ -126,6 +194,8 @@ class Vm:
         """Ends everything and removes the work folder."""
         if self.process and self.process.poll() is None:
             self.kill()
+        for pid in self.processes() if self.detached else ():
+            os.kill(pid, signal.SIGKILL)
         if self.qmp:
             self.qmp.close()
         if self.console:

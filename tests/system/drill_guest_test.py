@@ -2,6 +2,7 @@
 """Drills: the guest's own system fails. Panic, watchdog, crash kernel; reset, and in the end roll
 back."""
 
+import json
 import time
 import unittest
 
@@ -11,7 +12,7 @@ DEVICES = ["-device", "pvpanic", "-device", "ib700", "-action", "panic=pause,wat
 
 
 class Guest(FaultCase):
-    def boots_again(self, vm, sidecar, boots):
+    def boots_again(self, vm, sidecar, boots, images=None):
         """It came back, wrote on, and everything it was told is on its disks."""
         deadline = time.monotonic() + 120
         while len(vm.acks.boots) <= boots and time.monotonic() < deadline:
@@ -23,7 +24,7 @@ class Guest(FaultCase):
             self.assertEqual(sidecar.wait("well")["evidence"], "writes")
         sidecar.wait_generations(2)
         vm.order("pause")
-        verdict = vm.check(at_least=vm.acked)
+        verdict = vm.check(images, at_least=vm.acked)
         self.assertTrue(verdict["consistent"], verdict)
         self.assertEqual(verdict["lost"], 0)
 
@@ -57,6 +58,44 @@ class Guest(FaultCase):
             self.assertFalse(sidecar.find("recovered"))
             self.boots_again(vm, sidecar, boots)
             self.assertFalse(sidecar.find("recovered"))
+
+    def test_what_panics_again_and_again_is_rolled_back(self):
+        with loaded(disks=2, rate=500, extra=DEVICES) as vm:
+            sidecar = self.protect(vm, on_loss="rollback")
+            vm.wait_more(60)
+            self.assertEqual(sidecar.command("points", "--create", "good")[0], 0)
+            vm.wait_more(60)
+            vm.order("poison")
+            sidecar.wait_generations(2)
+            # One that is taken too late has the reason on its disk.
+            vm.order("panic")
+            sidecar.wait("recovered", strategy="reset")
+            sidecar.command("points", "--create", "bad")
+            recovery = sidecar.wait("recovery", strategy="rollback", timeout=90)
+            back = sidecar.wait("recovered", strategy="rollback", timeout=60)
+            self.assertEqual(len(sidecar.find("recovered", strategy="reset")), 2)
+            self.assertEqual(back["point"], "good")
+            self.assertEqual(back["lost_bytes"], recovery["predicted_loss_bytes"])
+            self.assertGreater(back["lost_bytes"], 0)
+            boots = len(vm.acks.boots) - 1
+            self.boots_again(vm, sidecar, boots, self.images(vm, back))
+            self.assertEqual(vm.status(), "running")
+            # What it was before is kept.
+            names = [point["name"] for point in
+                     json.loads(sidecar.command("points", "--json")[1])["points"]]
+            self.assertIn(back["before"], names)
+
+    def test_it_is_left_panicked_when_nothing_may_be_lost(self):
+        with loaded(disks=1, rate=500, extra=DEVICES) as vm:
+            sidecar = self.protect(vm)
+            self.assertEqual(sidecar.command("points", "--create", "good")[0], 0)
+            vm.order("poison")
+            vm.order("panic")
+            hold = sidecar.wait("recovery", strategy="hold", timeout=90)
+            self.assertIn("on-loss", hold["why"])
+            self.assertEqual(len(sidecar.find("recovered", strategy="reset")), 2)
+            self.assertEqual(sidecar.status()["state"], "held")
+            self.assertEqual(vm.status(), "guest-panicked")
 
 
 if __name__ == "__main__":

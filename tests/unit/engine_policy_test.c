@@ -29,6 +29,7 @@ static void begin(enum fault_kind kind, enum detect_cause cause)
 	facts.qemu_alive = facts.qemu_answers = true;
 	facts.replica_ready = facts.head_intact = facts.covered = facts.swappable = true;
 	facts.spare = facts.standby = facts.restart_known = facts.nic_replaceable = true;
+	facts.standby_boots = true;
 	facts.dirty_bytes = facts.all_dirty_bytes = 1 << 20;
 	facts.point_loss_bytes = 1 << 24;
 	facts.disk_bytes = UINT64_C(1) << 30;

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * launch: see launch.h.  A process between us and the new one ends at once, so that
+ * the new one belongs to init.  That one waits until we hold a descriptor for it: a
+ * process that ends early is seen for certain, and its number cannot be another's.
+ */
+#include "launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct failure { /* of the new process, before it is another program */
+	int code;
+	char what[64];
+};
+
+/* Where the words come from the words go: no copy after the fork. */
+struct image {
+	const char *exe, *cwd;
+	char **argv, **environment;
+	int out, err;
+	uid_t uid;
+	gid_t gid;
+	bool become; /* the user is not ours */
+};
+
+static char **words_of(const json_t *array)
+{
+	char **words = calloc(json_array_size(array) + 1, sizeof(*words));
+	const json_t *word;
+	size_t i;
+
+	if (!words)
+		return NULL;
+	json_array_foreach(array, i, word)
+		words[i] = (char *)json_string_value(word);
+	return words;
+}
+
+static int open_output(const char *path, const char *log)
+{
+	if (!path[0])
+		path = log;
+	return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+/* --- in the new process --- */
+
+static void plain_signals(void)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+}
+
+static void fail(int socket_fd, const char *what)
+{
+	struct failure failure = {.code = errno};
+
+	snprintf(failure.what, sizeof(failure.what), "%s", what);
+	if (write(socket_fd, &failure, sizeof(failure)) < 0)
+		_exit(126);
+	_exit(127);
+}
+
+static void become_image(const struct image *image, int socket_fd)
+{
+	pid_t pid = getpid();
+	int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	char go;
+
+	if (write(socket_fd, &pid, sizeof(pid)) != sizeof(pid) || read(socket_fd, &go, 1) != 1)
+		_exit(126);
+	if (null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(image->out, 1) < 0 ||
+	    dup2(image->err, 2) < 0)
+		fail(socket_fd, "its standard descriptors");
+	close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+	if (chdir(image->cwd))
+		fail(socket_fd, "its directory");
+	if (image->become && (setgroups(0, NULL) || setgid(image->gid) || setuid(image->uid)))
+		fail(socket_fd, "its user");
+	plain_signals();
+	execve(image->exe, image->argv, image->environment);
+	fail(socket_fd, "the program");
+}
+
+/* --- here --- */
+
+static int handshake(int socket_fd, pid_t *pid, int *pidfd, const struct image *image,
+		     struct errinfo *err)
+{
+	struct failure failure;
+	ssize_t got = read(socket_fd, pid, sizeof(*pid));
+
+	if (got != sizeof(*pid))
+		return err_set(err, -ECHILD, "the new process ended at once");
+	*pidfd = pidfd_open(*pid, 0);
+	if (*pidfd < 0)
+		return err_set(err, -errno, "pidfd_open: %s", strerror(errno));
+	if (write(socket_fd, "g", 1) != 1)
+		return err_set(err, -ECHILD, "the new process ended at once");
+	/* Closed by a successful execve. */
+	got = read(socket_fd, &failure, sizeof(failure));
+	if (got == sizeof(failure))
+		return err_set(err, -failure.code, "cannot start %s: %.60s: %s", image->exe,
+			       failure.what, strerror(failure.code));
+	return 0;
+}
+
+static int start(const struct image *image, pid_t *pid, int *pidfd, struct errinfo *err)
+{
+	int fds[2], rc;
+	pid_t between;
+
+	*pidfd = -1;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
+		return err_set(err, -errno, "socketpair: %s", strerror(errno));
+	between = fork();
+	if (between == 0) {
+		setsid();
+		if (fork() == 0)
+			become_image(image, fds[1]);
+		_exit(0);
+	}
+	close(fds[1]);
+	rc = between < 0 ? err_set(err, -errno, "fork: %s", strerror(errno)) : 0;
+	while (between > 0 && waitpid(between, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (!rc)
+		rc = handshake(fds[0], pid, pidfd, image, err);
+	close(fds[0]);
+	if (rc && *pidfd >= 0) {
+		close(*pidfd);
+		*pidfd = -1;
+	}
+	return rc;
+}
+
+int launch_detached(const struct definition *definition, const char *log, pid_t *pid, int *pidfd,
+		    struct errinfo *err)
+{
+	struct image image = {.exe = definition->exe, .cwd = definition->cwd,
+			      .argv = words_of(definition->argv),
+			      .environment = words_of(definition->environment),
+			      .out = open_output(definition->out, log),
+			      .err = open_output(definition->err, log),
+			      .uid = definition->uid, .gid = definition->gid,
+			      .become = definition->uid != geteuid()};
+	int rc = 0;
+
+	if (image.become && geteuid() != 0)
+		rc = err_set(err, -EPERM, "QEMU ran as user %u, and only root can start it so",
+			     (unsigned)image.uid);
+	else if (!image.argv || !image.environment)
+		rc = err_set(err, -ENOMEM, "no memory to start QEMU");
+	else if (image.out < 0 || image.err < 0)
+		rc = err_set(err, -errno, "cannot open the log of QEMU: %s", strerror(errno));
+	if (!rc)
+		rc = start(&image, pid, pidfd, err);
+	if (image.out >= 0)
+		close(image.out);
+	if (image.err >= 0)
+		close(image.err);
+	free(image.argv);
+	free(image.environment);
+	return rc;
+}

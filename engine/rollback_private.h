@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of a roll back share: rollback.c, which somebody asked for, and
+ * rollback_now.c, the answer to a fault.
+ */
+#ifndef ENGINE_ROLLBACK_PRIVATE_H
+#define ENGINE_ROLLBACK_PRIVATE_H
+
+#include "point.h"
+#include "promote.h"
+#include "rollback_copy.h"
+#include "sidecar.h"
+#include "timeline.h"
+
+struct rollback {
+	struct point_info point;
+	uint64_t ticket; /* of the client that waits */
+	bool by_fault;	 /* nobody waits: it answers a fault, which respond.c tells */
+	int hold_fd;	 /* the point does not go meanwhile */
+	unsigned count;	 /* of the promotions: the disks begun */
+	unsigned serial; /* of the images of this point */
+	struct promotion promotions[BOUND_DISKS];
+	struct rollback_copy copy; /* of the last of them */
+	uint64_t copied_bytes;
+	char before[POINT_NAME_MAX + 1];
+	struct timeline timeline;
+	int64_t start_ns, stopped_us;
+	bool resume; /* the guest ran */
+	bool swapping; /* the exchange was begun */
+};
+
+/* sidecar->rollback is there when 0. */
+int rollback_begin(struct sidecar *sidecar, const struct point_info *point, uint64_t ticket,
+		   struct errinfo *err);
+/* The next disk's copy begins; its outcome comes from the ring. */
+int rollback_copy_next(struct sidecar *sidecar, struct errinfo *err);
+/* All disks are there: exchange them.  On failure it was taken back, or the guest is
+ * held; -ENOTCONN: QEMU is gone. */
+int rollback_switch_over(struct sidecar *sidecar, struct errinfo *err);
+void rollback_files_remove(const struct rollback *rollback);
+void rollback_end(struct sidecar *sidecar);
+/* What the event says of it, whoever wanted it. */
+json_t *rollback_told_of(const struct sidecar *sidecar);
+
+#endif

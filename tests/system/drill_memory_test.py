@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drills: the host's memory fails. Nothing here can break it, so a proxy says what QEMU would say;
+the migration to the standby is a real one."""
+
+import signal
+import time
+import unittest
+
+from fault_support import FaultCase, loaded
+from lab.proxy import Proxy
+from lab.standby import Standby
+
+
+class MemoryCase(FaultCase):
+    def behind(self, vm, **options):
+        """A sidecar behind a proxy: (proxy, sidecar)."""
+        proxy = Proxy(vm.qmp_path, vm.work / "proxy.sock")
+        proxy.__enter__()
+        self.addCleanup(proxy.__exit__)
+        vm.qmp_path = vm.work / "proxy.sock"
+        return proxy, self.protect(vm, **options)
+
+    def warn(self, proxy):
+        """An error beside the guest's own memory."""
+        proxy.inject("MEMORY_FAILURE", recipient="hypervisor", action="ignore",
+                     flags={"action-required": False, "recursive": False})
+
+
+class Standbys(MemoryCase):
+    def failed_over(self, vm, standby, sidecar):
+        recovery = sidecar.wait("recovery", strategy="failover")
+        self.assertEqual(recovery["predicted_loss_bytes"], 0)
+        recovered = sidecar.wait("recovered", strategy="failover", timeout=60)
+        self.assertEqual(recovered["lost_bytes"], 0)
+        vm.process.wait(30)  # never two of them
+        sidecar.wait("protected", since=sidecar.events.index(recovered), resumed=True, timeout=60)
+        standby.take(vm)
+        boots = len(vm.acks.boots)
+        vm.wait_more(50)
+        sidecar.wait_generations(2)
+        self.assertEqual((vm.status(), len(vm.acks.boots)), ("running", boots))
+        vm.order("pause")
+        self.nothing_lost(vm, None)
+
+    def test_a_guest_moves_before_its_memory_fails(self):
+        for uri in ("", "migrate"):
+            with self.subTest(uri), loaded(2, detached=True) as vm, Standby(vm, uri) as standby:
+                proxy, sidecar = self.behind(vm, standby=standby.option())
+                self.warn(proxy)
+                self.failed_over(vm, standby, sidecar)
+
+    def goes_on(self, vm, sidecar):
+        failed = sidecar.wait("recovery-failed", strategy="failover", timeout=60)
+        self.assertEqual(failed["next"], "hold")
+        vm.wait_more(50)
+        sidecar.wait_generations(2)
+        self.assertEqual(vm.status(), "running")
+
+    def test_a_standby_that_is_not_there(self):
+        with loaded(1, detached=True) as vm:
+            proxy, sidecar = self.behind(vm, standby="qmp=/no/such/socket")
+            self.warn(proxy)
+            self.goes_on(vm, sidecar)
+
+    def test_a_standby_that_dies_in_the_migration(self):
+        with loaded(1, detached=True) as vm, Standby(vm, "") as standby:
+            proxy, sidecar = self.behind(vm, standby=standby.option())
+            vm.qmp("migrate-set-parameters", {"max-bandwidth": 8 << 20})  # so that it takes a while
+            self.warn(proxy)
+            sidecar.wait("recovery", strategy="failover")
+            deadline = time.monotonic() + 30
+            while (vm.qmp("query-migrate").get("status") != "active" and
+                   time.monotonic() < deadline):
+                time.sleep(0.02)
+            standby.process.send_signal(signal.SIGKILL)
+            self.goes_on(vm, sidecar)
+
+    def test_nothing_moves_after_an_error_in_the_guest_s_memory(self):
+        with loaded(1, detached=True) as vm, Standby(vm, "") as standby:
+            proxy, sidecar = self.behind(vm, standby=standby.option())
+            proxy.inject("MEMORY_FAILURE", recipient="guest", action="inject",
+                         flags={"action-required": True, "recursive": False})
+            fault = sidecar.wait("fault", kind="memory-failure")
+            self.assertEqual(fault["resource"], "memory")
+            sidecar.wait("recovery", strategy="hold")
+            vm.wait_more(50)
+            sidecar.wait_generations(2)
+            self.assertEqual(vm.qmp("query-migrate"), {})
+            self.assertEqual(vm.status(), "running")
+
+
+class Monitor(MemoryCase):
+    """The monitor ends and QEMU does not: it is tried again, and nothing is killed."""
+
+    def test_a_monitor_that_ends_is_opened_again(self):
+        with loaded(1, detached=True) as vm:
+            proxy, sidecar = self.behind(vm, restart="recorded")
+            since = len(sidecar.events)
+            proxy.cut()
+            fault = sidecar.wait("fault", since=since, kind="qemu-hang")
+            self.assertIn("monitor", fault["detail"])
+            sidecar.wait("recovery", since=since, strategy="hold")
+            sidecar.wait("protected", since=since, resumed=True)
+            vm.wait_more(50)
+            sidecar.wait_generations(2)
+            self.assertEqual(vm.status(), "running")
+            self.assertEqual(sidecar.find("recovered"), [])
+
+
+if __name__ == "__main__":
+    unittest.main()

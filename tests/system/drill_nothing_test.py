@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drills without a fault: what a guest and its owner do on purpose is none, and nothing is done about
+it, though all is allowed."""
+
+import signal
+import time
+import unittest
+
+from fault_support import FaultCase, loaded
+
+SILENCES = {"fault", "recovery", "recovered", "recovery-failed"}
+DEVICES = ["-device", "pvpanic", "-action", "panic=pause"]
+
+
+class Nothing(FaultCase):
+    def guest(self, disks=2, **guest):
+        return loaded(disks, detached=True, extra=DEVICES, **guest)
+
+    def watched(self, vm):
+        return self.protect(vm, restart="recorded", on_loss="rollback")
+
+    def nothing_done(self, vm, sidecar, seconds=3.0):
+        time.sleep(seconds)
+        self.assertEqual([event for event in sidecar.events if event["event"] in SILENCES], [])
+
+    def ended(self, vm, sidecar):
+        """QEMU is gone, and stays so."""
+        vm.process.wait(30)
+        self.assertEqual(sidecar.process.wait(30), 0, sidecar.report())
+        self.nothing_done(vm, sidecar, 1.0)
+        self.assertEqual(vm.processes(), [])
+        self.assertIn("shut down", sidecar.find("degraded")[-1]["reason"])
+
+    def test_a_guest_that_shuts_down(self):
+        with self.guest() as vm:
+            sidecar = self.watched(vm)
+            vm.order("poweroff")
+            self.ended(vm, sidecar)
+
+    def test_an_owner_who_quits(self):
+        with self.guest() as vm:
+            sidecar = self.watched(vm)
+            vm.qmp("quit")
+            self.ended(vm, sidecar)
+
+    def test_an_owner_who_terminates_the_process(self):
+        with self.guest() as vm:
+            sidecar = self.watched(vm)
+            vm.process.send_signal(signal.SIGTERM)
+            self.ended(vm, sidecar)
+
+    def test_a_guest_that_reboots(self):
+        with self.guest() as vm:
+            sidecar = self.watched(vm)
+            boots = len(vm.acks.boots)
+            vm.order("reboot")
+            deadline = time.monotonic() + 90
+            while len(vm.acks.boots) <= boots and time.monotonic() < deadline:
+                vm.acks.read()
+                time.sleep(0.02)
+            vm.wait_more(50)
+            vm.qmp("system_reset")
+            vm.console.wait("READY", 90, since=len(vm.console.lines))
+            self.nothing_done(vm, sidecar)
+
+    def test_an_owner_who_pauses(self):
+        with self.guest() as vm:
+            sidecar = self.watched(vm)
+            vm.qmp("stop")
+            self.nothing_done(vm, sidecar)
+            self.assertEqual(vm.status(), "paused")
+            vm.qmp("cont")
+            vm.wait_more(50)
+            self.nothing_done(vm, sidecar)
+
+    def test_a_guest_that_shuts_down_and_whose_qemu_stays(self):
+        with loaded(1, detached=True, extra=["-no-shutdown"]) as vm:
+            sidecar = self.watched(vm)
+            vm.order("poweroff")
+            self.nothing_done(vm, sidecar)
+            self.assertEqual(vm.status(), "shutdown")
+            vm.qmp("quit")
+            self.ended(vm, sidecar)
+
+    def test_an_owner_who_migrates_it_away(self):
+        with self.guest(1) as vm:
+            sidecar = self.watched(vm)
+            path = vm.work / "state"
+            vm.qmp("migrate", uri=f"exec:cat > {path}")
+            deadline = time.monotonic() + 60
+            while vm.status() != "postmigrate" and time.monotonic() < deadline:
+                time.sleep(0.05)
+            self.assertEqual(vm.status(), "postmigrate")
+            self.nothing_done(vm, sidecar)
+            vm.qmp("quit")
+            self.ended(vm, sidecar)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drills: QEMU itself ends. Killed, crashed, hung; started again as it was, or by a hook."""
+
+import os
+import pathlib
+import signal
+import time
+import unittest
+
+from fault_support import Disk, FaultCase, loaded, seeds
+from lab.lock import Lock
+
+
+class RestartCase(FaultCase):
+    def guest(self, disks=2, **guest):
+        return loaded(disks, detached=True, **guest)
+
+    def images_of(self, vm):
+        """As this QEMU has them."""
+        files = {disk["qdev"].split("/")[3]: disk["inserted"]["file"]
+                 for disk in vm.qmp("query-block") if disk.get("inserted")}
+        return [files[disk.id] for disk in vm.disks]
+
+    def goes_on(self, vm, sidecar, acked, since):
+        """A new QEMU is there; its guest found all it was told, writes, and has a replica."""
+        vm.adopt()
+        vm.console.wait("READY", 90)
+        deadline = time.monotonic() + 60
+        while vm.acks.read() < acked and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self.assertGreaterEqual(vm.acks.boots[-1], acked)
+        vm.wait_more(50)
+        images = self.images_of(vm)
+        if not any(image.endswith(".qcow2") for image in images):
+            sidecar.wait("protected", since=since, resumed=True)
+            sidecar.wait_generations(2)
+        vm.order("pause")
+        verdict = vm.check(images, at_least=vm.acked)
+        self.assertTrue(verdict["consistent"], verdict)
+        self.assertEqual((verdict["lost"], vm.guest_errors), (0, []))
+        vm.order("resume")
+
+    def struck(self, vm, sidecar, kind="qemu-exit", end=None):
+        """QEMU ends: everything that has to follow."""
+        since = len(sidecar.events)
+        if end:
+            end()
+        else:
+            vm.kill()
+        vm.process.wait(60)
+        acked = vm.acks.read()
+        fault = sidecar.wait("fault", since=since, kind=kind, timeout=60)
+        self.assertEqual(fault["resource"], "qemu")
+        recovery = sidecar.wait("recovery", since=since, strategy="restart")
+        recovered = sidecar.wait("recovered", since=since, strategy="restart", timeout=60)
+        self.assertEqual((recovery["predicted_loss_bytes"], recovered["lost_bytes"]), (0, 0))
+        self.goes_on(vm, sidecar, acked, since)
+        return recovered
+
+
+class Restart(RestartCase):
+    def test_a_killed_qemu_is_started_again(self):
+        with self.guest() as vm:
+            sidecar = self.protect(vm, restart="recorded")
+            mode = os.stat(sidecar.store / "definition.json").st_mode & 0o777
+            self.assertEqual(mode, 0o600)
+            recovered = self.struck(vm, sidecar)
+            names = [step["name"] for step in recovered["steps"]]
+            self.assertEqual(names, ["detect", "prepare", "start", "resume"])
+            # And once more: the new one was recorded, too.
+            self.struck(vm, sidecar)
+            self.assertEqual(len(vm.processes()), 1)
+
+    def test_it_is_never_unless_asked_for(self):
+        with self.guest(disks=1) as vm:
+            sidecar = self.protect(vm)
+            vm.kill()
+            sidecar.wait("fault", kind="qemu-exit")
+            recovery = sidecar.wait("recovery", strategy="hold")
+            self.assertIn("--restart", recovery["why"])
+            self.assertEqual(sidecar.process.wait(30), 1)
+            self.assertEqual(vm.processes(), [])
+            self.assertFalse((sidecar.store / "definition.json").exists())
+
+    def test_it_starts_on_the_disk_that_the_guest_was_moved_to(self):
+        for style in ("blockdev", "drive"):
+            with self.subTest(style), self.guest(disks=[Disk(style=style, nbdkit="pwrite"),
+                                                        Disk()]) as vm:
+                sidecar = self.protect(vm, restart="recorded")
+                vm.disks[0].error()
+                pivoted = sidecar.wait("recovered", strategy="pivot", timeout=60)
+                vm.wait_more(50)
+                vm.disks[0].kill()  # what the guest has left is not there any more
+                images = self.images(vm, pivoted)
+                self.struck(vm, sidecar)
+                self.assertEqual(sidecar.status()["state"], "recovered")
+                self.assertEqual(self.images_of(vm)[0], str(pathlib.Path(images[0]).resolve()))
+
+    def test_it_starts_on_what_the_guest_was_rolled_back_to(self):
+        with self.guest(rate=500) as vm:
+            sidecar = self.protect(vm, restart="recorded")
+            vm.wait_more(60)
+            self.assertEqual(sidecar.command("points", "--create", "good")[0], 0)
+            vm.wait_more(60)
+            boots, since = len(vm.acks.boots), len(sidecar.events)
+            self.assertEqual(sidecar.command("rollback", "--point", "good")[0], 0)
+            back = sidecar.wait("recovered", strategy="rollback")
+            sidecar.wait("protected", since=since, timeout=60)
+            while len(vm.acks.boots) == boots:
+                vm.acks.wait(1)
+            vm.wait_more(20)
+            since = len(sidecar.events)
+            vm.kill()
+            acked = vm.acks.read()
+            sidecar.wait("recovered", since=since, strategy="restart", timeout=60)
+            self.goes_on(vm, sidecar, acked, since)
+            self.assertEqual(self.images_of(vm), [str(pathlib.Path(image).resolve())
+                                                  for image in self.images(vm, back)])
+
+    def test_it_ends_what_died_in_the_middle_of_a_pivot(self):
+        for random in seeds():
+            with self.guest(disks=[Disk(nbdkit="pwrite"), Disk()]) as vm:
+                sidecar = self.protect(vm, restart="recorded")
+                vm.order("burst 20")
+                since = len(sidecar.events)
+                vm.disks[0].error()
+                sidecar.wait("recovery", strategy="pivot")
+                time.sleep(random.random() * 0.08)
+                vm.kill()
+                vm.disks[0].error(False)
+                vm.process.wait(30)
+                acked = vm.acks.read()
+                sidecar.wait("recovered", since=since, strategy="restart", timeout=60)
+                self.goes_on(vm, sidecar, acked, since)
+
+    def test_a_disk_that_is_in_use_is_told_and_held(self):
+        with self.guest(disks=1) as vm:
+            sidecar = self.protect(vm, restart="recorded")
+            with Lock(vm.disks[0].path):
+                vm.kill()
+                failed = sidecar.wait("recovery-failed", strategy="restart", timeout=60)
+            self.assertIn("lock", failed["reason"])
+            self.assertEqual(failed["next"], "hold")
+            self.assertEqual(sidecar.process.wait(30), 1)
+            self.assertEqual(vm.processes(), [])
+
+
+class Hang(RestartCase):
+    def hangs(self, vm, sidecar):
+        since = len(sidecar.events)
+        vm.process.send_signal(signal.SIGSTOP)
+        fault = sidecar.wait("fault", since=since, kind="qemu-hang", timeout=40)
+        self.assertEqual((fault["resource"], fault["cause"]), ("qemu", "hung"))
+        return since
+
+    def test_a_hung_qemu_is_killed_and_started_again(self):
+        with self.guest() as vm:
+            sidecar = self.protect(vm, restart="recorded")
+            recovered = self.struck(vm, sidecar, kind="qemu-hang",
+                                    end=lambda: vm.process.send_signal(signal.SIGSTOP))
+            self.assertIn("kill", [step["name"] for step in recovered["steps"]])
+
+    def test_a_hung_qemu_is_let_alone_unless_asked_for(self):
+        with self.guest(disks=1) as vm:
+            sidecar = self.protect(vm)
+            since = self.hangs(vm, sidecar)
+            sidecar.wait("recovery", since=since, strategy="hold", timeout=60)
+            self.assertIsNone(vm.process.poll())
+            vm.process.send_signal(signal.SIGCONT)
+            vm.wait_more(50)
+            sidecar.wait_generations(2, timeout=60)
+            self.assertEqual(vm.status(), "running")
+            self.assertEqual(sidecar.find("recovered"), [])
+
+
+class Hook(FaultCase):
+    """A hook that starts QEMU, and those that do not."""
+
+    def hook(self, vm, text):
+        path = vm.work / "hook"
+        path.write_text("#!/bin/sh\n" + text)
+        path.chmod(0o700)
+        return f"hook:{path}"
+
+    def test_a_hook_starts_it(self):
+        with loaded(2, detached=True) as vm:
+            command = " ".join(f"'{word}'" for word in vm.arguments())
+            hook = self.hook(vm, 'test "$QHEAL_FAULT $QHEAL_VM" = "qemu-exit guest" || exit 7\n'
+                             'test -S "$QHEAL_QMP" && test -d "$QHEAL_STORE" || exit 8\n'
+                             f"setsid {command} < /dev/null > /dev/null 2>&1 &\n")
+            sidecar = self.protect(vm, restart=hook)
+            vm.kill()
+            acked = vm.acks.read()
+            recovered = sidecar.wait("recovered", strategy="restart", timeout=60)
+            self.assertIn("hook", [step["name"] for step in recovered["steps"]])
+            vm.adopt()
+            vm.console.wait("READY", 90)
+            self.assertGreaterEqual(vm.acks.boots[-1] if vm.acks.read() else 0, acked)
+            sidecar.wait("protected", since=len(sidecar.events) - 3, timeout=60)
+
+    def fails(self, text, says):
+        with loaded(1, detached=True) as vm:
+            sidecar = self.protect(vm, restart=self.hook(vm, text))
+            vm.kill()
+            failed = sidecar.wait("recovery-failed", strategy="restart", timeout=90)
+            self.assertIn(says, failed["reason"])
+            self.assertEqual(failed["next"], "hold")
+            self.assertEqual(sidecar.process.wait(30), 1)
+            return sidecar.log.read_text()
+
+    def test_a_hook_that_fails(self):
+        self.assertIn("no such guest", self.fails("echo no such guest; exit 3", "status 3"))
+
+    def test_a_hook_that_hangs(self):
+        self.fails("sleep 1000", "60 s and was killed")
+
+    def test_a_hook_that_floods(self):
+        log = self.fails("yes flood | head -c 30000000; exit 4", "status 4")
+        self.assertIn("flood", log)
+        self.assertLess(len(log), 200_000)
+
+
+if __name__ == "__main__":
+    unittest.main()
