@@ -88,8 +88,8 @@ int strategy_mirror(struct response *response, struct errinfo *err)
 		mirror_abandon(sidecar, mirror);
 		return rc;
 	}
-	response->image = json_pack("{s:s,s:s,s:s}", "disk", disk->name, "path", disk->file,
-				    "format", "raw");
+	response->told = json_pack("{s:{s:s,s:s,s:s}}", "image", "disk", disk->name, "path",
+				   disk->file, "format", "raw");
 	log_info("disk %s of %s lives in %s now: start QEMU on that image next time", disk->name,
 		 sidecar->guest.name, disk->file);
 	leave(sidecar, old);
