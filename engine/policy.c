@@ -168,8 +168,7 @@ static const char *restore_lacks(const struct policy_facts *facts)
 static const char *restart_lacks(const struct policy_facts *facts)
 {
 	if (!facts->restart_known)
-		return facts->restart_why ? facts->restart_why
-					  : "it is not known how this QEMU was started";
+		return facts->restart_why ?: "it is not known how this QEMU was started";
 	if (facts->fault.kind == FAULT_QEMU_HANG && facts->fault.cause == CAUSE_UNKNOWN)
 		return "QEMU's process lives: its monitor is tried again";
 	if (facts->fault.kind == FAULT_DISK_HANG)
@@ -200,9 +199,10 @@ static const char *failover_lacks(const struct policy_facts *facts)
 		return "there is no standby";
 	if (facts->fault.kind == FAULT_QEMU_HANG && facts->fault.cause == CAUSE_UNKNOWN)
 		return "QEMU's process lives: its guest may still run";
-	if (failover_boots(facts) && !facts->standby_boots)
-		return "the standby takes a running guest, it does not boot one";
-	return failover_boots(facts) ? replica_lacks(facts) : NULL;
+	if (!failover_boots(facts))
+		return NULL;
+	return facts->standby_boots ? replica_lacks(facts)
+				    : "the standby takes a running guest, it does not boot one";
 }
 
 static bool needs_qemu(enum strategy strategy)
