@@ -125,8 +125,7 @@ static const char *mirror_lacks(const struct policy_facts *facts)
 
 bool policy_of_guest(enum fault_kind kind)
 {
-	return kind == FAULT_GUEST_PANIC || kind == FAULT_GUEST_WATCHDOG ||
-	       kind == FAULT_GUEST_SILENT;
+	return kind >= FAULT_GUEST_PANIC && kind <= FAULT_GUEST_SILENT; /* fault.h's order */
 }
 
 static const char *guest_lacks(const struct policy_facts *facts)
