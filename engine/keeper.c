@@ -479,13 +479,12 @@ void keeper_stop(struct sidecar *sidecar)
 
 json_t *keeper_json(const struct sidecar *sidecar)
 {
-	const struct keeper *keeper = &sidecar->keeper;
 	uint64_t total_bytes, free_bytes;
 	json_t *full_at = json_null(), *rate = json_null();
 	double bytes_per_s;
 	char time[40];
 
-	if (space_rate(&keeper->trend, &bytes_per_s) &&
+	if (space_rate(&sidecar->keeper.trend, &bytes_per_s) &&
 	    !space_of_fs(store_dir(sidecar->store), &total_bytes, &free_bytes)) {
 		int64_t seconds = space_full_in_s(bytes_per_s, free_bytes);
 

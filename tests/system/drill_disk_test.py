@@ -8,8 +8,8 @@ import tempfile
 import threading
 import unittest
 
-from lab.cache import LabError
-from fault_support import MIB, Disk, FaultCase, fill, loaded, small_file_system
+from fault_support import (MIB, Disk, FaultCase, burst_in_the_end, fill, loaded,
+                           small_file_system)
 
 
 class Transient(FaultCase):
@@ -67,7 +67,7 @@ class Full(FaultCase):
             config.write_text("[allow]\ndisk-full = resume\n")
             sidecar = self.protect(vm, config=config)
             fill(small, 0)
-            threading.Thread(target=self.burst, args=(vm,), daemon=True).start()
+            threading.Thread(target=burst_in_the_end, args=(vm,), daemon=True).start()
             sidecar.wait("fault", kind="disk-full", timeout=60)
             sidecar.wait("recovery", strategy="hold")
             os.unlink(small / "filler")
@@ -76,11 +76,6 @@ class Full(FaultCase):
             vm.wait_more(200)
             vm.order("pause")
             self.nothing_lost(vm, [disk.path for disk in vm.disks])
-
-    def burst(self, vm):
-        """Its end comes when there is room."""
-        with contextlib.suppress(LabError):
-            vm.order("burst 8", timeout=90)
 
 
 if __name__ == "__main__":

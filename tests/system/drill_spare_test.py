@@ -4,10 +4,12 @@
 import contextlib
 import os
 import pathlib
+import threading
 import time
 import unittest
 
-from fault_support import MIB, Disk, FaultCase, fill, loaded, seeds, small_file_system
+from fault_support import (MIB, Disk, FaultCase, burst_in_the_end, fill, loaded, seeds,
+                           small_file_system)
 
 
 class Spare(FaultCase):
@@ -142,7 +144,7 @@ class Reprotect(Spare):
             vm.fail(0, "write")
             sidecar.wait("recovery", strategy="mirror")
             fill(small, 0)
-            vm.order("burst 8", timeout=90)
+            threading.Thread(target=burst_in_the_end, args=(vm,), daemon=True).start()
             moved = sidecar.wait("recovered", strategy="mirror", timeout=60)
             image = pathlib.Path(moved["image"]["path"])
             os.unlink(small / "filler")

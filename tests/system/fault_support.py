@@ -89,6 +89,12 @@ def fill(path, leave_mib):
                 return
 
 
+def burst_in_the_end(vm):
+    """For a thread: more writes than fit, whose end comes when the guest goes on."""
+    with contextlib.suppress(cache.LabError):
+        vm.order("burst 8", timeout=90)
+
+
 def raw_copy(image, path):
     subprocess.run(["qemu-img", "convert", "-U", "-O", "raw", image, path], check=True)
     return path
