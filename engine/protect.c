@@ -50,8 +50,7 @@ static void become_protected(struct sidecar *sidecar, bool resumed, uint64_t byt
 					   : "first copy",
 		 (unsigned long long)bytes, seconds);
 	report_event(&sidecar->report, "protected", fields);
-	if (!resumed)
-		mind_copied(sidecar->config->mind, bytes, seconds);
+	mind_copied(sidecar->config->mind, resumed ? 0 : bytes, seconds);
 	sidecar->figures.resynced = false;
 	notify_ready();
 }
