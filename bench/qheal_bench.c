@@ -176,6 +176,14 @@ static void parse_threshold(struct argp_state *state, struct order *order, int k
 		argp_error(state, "%s", err.text);
 }
 
+static void check_words(struct argp_state *state, const struct order *order)
+{
+	if (!order->words && !order->from_count)
+		argp_error(state, "which case? all runs all of them");
+	if (order->comparing && order->words != 2)
+		argp_error(state, "compare needs two documents: compare OLD NEW");
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct order *order = state->input;
@@ -239,10 +247,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		parse_word(state, order, arg);
 		return 0;
 	case ARGP_KEY_END:
-		if (!order->words && !order->from_count)
-			argp_error(state, "which case? all runs all of them");
-		if (order->comparing && order->words != 2)
-			argp_error(state, "compare needs two documents: compare OLD NEW");
+		check_words(state, order);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;

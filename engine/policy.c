@@ -125,8 +125,7 @@ static const char *mirror_lacks(const struct policy_facts *facts)
 
 bool policy_of_guest(enum fault_kind kind)
 {
-	return kind == FAULT_GUEST_PANIC || kind == FAULT_GUEST_WATCHDOG ||
-	       kind == FAULT_GUEST_SILENT;
+	return kind >= FAULT_GUEST_PANIC && kind <= FAULT_GUEST_SILENT; /* fault.h's order */
 }
 
 static const char *guest_lacks(const struct policy_facts *facts)
@@ -168,8 +167,7 @@ static const char *restore_lacks(const struct policy_facts *facts)
 static const char *restart_lacks(const struct policy_facts *facts)
 {
 	if (!facts->restart_known)
-		return facts->restart_why ? facts->restart_why
-					  : "it is not known how this QEMU was started";
+		return facts->restart_why ?: "it is not known how this QEMU was started";
 	if (facts->fault.kind == FAULT_QEMU_HANG && facts->fault.cause == CAUSE_UNKNOWN)
 		return "QEMU's process lives: its monitor is tried again";
 	if (facts->fault.kind == FAULT_DISK_HANG)
@@ -200,9 +198,10 @@ static const char *failover_lacks(const struct policy_facts *facts)
 		return "there is no standby";
 	if (facts->fault.kind == FAULT_QEMU_HANG && facts->fault.cause == CAUSE_UNKNOWN)
 		return "QEMU's process lives: its guest may still run";
-	if (failover_boots(facts) && !facts->standby_boots)
-		return "the standby takes a running guest, it does not boot one";
-	return failover_boots(facts) ? replica_lacks(facts) : NULL;
+	if (!failover_boots(facts))
+		return NULL;
+	return facts->standby_boots ? replica_lacks(facts)
+				    : "the standby takes a running guest, it does not boot one";
 }
 
 static bool needs_qemu(enum strategy strategy)

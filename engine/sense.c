@@ -93,7 +93,7 @@ static bool is_ours(const struct detect_fault *fault)
 void sense_judge(struct sidecar *sidecar)
 {
 	static struct detect_verdict verdict; /* large, and one a process */
-	struct sense_fault now[DETECT_FAULTS_MAX];
+	struct sense_fault now[DETECT_FAULTS_MAX] = {0};
 	struct sense *sense = &sidecar->sense;
 	unsigned count = 0;
 

@@ -12,6 +12,7 @@ DEVICES = ["-device", "pvpanic", "-device", "ib700", "-action", "panic=pause,wat
 
 
 class Guest(FaultCase):
+    timeout_s = 400  # three boots, on a busy machine
     def boots_again(self, vm, sidecar, boots, images=None):
         """It came back, wrote on, and everything it was told is on its disks."""
         deadline = time.monotonic() + 120
@@ -71,7 +72,7 @@ class Guest(FaultCase):
             vm.order("panic")
             sidecar.wait("recovered", strategy="reset")
             sidecar.command("points", "--create", "bad")
-            recovery = sidecar.wait("recovery", strategy="rollback", timeout=90)
+            recovery = sidecar.wait("recovery", strategy="rollback", timeout=240)
             back = sidecar.wait("recovered", strategy="rollback", timeout=60)
             self.assertEqual(len(sidecar.find("recovered", strategy="reset")), 2)
             self.assertEqual(back["point"], "good")
@@ -91,7 +92,7 @@ class Guest(FaultCase):
             self.assertEqual(sidecar.command("points", "--create", "good")[0], 0)
             vm.order("poison")
             vm.order("panic")
-            hold = sidecar.wait("recovery", strategy="hold", timeout=90)
+            hold = sidecar.wait("recovery", strategy="hold", timeout=240)
             self.assertIn("on-loss", hold["why"])
             self.assertEqual(len(sidecar.find("recovered", strategy="reset")), 2)
             self.assertEqual(sidecar.status()["state"], "held")

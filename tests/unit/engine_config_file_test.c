@@ -33,7 +33,7 @@ static void an_empty_file_says_the_defaults(void)
 static void every_key_is_taken(void)
 {
 	CU_ASSERT(parse("[protect]\ninterval = 250\nobjective = optimal\non-loss = rollback\n"
-			"scratch = 64\ndisk = vda vdb\n"
+			"scratch = 64\ndisk = vda vdb\nrestart = hook:/bin/up web1\n"
 			"[weights]\ndowntime-s=2\nlost-mib=3.5\nmoved-gib=4\ninterference-s=5\n"
 			"guest-reset=6\n[limits]\nflap-limit=4\nflap-window-s=300\nbackoff-s=0.5\n"
 			"backoff-max-s=30\n[optimal]\nrate-mib-s=100\ncpu-percent=50\n"
@@ -41,6 +41,7 @@ static void every_key_is_taken(void)
 	CU_ASSERT(file.interval_ms == 250 && file.scratch_bytes == 64 << 20);
 	CU_ASSERT(file.policy.objective == OBJECTIVE_OPTIMAL && file.objective_set);
 	CU_ASSERT(file.policy.on_loss == ON_LOSS_ROLLBACK && file.on_loss_set);
+	CU_ASSERT_STRING_EQUAL(file.restart, "hook:/bin/up web1");
 	CU_ASSERT(file.disk_count == 2 && !strcmp(file.disks[1], "vdb"));
 	CU_ASSERT(file.policy.weights.lost_mib == 3.5 && file.policy.weights.guest_reset == 6);
 	CU_ASSERT(file.policy.flap_limit == 4 && file.policy.backoff_ns == 500000000);
@@ -68,6 +69,8 @@ static void each_error_is_told_with_its_line(void)
 		{"[protect]\n\ninterval=60\ninterval=60", 4, "line 3"},
 		{"[protect]\nobjective=quick", 2, "fast or optimal"},
 		{"[protect]\non-loss=lose", 2, "hold or rollback"},
+		{"[protect]\nrestart=hook:up", 2, "absolute path"},
+		{"[protect]\nrestart=never\nrestart=never", 3, "line 2 already"},
 		{"[protect]\nON-LOSS=hold", 2, "no key"},
 		{"[protect]\ndisk = a b a", 2, "twice"},
 		{"[nothing]\nx=1", 2, "no section"},

@@ -320,6 +320,9 @@ static void watchdog_agent_memory_nic_and_host(void)
 	SEES("");
 	facts.corrected_errors = 10;
 	SEES("memory-failure/more-errors!");
+	facts.corrected_errors = 0;
+	facts.memory_spared_ns = NOW; /* beside the guest's memory */
+	SEES("memory-failure/more-errors!");
 	facts.memory_failure_ns = NOW;
 	SEES("memory-failure/bad-sector");
 	facts.memory_fatal = true;

@@ -177,6 +177,39 @@ static void repeated_resets_end_in_a_rollback(void)
 	DECIDES("hold");
 }
 
+static void a_guest_goes_back_only_to_before_it_began_to_fail(void)
+{
+	begin(FAULT_GUEST_PANIC, CAUSE_PANIC);
+	settings.on_loss = ON_LOSS_ROLLBACK;
+	facts.resets = 2;
+	DECIDES("rollback");
+	CU_ASSERT_EQUAL(verdict.candidates[STRATEGY_ROLLBACK].loss_bytes, 1 << 24);
+	facts.points = 0;
+	DECIDES("hold");
+	CU_ASSERT_PTR_NOT_NULL(strstr(verdict.why, "no point"));
+}
+
+static void nothing_that_may_run_is_started_a_second_time(void)
+{
+	/* The monitor ended, the process did not. */
+	begin(FAULT_QEMU_HANG, CAUSE_UNKNOWN);
+	settings.on_loss = ON_LOSS_ROLLBACK;
+	facts.qemu_answers = false;
+	DECIDES("hold");
+	facts.fault.cause = CAUSE_HUNG;
+	DECIDES("restart");
+	facts.restart_known = false;
+	facts.restart_why = "somebody else does";
+	facts.standby_boots = false;
+	DECIDES("hold");
+	CU_ASSERT_STRING_EQUAL(verdict.candidates[STRATEGY_RESTART].why_not, "somebody else does");
+	/* The guest deals with its bad page; when it panics, that is another fault. */
+	begin(FAULT_MEMORY, CAUSE_BAD_SECTOR);
+	facts.running = true;
+	facts.standby_boots = false;
+	DECIDES("hold");
+}
+
 static void the_owner_and_the_configuration_are_obeyed(void)
 {
 	begin(FAULT_DISK_WRITE, CAUSE_NO_WRITES);
@@ -335,6 +368,8 @@ int main(void)
 		CASE(an_error_that_nobody_tried_again_may_be_tried_by_the_thrifty),
 		CASE(a_strategy_that_was_tried_is_not_tried_again),
 		CASE(repeated_resets_end_in_a_rollback),
+		CASE(a_guest_goes_back_only_to_before_it_began_to_fail),
+		CASE(nothing_that_may_run_is_started_a_second_time),
 		CASE(the_owner_and_the_configuration_are_obeyed),
 		CASE(twenty_faults_in_a_row_end_in_hold),
 		CASE(another_resource_does_not_wait),
