@@ -310,6 +310,7 @@ static void tick(struct ring_op *op, int result)
 	restart_trim_log(sidecar);
 	nics_tick(sidecar);
 	sense->facts.draining = sidecar->checkpoint.way != NULL;
+	unhang_tick(sidecar);
 	ask(sidecar);
 	sense_probe_tick(sidecar);
 	sense_host_tick(sidecar);
