@@ -276,7 +276,6 @@ static void detect_hang(const struct detect_facts *facts, const struct detect_li
 		    (int)index, "%u requests wait, none ended for %.1f s", disk->in_flight,
 		    seconds(still_ns));
 	else if (timeouts && !probes_since(disk, disk->progress_ns).good)
-		/* A guest that wants nothing of the disk is not in need yet. */
 		add(verdict, FAULT_DISK_HANG, disk->disconnected ? CAUSE_PATH : CAUSE_HUNG,
 		    (int)index, "%u probe reads were not answered, and nothing else ended since",
 		    timeouts)->warning = disk->in_flight_known && !disk->in_flight;

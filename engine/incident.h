@@ -8,7 +8,8 @@
  *    "decisions": [{"strategy", "objective", "why", "predicted_downtime_ms",
  *                   "predicted_loss_bytes",
  *                   "alternatives": [{"strategy", "why_not", "downtime_ms",
- *                                     "loss_bytes", "cost"}]}],
+ *                                     "loss_bytes", "cost"}],
+ *                   "facts": those that were decided upon (policy_json.h)}],
  *    "timeline": [{"name", "ms"}],
  *    "outcome": {"result": "recovered" | "failed" | "held", "strategy",
  *                "downtime_ms", "lost_bytes", "reason"}}

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "policy_json.h"
 #include "report.h"
 
 void mind_open(struct mind *mind, const char *store)
@@ -54,12 +55,23 @@ void mind_consider(const struct mind *mind, struct policy_facts *facts, int64_t 
 	policy_decide(facts, &mind->settings, &mind->model, now_ns, verdict);
 }
 
+/* What was decided upon, so that the decision can be made again. */
+static void note_facts(json_t *incident, json_t *facts)
+{
+	json_t *decisions = json_object_get(incident, "decisions");
+
+	json_object_set_new(json_array_get(decisions, json_array_size(decisions) - 1), "facts",
+			    facts);
+}
+
 const struct policy_verdict *mind_decide(struct mind *mind, struct policy_facts *facts,
 					 int64_t now_ns)
 {
 	mind_consider(mind, facts, now_ns, &mind->verdict);
-	if (mind->incident)
+	if (mind->incident) {
 		incident_add_decision(mind->incident, &mind->verdict, mind->settings.objective);
+		note_facts(mind->incident, policy_facts_json(facts, &mind->settings, now_ns));
+	}
 	return &mind->verdict;
 }
 
@@ -94,7 +106,7 @@ bool mind_watched(struct mind *mind, double seconds, double answer_ms)
 
 void mind_copied(struct mind *mind, uint64_t bytes, double seconds)
 {
-	if (bytes >= COPY_BYTES_MIN && seconds > 0)
+	if (bytes >= COPY_BYTES_MIN && seconds > 0 && mind->settings.objective == OBJECTIVE_FAST)
 		model_observe(&mind->model, MODEL_COPY_RATE, (double)bytes / seconds);
 }
 

@@ -55,7 +55,7 @@ void mind_end(struct mind *mind, const char *result, double downtime_ms, uint64_
 /* So many SECONDS more were watched, and QEMU answered in ANSWER_MS last (0: not
  * known).  True, once an hour: save. */
 bool mind_watched(struct mind *mind, double seconds, double answer_ms);
-/* BYTES were copied from a running guest's disks, as fast as it went. */
+/* BYTES were copied from a running guest's disks; learned when nothing limited that. */
 void mind_copied(struct mind *mind, uint64_t bytes, double seconds);
 /* The models to the store.  Blocking; what cannot be written is told. */
 void mind_save(struct mind *mind);

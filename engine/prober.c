@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "report.h"
+
 #define READ_BYTES 4096
 #define STACK_BYTES (64u << 10) /* a path and a buffer */
 
@@ -189,6 +191,14 @@ int prober_start(struct prober *prober, struct errinfo *err)
 	close(fds[0]);
 	prober->fd = fds[1];
 	return 0;
+}
+
+void prober_try(struct prober *prober)
+{
+	struct errinfo err = {0};
+
+	if (prober_start(prober, &err))
+		log_warn("%s: disks are not probed", err.text);
 }
 
 void prober_stop(struct prober *prober)

@@ -41,6 +41,7 @@ struct prober_answer {
 /* Forks: before there is a loop, and before any other child.  Without one (-1 in
  * fd, ERR) nothing is probed. */
 int prober_start(struct prober *prober, struct errinfo *err);
+void prober_try(struct prober *prober); /* the same; a failure is only told */
 void prober_stop(struct prober *prober); /* does not wait for it */
 
 /* Does not wait.  PLACE must have no question under way.  -EAGAIN: later. */

@@ -50,7 +50,7 @@ static void become_protected(struct sidecar *sidecar, bool resumed, uint64_t byt
 					   : "first copy",
 		 (unsigned long long)bytes, seconds);
 	report_event(&sidecar->report, "protected", fields);
-	if (!resumed && sidecar->config->mind->settings.objective == OBJECTIVE_FAST)
+	if (!resumed)
 		mind_copied(sidecar->config->mind, bytes, seconds);
 	sidecar->figures.resynced = false;
 	notify_ready();
@@ -440,8 +440,6 @@ static void leave(struct sidecar *sidecar)
 	if (!sidecar->monitor.closed && sidecar->exports.dir_fd > 0)
 		exports_stop(&sidecar->exports, &sidecar->monitor);
 	scratch_release(&sidecar->scratch, &sidecar->monitor);
-	if (sidecar->store && sidecar->sense.tick_ns)
-		mind_save(sidecar->config->mind);
 	settle_heads(sidecar);
 	store_close(sidecar->store);
 	pool_free(sidecar->pool);
@@ -466,9 +464,7 @@ static int live(struct sidecar *sidecar, const struct config *config)
 	sidecar->config = config;
 	sidecar->instance_fd = -1;
 	sidecar->sense.pidfd = -1;
-	if (prober_start(&sidecar->prober, &err))
-		log_warn("%s: disks are not probed", err.text);
-	err_clear(&err);
+	prober_try(&sidecar->prober);
 	rc = report_init(&sidecar->report, config->events, &err);
 	if (!rc)
 		rc = guard_start_fenced(&sidecar->guard, heal_file(config), &err);

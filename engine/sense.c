@@ -375,6 +375,8 @@ void sense_stop(struct sidecar *sidecar)
 	if (!sense->started)
 		return;
 	sense->started = false;
+	if (sense->tick_ns && sidecar->store && sidecar->config->mind)
+		mind_save(sidecar->config->mind);
 	sense_disks_stop(sidecar);
 	sense_probe_stop(sidecar);
 	sense_host_stop(sidecar);
