@@ -51,6 +51,7 @@ struct sense {
 	struct sense_host host;
 	struct sense_agent agent;
 	struct ring_op pid_op, tick_op;
+	int64_t ticked_ns; /* last */
 	bool started;
 };
 

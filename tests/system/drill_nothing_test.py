@@ -73,6 +73,18 @@ class Nothing(FaultCase):
             vm.wait_more(50)
             self.nothing_done(vm, sidecar)
 
+    def test_a_sidecar_that_stood_still(self):
+        """QEMU's answer was there all the time."""
+        with self.guest() as vm:
+            sidecar = self.watched(vm)
+            for _ in range(2):
+                sidecar.process.send_signal(signal.SIGSTOP)
+                time.sleep(13)
+                sidecar.process.send_signal(signal.SIGCONT)
+                sidecar.wait_generations(2)
+            self.nothing_done(vm, sidecar)
+            self.assertIsNone(vm.process.poll())
+
     def test_a_guest_that_shuts_down_and_whose_qemu_stays(self):
         with loaded(1, detached=True, extra=["-no-shutdown"]) as vm:
             sidecar = self.watched(vm)
