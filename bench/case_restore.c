@@ -19,6 +19,7 @@
 
 #define PATIENCE 10	      /* times the rounds, at most, for --precision */
 #define NEIGHBOURS_PERCENT 30 /* of the processors; kernel threads take some of it */
+#define PATIENCE_S 300	      /* to wait for calm moments in all rounds together */
 #define PRECISION_EVERY 10    /* rounds: the intervals of many rounds take time to compute */
 #define DIFFER_STEP (UINT64_C(100) * 65536) /* one block in a hundred */
 
@@ -295,12 +296,26 @@ static bool round_counts(struct bench *bench, const struct variant *variant,
 	return true;
 }
 
+/* With --precision a round waits for a calm moment, as long as there is patience left. */
+static void calm_wait(struct bench *bench, double *patience_s)
+{
+	double begin_s = child_now_s();
+
+	if (!(bench->precision > 0))
+		return;
+	if (!neighbours_wait(bench->work.path, *patience_s))
+		*patience_s = 0;
+	else
+		*patience_s -= child_now_s() - begin_s;
+}
+
 static int variant_run(struct bench *bench, const struct variant *variant, struct errinfo *err)
 {
 	unsigned rounds = bench->rounds ? bench->rounds : RESTORE_ROUNDS;
 	const char *argv[CHILD_WORDS_MAX];
 	char head[PATH_MAX];
 	unsigned tried = 0, kept = 0;
+	double patience_s = PATIENCE_S;
 	bool usable[TOOLS], fio = child_exists("fio");
 	int rc = store_make(bench, variant->name, variant->percent, 0, head, err);
 
@@ -314,9 +329,11 @@ static int variant_run(struct bench *bench, const struct variant *variant, struc
 	}
 	if (!fio)
 		document_miss(&bench->document, "restore", "fio", "not installed: no limit");
-	while (!rc && tried < rounds * PATIENCE && variant_goes_on(bench, variant, kept, rounds)) {
+	while (!rc && patience_s > 0 && tried < rounds * PATIENCE &&
+	       variant_goes_on(bench, variant, kept, rounds)) {
 		struct neighbours begin;
 
+		calm_wait(bench, &patience_s);
 		neighbours_mark(&begin);
 		for (unsigned i = 0; !rc && i < TOOLS; i++) {
 			unsigned turn = tried % 2 ? (unsigned)TOOLS - 1 - i : i;
@@ -329,6 +346,9 @@ static int variant_run(struct bench *bench, const struct variant *variant, struc
 		tried++;
 		kept += round_counts(bench, variant, &begin, kept);
 	}
+	if (!rc && kept < rounds)
+		rc = err_set(err, -EAGAIN, "the neighbours left %u rounds of %u undisturbed", kept,
+			     tried);
 	unlink(work_path(&bench->work, "target.raw"));
 	tree_remove(work_path(&bench->work, variant->name));
 	return rc;

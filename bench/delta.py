@@ -122,8 +122,10 @@ def by_size(rounds, every):
 
 def measure(chosen):
     rounds = chosen.rounds or ROUNDS
-    short = 2 if rounds == 1 else None  # only whether it runs
-    return {"dirty": by_dirty(rounds, DIRTY_MIB[:short]), "size": by_size(rounds, SIZES_GIB[:short])}
+    dirty, sizes = DIRTY_MIB, SIZES_GIB
+    if rounds == 1:  # only whether it runs
+        dirty, sizes = DIRTY_MIB[1:2], SIZES_GIB[-1:]
+    return {"dirty": by_dirty(rounds, dirty), "size": by_size(rounds, sizes)}
 
 
 if __name__ == "__main__":

@@ -130,6 +130,16 @@ static uint64_t parse_size(struct argp_state *state, const char *text)
 	return (uint64_t)value / 65536 * 65536;
 }
 
+static double parse_precision(struct argp_state *state, const char *text)
+{
+	char *end;
+	double percent = strtod(text, &end);
+
+	if (*end || !(percent >= 0.1 && percent <= 100))
+		argp_error(state, "--precision is 0.1 to 100 percent, not %s", text);
+	return percent;
+}
+
 static void parse_word(struct argp_state *state, struct order *order, const char *word)
 {
 	bool found = !strcmp(word, "all");
@@ -166,6 +176,14 @@ static void parse_threshold(struct argp_state *state, struct order *order, int k
 		argp_error(state, "%s", err.text);
 }
 
+static void check_words(struct argp_state *state, const struct order *order)
+{
+	if (!order->words && !order->from_count)
+		argp_error(state, "which case? all runs all of them");
+	if (order->comparing && order->words != 2)
+		argp_error(state, "compare needs two documents: compare OLD NEW");
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct order *order = state->input;
@@ -187,9 +205,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--seconds is up to 3600, not %s", arg);
 		return 0;
 	case OPTION_PRECISION:
-		bench->precision = strtod(arg, &end);
-		if (*end || !(bench->precision >= 0.1 && bench->precision <= 100))
-			argp_error(state, "--precision is 0.1 to 100 percent, not %s", arg);
+		bench->precision = parse_precision(state, arg);
 		return 0;
 	case 'd':
 		order->directory = arg;
@@ -231,10 +247,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		parse_word(state, order, arg);
 		return 0;
 	case ARGP_KEY_END:
-		if (!order->words && !order->from_count)
-			argp_error(state, "which case? all runs all of them");
-		if (order->comparing && order->words != 2)
-			argp_error(state, "compare needs two documents: compare OLD NEW");
+		check_words(state, order);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;

@@ -14,7 +14,7 @@ import time
 import common
 from common import MIB
 from lab import cache
-from lab.qmp import Qmp
+from lab.vm import Vm
 
 RECORD = "4k"
 WRITTEN_MIB = 16
@@ -33,7 +33,8 @@ class Standin:
         image, lab = self.work / "disk0.raw", self.work / "lab.sock"
         with open(image, "wb") as file:
             file.truncate(64 * MIB)
-        with open(self.work / "qemu.log", "wb") as log:
+        self.log = self.work / "qemu.log"
+        with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", cache.qemu_binary(), "-name", self.name,
                  "-nodefaults", "-no-user-config", "-display", "none", "-M", "microvm", "-m", "16",
@@ -49,15 +50,7 @@ class Standin:
         self.qmp = self.connect(lab)
         return self
 
-    def connect(self, path):
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                return Qmp(path)
-            except (FileNotFoundError, ConnectionRefusedError):
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError((self.work / "qemu.log").read_text()) from None
-                time.sleep(0.005)
+    connect = Vm.connect  # it wants .process and .log
 
     def write(self):
         """One record, at the next place."""

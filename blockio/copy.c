@@ -95,6 +95,19 @@ int copy_start(struct copy **copy, struct nbd_source *source, struct pool *pool,
 				arg, err);
 }
 
+void copy_limit(struct copy *copy)
+{
+	copy->limited = true;
+}
+
+void copy_grant(struct copy *copy, uint64_t bytes, uint64_t most)
+{
+	copy->granted += (int64_t)bytes;
+	if (copy->granted > (int64_t)most)
+		copy->granted = (int64_t)most;
+	copy_pump(copy);
+}
+
 void copy_cancel(struct copy *copy)
 {
 	if (copy->ended)

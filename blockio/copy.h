@@ -68,6 +68,12 @@ int copy_start_range(struct copy **copy, struct nbd_source *source, struct pool 
 		     uint64_t length, struct copy_sink *sink,
 		     void (*done)(void *arg, int status, const struct errinfo *error), void *arg,
 		     struct errinfo *err);
+/* From now on a read begins only while bytes are granted: at once behind the start, of
+ * a copy that asks for extents first (not COPY_ALL), none is missed.  The last of a
+ * grant may be exceeded by one read. */
+void copy_limit(struct copy *copy);
+/* BYTES more, but no more than MOST together with what was not used. */
+void copy_grant(struct copy *copy, uint64_t bytes, uint64_t most);
 void copy_cancel(struct copy *copy); /* done() follows with -ECANCELED, unless it ran */
 void copy_free(struct copy *copy);   /* only after done(); NULL is allowed */
 const struct copy_progress *copy_progress(const struct copy *copy);

@@ -70,6 +70,8 @@ struct copy {
 	uint32_t buffer_bytes;
 	bool busy; /* at work: what the sink or the pool calls back into must not pump */
 	bool ended;
+	bool limited;
+	int64_t granted; /* less than 0: the next grants pay for it */
 	unsigned reads_in_flight;
 	unsigned reads_waiting;
 	struct errinfo error; /* code 0: all is well */

@@ -243,12 +243,13 @@ static bool read_start(struct copy_read *read)
 {
 	struct copy *copy = read->copy;
 
-	if (!copy->scan.run_count)
+	if (!copy->scan.run_count || (copy->limited && copy->granted <= 0))
 		return false;
 	read->buf = buffer_get(copy);
 	if (!read->buf)
 		return false;
 	read->length = copy_scan_take(copy, copy->buffer_bytes, &read->offset);
+	copy->granted -= copy->limited ? read->length : 0;
 	read->filled = 0;
 	read->state = COPY_READ_WHOLE;
 	read_ask(read, read->length);

@@ -17,6 +17,12 @@ static bool boots(enum strategy strategy)
 	       strategy == STRATEGY_ROLLBACK || strategy == STRATEGY_RESTORE;
 }
 
+/* The end of the old one is no end of the guest. */
+static bool another_qemu(enum strategy strategy)
+{
+	return strategy == STRATEGY_RESTART || strategy == STRATEGY_FAILOVER;
+}
+
 /* --- the verdict --- */
 
 static const char *sign_of_life(const struct aftercare *aftercare,
@@ -129,7 +135,8 @@ void aftercare_tick(struct sidecar *sidecar)
 	struct aftercare_signs signs = {
 		.running = facts->run == RUN_RUNNING && !sidecar->stopped,
 		.paused_by_owner = facts->run == RUN_PAUSED || suspended(aftercare, facts),
-		.ended = sidecar->shutdown || facts->process_ended || sidecar->monitor.closed,
+		.ended = sidecar->shutdown || (!another_qemu(aftercare->strategy) &&
+					       (facts->process_ended || sidecar->monitor.closed)),
 		.wrote = sense_disks_wrote(sidecar, aftercare->since_ns),
 		.agent = facts->agent_ns > aftercare->since_ns && facts->agent_asked,
 		.requests = sense_disks_at_work(sidecar, aftercare->since_ns),

@@ -169,6 +169,8 @@ static int look_at_guest(struct sidecar *sidecar, struct errinfo *err)
 	int rc = guest_query(&sidecar->guest, &sidecar->monitor, err);
 
 	guest_whole = sidecar->guest;
+	if (!rc && config->named)
+		rc = config->named(config->named_arg, sidecar->guest.name, err);
 	if (!rc)
 		rc = guest_select(&sidecar->guest, config->disks, config->disk_count, err);
 	if (!rc)

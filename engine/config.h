@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "bounds.h"
+#include "errinfo.h"
 #include "retention.h"
 #include "standby.h"
 
@@ -35,12 +36,17 @@ struct config {
 	struct mind *mind; /* settings of the policy, models, incidents */
 	const char *spare; /* directory for images a guest is moved to, or NULL */
 	uint64_t optimal_rate; /* bytes a second of a copy beside the guest, objective optimal */
+	unsigned optimal_cpu_percent;  /* of one core, of such a copy; 0: no limit */
 	bool drop_disks; /* replicas of disks that were not asked for may go */
 	struct retention keep;	  /* of automatic points; not set: none are taken */
 	int64_t point_every_s;	  /* from one of them to the next */
 	unsigned reserve_percent; /* of the file system, before points go */
 	uint64_t scrub_rate; /* bytes a second of each side, 0: no scrub */
 	bool heal; /* bad blocks that it finds are written anew */
+	/* The guest's name is known: what may be set for it alone.  Called before anything
+	 * is chosen or changed; may be NULL. */
+	int (*named)(void *arg, const char *name, struct errinfo *err);
+	void *named_arg;
 	bool once; /* one consistent generation, then leave */
 };
 

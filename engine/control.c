@@ -181,7 +181,11 @@ static void client_request(struct client *client)
 	json_t *request = json_loads(client->request, 0, NULL);
 	const char *command = json_text(request, "command");
 
-	if (!strcmp(command, "status"))
+	/* Its list of disks changed, or the heads are free again: a moment only. */
+	if (!sidecar->store)
+		client_answer(client, json_pack("{s:s}", "error", "the store is being opened anew; "
+						"ask again"));
+	else if (!strcmp(command, "status"))
 		client_answer(client, status_of_sidecar(sidecar));
 	else if (!strcmp(command, "plan") && sidecar->config->mind)
 		client_answer(client, plan_of_sidecar(sidecar));

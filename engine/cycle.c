@@ -48,6 +48,17 @@ static int refresh(struct sidecar *sidecar, uint64_t *dirty_bytes, struct errinf
 	return rc;
 }
 
+/* What a store's own disk fails with; its other refusals are no fault. */
+static void note_store(struct sidecar *sidecar, int rc)
+{
+	int error = rc == -ENOSPC || rc == -EDQUOT || rc == -EIO || rc == -EROFS ? -rc : 0;
+
+	if (sidecar->sense.facts.store_error == error || (rc && !error))
+		return;
+	sidecar->sense.facts.store_error = error;
+	sense_judge(sidecar);
+}
+
 static int begin(struct sidecar *sidecar, struct errinfo *err)
 {
 	struct outcome settled = {0};
@@ -57,7 +68,11 @@ static int begin(struct sidecar *sidecar, struct errinfo *err)
 		store_settle(sidecar->store, outcome_set, &settled);
 		rc = outcome_wait(&settled, &sidecar->loop, err);
 	}
-	return rc ? rc : store_begin(sidecar->store, err);
+	if (!rc)
+		rc = store_begin(sidecar->store, err);
+	if (rc)
+		note_store(sidecar, rc);
+	return rc;
 }
 
 static void drop(struct sidecar *sidecar)
@@ -85,6 +100,8 @@ static int read_point(struct sidecar *sidecar, struct copy_progress *sum, struct
 		transfer.context = context;
 		transfer.read_limit = sidecar->checkpoint.read_limit;
 		rc = transfer_run(sidecar, &transfer, err);
+		if (rc && transfer.sink_failed)
+			note_store(sidecar, rc);
 	}
 	*sum = transfer.sum;
 	return rc;
@@ -114,6 +131,7 @@ static int commit_and_thaw(struct sidecar *sidecar, int64_t *durable_us, struct 
 	cycle_thaw(sidecar);
 	rc = outcome_wait(&committed, &sidecar->loop, err);
 	*durable_us = committed.time_us;
+	note_store(sidecar, rc);
 	if (rc) {
 		checkpoint_revert(&sidecar->checkpoint, NULL);
 		return rc;

@@ -314,7 +314,8 @@ static void detect_degrading(const struct detect_facts *facts, const struct dete
 	if (disk->slower)
 		add(verdict, FAULT_DISK_DEGRADING, CAUSE_SLOWER, (int)index, "%s",
 		    disk->slower_detail)->warning = true;
-	else if (errors >= limits->errors_warn && facts->run == RUN_RUNNING)
+	/* Also in a short pause of ours: else it would be news after each. */
+	else if (errors >= limits->errors_warn && facts->run != RUN_IO_ERROR)
 		add(verdict, FAULT_DISK_DEGRADING, CAUSE_MORE_ERRORS, (int)index,
 		    "errors at %u times in %.0f s, all of them got over", errors,
 		    seconds(limits->history_ns))->warning = true;

@@ -64,6 +64,7 @@ static int disk_of_event(const struct guest *guest, const json_t *data)
 
 		if (path[0] ? !strcmp(disk->qom, path)
 			    : (!strcmp(disk->node, node) ||
+			       (disk->cover[0] && !strcmp(disk->cover, node)) ||
 			       (device[0] && !strcmp(disk->name, device))))
 			return (int)i;
 	}

@@ -56,7 +56,7 @@ int firstcopy_exports(struct sidecar *sidecar, uint64_t members, struct errinfo 
 int firstcopy_run(struct sidecar *sidecar, struct errinfo *err)
 {
 	struct transfer transfer = {.want = COPY_ALLOCATED, .context = "base:allocation",
-				    .members = CHECKPOINT_ALL, .progress = say_progress};
+				    .sparing = true, .members = CHECKPOINT_ALL, .progress = say_progress};
 	struct outcome filled = {0};
 	struct errinfo drop_err = {0};
 	int rc, drop_rc;

@@ -28,6 +28,7 @@ struct guest_bitmap {
 struct guest_disk {
 	char name[64]; /* id of the device, or of the drive, or the node */
 	char node[64]; /* root node as of now */
+	char cover[64]; /* a job's own filter above it, which QEMU hides elsewhere; "" */
 	char qom[192]; /* path of the device that has the property "drive" */
 	char driver[32];
 	char file[PATH_MAX]; /* of the image, "" when it is none */

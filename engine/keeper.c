@@ -16,7 +16,6 @@
 #define KEEPER_NAMES 1000	   /* points of one second */
 #define KEEPER_TEMPORARY_S 60	   /* the time to begin reading one that was asked for */
 #define KEEPER_ROOM (16u << 20)	   /* of a next generation: what an area of the journal begins with */
-
 _Static_assert(POINTS_MAX <= RETENTION_POINTS_MAX, "the retention is asked about all of them");
 
 /* --- taking --- */
@@ -159,9 +158,9 @@ static int capture_quiesced(struct sidecar *sidecar, struct errinfo *err)
 	struct errinfo why = {0};
 	int rc;
 
+	sense_agent_yield(sidecar);
 	quiesce->hopeless = agent_silent;
 	quiesce->hopeless_arg = sidecar;
-	sense_agent_yield(sidecar);
 	rc = agent_silent(sidecar) ? err_set(&why, -EAGAIN, "the guest stands still, and so does its "
 					     "agent")
 				   : quiesce_begin(quiesce, &sidecar->loop, &why);
@@ -480,13 +479,12 @@ void keeper_stop(struct sidecar *sidecar)
 
 json_t *keeper_json(const struct sidecar *sidecar)
 {
-	const struct keeper *keeper = &sidecar->keeper;
 	uint64_t total_bytes, free_bytes;
 	json_t *full_at = json_null(), *rate = json_null();
 	double bytes_per_s;
 	char time[40];
 
-	if (space_rate(&keeper->trend, &bytes_per_s) &&
+	if (space_rate(&sidecar->keeper.trend, &bytes_per_s) &&
 	    !space_of_fs(store_dir(sidecar->store), &total_bytes, &free_bytes)) {
 		int64_t seconds = space_full_in_s(bytes_per_s, free_bytes);
 

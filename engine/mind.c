@@ -76,6 +76,37 @@ static void note_recovery(struct mind *mind, int64_t now_ns)
 	mind->history[mind->history_count++].resource = mind->resource;
 }
 
+#define SAVE_S 3600.0
+#define MINUTE_S 60.0
+#define COPY_BYTES_MIN (16u << 20) /* less is a matter of the calls */
+
+bool mind_watched(struct mind *mind, double seconds, double answer_ms)
+{
+	model_observe_hours(&mind->model, seconds / 3600);
+	mind->unsaved_s += seconds;
+	mind->minute_s += seconds;
+	if (mind->minute_s >= MINUTE_S) {
+		mind->minute_s = 0;
+		model_observe(&mind->model, MODEL_ROUND_TRIP, answer_ms);
+	}
+	return mind->unsaved_s >= SAVE_S;
+}
+
+void mind_copied(struct mind *mind, uint64_t bytes, double seconds)
+{
+	if (bytes >= COPY_BYTES_MIN && seconds > 0)
+		model_observe(&mind->model, MODEL_COPY_RATE, (double)bytes / seconds);
+}
+
+void mind_save(struct mind *mind)
+{
+	struct errinfo err = {0};
+
+	mind->unsaved_s = 0;
+	if (model_save(&mind->model, mind->store, &err))
+		log_warn("%s", err.text);
+}
+
 unsigned mind_count(const struct mind *mind, enum strategy strategy, int64_t now_ns)
 {
 	unsigned count = 0;

@@ -23,6 +23,8 @@ struct mind {
 	int resource;
 	int64_t fault_us; /* when the fault was seen */
 	struct aftercare aftercare; /* of the latest recovery */
+	double unsaved_s; /* watched since the models were saved */
+	double minute_s;
 	unsigned history_count; /* the latest recoveries, oldest first */
 	struct {
 		int64_t time_ns;
@@ -50,6 +52,13 @@ const struct policy_verdict *mind_decide(struct mind *mind, struct policy_facts 
  * it when the guest runs, or is held.  STEPS: a reference is kept. */
 void mind_end(struct mind *mind, const char *result, double downtime_ms, uint64_t lost_bytes,
 	      const char *reason, json_t *steps, int64_t time_us, int64_t now_ns);
+/* So many SECONDS more were watched, and QEMU answered in ANSWER_MS last (0: not
+ * known).  True, once an hour: save. */
+bool mind_watched(struct mind *mind, double seconds, double answer_ms);
+/* BYTES were copied from a running guest's disks, as fast as it went. */
+void mind_copied(struct mind *mind, uint64_t bytes, double seconds);
+/* The models to the store.  Blocking; what cannot be written is told. */
+void mind_save(struct mind *mind);
 /* Recoveries by STRATEGY within the flap window. */
 unsigned mind_count(const struct mind *mind, enum strategy strategy, int64_t now_ns);
 /* When the first fault was seen of those of the guest itself that were answered within

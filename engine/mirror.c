@@ -19,6 +19,8 @@
 #define SERIALS 1000	    /* images of one generation of one disk */
 #define WAIT_MS 30000	    /* for QEMU to flush and drain a busy disk */
 #define POLL_MS 20
+#define HURRY_PART 8 /* of the disk, copied more than once */
+#define HURRY_FACTOR 4
 
 static bool is_ours(const struct sidecar *sidecar, const char *node)
 {
@@ -104,6 +106,23 @@ static int choose_names(const struct sidecar *sidecar, struct mirror *mirror, st
 		       sidecar->config->spare, disk);
 }
 
+/* What the head has is the least that the image will take. */
+static int check_room(const struct sidecar *sidecar, unsigned disk, struct errinfo *err)
+{
+	const char *name = sidecar->guest.disks[disk].name;
+	char head[PATH_MAX];
+	uint64_t room;
+	int64_t used;
+
+	store_head_path(store_dir(sidecar->store), name, head, sizeof(head));
+	used = file_used(head);
+	if (used <= 0 || file_room(sidecar->config->spare, &room) || (uint64_t)used <= room)
+		return 0;
+	return err_set(err, -ENOSPC, "%s has %llu MiB free, disk %s needs %lld at least",
+		       sidecar->config->spare, (unsigned long long)room >> 20, name,
+		       (long long)used >> 20);
+}
+
 /* --- the job --- */
 
 static json_t *node_options(const struct guest_disk *disk, const struct mirror *mirror)
@@ -125,6 +144,27 @@ static json_t *job_options(const struct guest_disk *disk, const struct mirror *m
 			 "auto-dismiss", 0);
 }
 
+/* QEMU names the filter of the job in its events, and the new root from the moment of
+ * the exchange on: what fails then is still this disk. */
+static void note_cover(struct sidecar *sidecar, unsigned disk)
+{
+	struct guest_disk *covered = &sidecar->guest.disks[disk];
+	const json_t *node;
+	json_t *list = NULL;
+	size_t i;
+
+	if (monitor_call(&sidecar->monitor, "query-named-block-nodes",
+			 json_pack("{s:b}", "flat", 1), &list, NULL))
+		return;
+	json_array_foreach(list, i, node) {
+		if (!strcmp(json_text(node, "drv"), "mirror_top") &&
+		    !strcmp(json_text(node, "file"), covered->file))
+			snprintf(covered->cover, sizeof(covered->cover), "%s",
+				 json_text(node, "node-name"));
+	}
+	json_decref(list);
+}
+
 int mirror_start(struct sidecar *sidecar, struct mirror *mirror, unsigned disk, uint64_t rate,
 		 struct errinfo *err)
 {
@@ -132,8 +172,11 @@ int mirror_start(struct sidecar *sidecar, struct mirror *mirror, unsigned disk, 
 	struct batch batch;
 	int rc;
 
-	*mirror = (struct mirror){.disk = disk, .total = from->size};
-	rc = choose_names(sidecar, mirror, err);
+	*mirror = (struct mirror){.disk = disk, .total = from->size, .rate = rate,
+				  .enough_bytes = from->size / HURRY_PART * (HURRY_PART + 1)};
+	rc = check_room(sidecar, disk, err);
+	if (!rc)
+		rc = choose_names(sidecar, mirror, err);
 	if (!rc)
 		rc = files_make(sidecar, mirror, from->size, err);
 	if (rc)
@@ -146,6 +189,8 @@ int mirror_start(struct sidecar *sidecar, struct mirror *mirror, unsigned disk, 
 	mirror->state = MIRROR_COPYING;
 	if (rc)
 		mirror_abandon(sidecar, mirror);
+	else
+		note_cover(sidecar, disk);
 	return rc;
 }
 
@@ -167,6 +212,23 @@ static const json_t *find_job(struct sidecar *sidecar, const char *id, json_t **
 	return NULL;
 }
 
+/* More than the disk was copied, and it is still not the same: the guest writes as fast as
+ * we may copy. */
+static void hurry(struct sidecar *sidecar, struct mirror *mirror)
+{
+	uint64_t size = sidecar->guest.disks[mirror->disk].size;
+
+	if (!mirror->rate || mirror->done < mirror->enough_bytes)
+		return;
+	mirror->rate *= HURRY_FACTOR;
+	mirror->enough_bytes = mirror->done + size / HURRY_PART;
+	log_info("the guest writes as fast as its disk is copied: %llu MiB/s are allowed now",
+		 (unsigned long long)mirror->rate >> 20);
+	monitor_call(&sidecar->monitor, "block-job-set-speed",
+		     json_pack("{s:s,s:I}", "device", mirror->job, "speed",
+			       (json_int_t)mirror->rate), NULL, NULL);
+}
+
 int mirror_look(struct sidecar *sidecar, struct mirror *mirror, struct errinfo *err)
 {
 	json_t *list;
@@ -184,14 +246,9 @@ int mirror_look(struct sidecar *sidecar, struct mirror *mirror, struct errinfo *
 		rc = err_set(err, -EIO, "%s: %s", mirror->image,
 			     json_text(job, "error")[0] ? json_text(job, "error") : "cancelled");
 	json_decref(list);
+	if (!rc && mirror->state == MIRROR_COPYING)
+		hurry(sidecar, mirror);
 	return rc;
-}
-
-int mirror_set_rate(struct sidecar *sidecar, struct mirror *mirror, uint64_t rate)
-{
-	return monitor_call(&sidecar->monitor, "block-job-set-speed",
-			    json_pack("{s:s,s:I}", "device", mirror->job, "speed",
-				      (json_int_t)rate), NULL, NULL);
 }
 
 static void wait_news(struct sidecar *sidecar)
@@ -246,14 +303,30 @@ static int take_root(struct sidecar *sidecar, struct mirror *mirror, struct erri
 		snprintf(disk->node, sizeof(disk->node), "%s", mirror->node);
 		snprintf(disk->file, sizeof(disk->file), "%s", mirror->image);
 		disk->bitmap_count = 0;
+		disk->cover[0] = '\0';
 		return 0;
 	}
 	return rc ? rc : err_set(err, -EIO, "QEMU did not move disk %s to %s", disk->name,
 				 mirror->image);
 }
 
+/* What it failed to do for the guest is sent again, to the new disk. */
+static void let_go_on(struct sidecar *sidecar, struct mirror *mirror)
+{
+	struct errinfo err = {0};
+
+	if (sidecar->fault.kind == FAULT_NONE || sidecar->fault.disk != (int)mirror->disk)
+		return;
+	mirror->downtime_ms = (double)(ring_now_ns() - sidecar->fault_ns) / 1e6;
+	sidecar->fault.kind = FAULT_NONE;
+	sidecar->faulted &= ~(UINT64_C(1) << mirror->disk);
+	if (monitor_call(&sidecar->monitor, "cont", NULL, NULL, &err))
+		log_error("QEMU does not let the guest go on: %s", err.text);
+}
+
 int mirror_complete(struct sidecar *sidecar, struct mirror *mirror, struct errinfo *err)
 {
+	struct guest_disk *disk = &sidecar->guest.disks[mirror->disk];
 	char mark[PATH_MAX + 16];
 	struct errinfo job_err = {0};
 	int rc;
@@ -265,6 +338,7 @@ int mirror_complete(struct sidecar *sidecar, struct mirror *mirror, struct errin
 	if (rc)
 		return err_set(err, rc, "%s: %s", mark, strerror(-rc));
 	mirror->marked = false;
+	snprintf(disk->cover, sizeof(disk->cover), "%s", mirror->node);
 	rc = monitor_call(&sidecar->monitor, "job-complete",
 			  json_pack("{s:s}", "id", mirror->job), NULL, err);
 	if (rc)
@@ -279,6 +353,7 @@ int mirror_complete(struct sidecar *sidecar, struct mirror *mirror, struct errin
 	}
 	dismiss(sidecar, mirror->job);
 	mirror->state = MIRROR_NONE;
+	let_go_on(sidecar, mirror);
 	return 0;
 }
 
@@ -299,6 +374,7 @@ void mirror_abandon(struct sidecar *sidecar, struct mirror *mirror)
 	if (mirror->state == MIRROR_NONE)
 		return;
 	mirror->state = MIRROR_NONE;
+	sidecar->guest.disks[mirror->disk].cover[0] = '\0';
 	if (!sidecar->monitor.closed) {
 		end_job(sidecar, mirror->job);
 		/* A completion that was not answered may have moved the guest after all. */

@@ -33,17 +33,20 @@ struct mirror {
 	char image[PATH_MAX]; /* in the spare directory */
 	char node[32], job[32];
 	uint64_t done, total; /* bytes, as the job counts them */
+	uint64_t rate;	      /* allowed now, 0: no limit */
+	uint64_t enough_bytes; /* when so many were copied, it should have come to an end */
+	double downtime_ms; /* result: how long the guest stood still for its old disk */
 	bool marked; /* the image has its mark */
 };
 
 /* RATE: bytes a second, 0: as fast as it goes.  On failure nothing stays. */
 int mirror_start(struct sidecar *sidecar, struct mirror *mirror, unsigned disk, uint64_t rate,
 		 struct errinfo *err);
-/* Asks QEMU.  An error ends the job: abandon it. */
+/* Asks QEMU, and raises the limit of the rate when the guest writes as fast as that.
+ * An error ends the job: abandon it. */
 int mirror_look(struct sidecar *sidecar, struct mirror *mirror, struct errinfo *err);
-int mirror_set_rate(struct sidecar *sidecar, struct mirror *mirror, uint64_t rate);
 /* READY: the image becomes the disk's root.  The old root stays, without a user; the
- * guest's struct has the new one.  On failure the guest runs on the old one: abandon. */
+ * guest's struct has the new one.  A guest that the old one stopped goes on.  On failure the guest runs on the old one: abandon. */
 int mirror_complete(struct sidecar *sidecar, struct mirror *mirror, struct errinfo *err);
 /* Job, node and image go, whatever became of them; never the root of a disk. */
 void mirror_abandon(struct sidecar *sidecar, struct mirror *mirror);

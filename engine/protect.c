@@ -18,6 +18,7 @@
 #include "disk_list.h"
 #include "heal.h"
 #include "meet.h"
+#include "mind.h"
 #include "notify.h"
 #include "outcome.h"
 #include "respond.h"
@@ -49,6 +50,8 @@ static void become_protected(struct sidecar *sidecar, bool resumed, uint64_t byt
 					   : "first copy",
 		 (unsigned long long)bytes, seconds);
 	report_event(&sidecar->report, "protected", fields);
+	if (!resumed && sidecar->config->mind->settings.objective == OBJECTIVE_FAST)
+		mind_copied(sidecar->config->mind, bytes, seconds);
 	sidecar->figures.resynced = false;
 	notify_ready();
 }
@@ -437,6 +440,8 @@ static void leave(struct sidecar *sidecar)
 	if (!sidecar->monitor.closed && sidecar->exports.dir_fd > 0)
 		exports_stop(&sidecar->exports, &sidecar->monitor);
 	scratch_release(&sidecar->scratch, &sidecar->monitor);
+	if (sidecar->store && sidecar->sense.tick_ns)
+		mind_save(sidecar->config->mind);
 	settle_heads(sidecar);
 	store_close(sidecar->store);
 	pool_free(sidecar->pool);

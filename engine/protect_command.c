@@ -2,7 +2,12 @@
  *
  * `qheal protect`: its options.  What it does: protect.c.
  */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bounds.h"
 #include "command.h"
@@ -13,6 +18,8 @@
 #include "restart.h"
 #include "sidecar.h"
 
+#define CONFIG_DIR "/etc/qheal"
+#define CONFIG_DIR_ENV "QHEAL_CONFIG_DIR"
 #define OPTIMAL_RATE 50000000 /* half of what a hard disk gives, and little of what others do */
 
 enum option_key {
@@ -234,64 +241,95 @@ static const struct argp_option options[] = {
 	{0},
 };
 
-/* What FILE says, for the second parse to override.  0, or the exit status. */
-static int take_file(struct config *config, struct config_file *file)
+/* What the file PATH says, and over it the command line once more. */
+static int take_file(struct config *config, const char *path, struct errinfo *err)
 {
 	static struct config_file_errors errors;
-	struct errinfo err = {0};
+	static struct config_file file;
+	int rc = config_file_load(&file, path, &errors, err);
 
-	if (config_file_load(file, config->config, &errors, &err)) {
-		config_file_tell(config->config, &errors);
-		log_error("%s", err.text);
-		return COMMAND_USAGE;
+	if (rc) {
+		config_file_tell(path, &errors);
+		return rc;
 	}
-	if (file->cpu_percent)
-		log_warn("%s: [optimal] cpu-percent has no effect yet", config->config);
-	if (file->rate_mib_s > 0)
-		config->optimal_rate = (uint64_t)(file->rate_mib_s * (1 << 20));
-	config->mind->settings = file->policy;
-	config->on_loss = file->policy.on_loss;
-	if (file->interval_ms)
-		config->interval_ms = file->interval_ms;
-	if (file->restart[0])
-		restart_parse(file->restart, &config->restart, &config->restart_hook);
-	if (file->scratch_bytes)
-		config->scratch_bytes = file->scratch_bytes;
+	config->optimal_cpu_percent = file.cpu_percent;
+	if (file.rate_mib_s > 0)
+		config->optimal_rate = (uint64_t)(file.rate_mib_s * (1 << 20));
+	config->mind->settings = file.policy;
+	config->on_loss = file.policy.on_loss;
+	if (file.interval_ms)
+		config->interval_ms = file.interval_ms;
+	if (file.restart[0])
+		restart_parse(file.restart, &config->restart, &config->restart_hook);
+	if (file.scratch_bytes)
+		config->scratch_bytes = file.scratch_bytes;
 	if (config->disk_count)
-		return 0;
-	for (unsigned i = 0; i < file->disk_count; i++)
-		config->disks[i] = file->disks[i];
-	config->disk_count = file->disk_count;
+		config->disk_count = 0; /* they come again */
+	else
+		for (unsigned i = 0; i < file.disk_count; i++)
+			config->disks[config->disk_count++] = file.disks[i];
 	return 0;
+}
+
+static const struct argp argp = {
+	options, parse_option, NULL,
+	"Keep a hot replica of a running guest's disks and repair the guest from it when a disk "
+	"fails.", NULL, NULL, NULL};
+
+static struct command_line {
+	int argc;
+	char **argv;
+	struct config *config;
+	bool named, wrong; /* the guest's own file was looked for; and is wrong */
+} line;
+
+static int take_file_and_line(const char *path, struct errinfo *err)
+{
+	int rc = take_file(line.config, path, err);
+
+	if (rc)
+		return rc;
+	command_parse(&argp, line.argc, line.argv, line.config);
+	line.config->mind->settings.on_loss = line.config->on_loss;
+	return 0;
+}
+
+/* DIR/NAME.conf, when there is such a file and no --config. */
+static int guest_named(void *arg, const char *name, struct errinfo *err)
+{
+	const char *dir = getenv(CONFIG_DIR_ENV);
+	char path[PATH_MAX];
+	int rc;
+
+	if (line.named || line.config->config || strchr(name, '/') || name[0] == '.')
+		return 0;
+	line.named = true;
+	snprintf(path, sizeof(path), "%s/%s.conf", dir ? dir : CONFIG_DIR, name);
+	if (access(path, F_OK))
+		return 0;
+	log_info("%s: read", path);
+	rc = take_file_and_line(path, err);
+	line.wrong = rc == -EINVAL;
+	return rc;
 }
 
 int protect_command(int argc, char **argv)
 {
-	static const struct argp argp = {
-		options, parse_option, NULL,
-		"Keep a hot replica of a running guest's disks and repair the guest from it when a "
-		"disk fails.", NULL, NULL, NULL};
 	struct config config = {.interval_ms = 1000, .scratch_bytes = BOUND_TMP_BYTES,
 				.block_bytes = STORE_BLOCK_BYTES_DEFAULT, .point_every_s = 60,
-				.reserve_percent = 5,
-				.optimal_rate = OPTIMAL_RATE};
-
-	static struct config_file file;
+				.reserve_percent = 5, .optimal_rate = OPTIMAL_RATE,
+				.named = guest_named};
 	static struct mind mind; /* some 20 KiB */
+	struct errinfo err = {0};
 	int status;
 
 	policy_settings_default(&mind.settings);
 	config.mind = &mind;
+	line = (struct command_line){argc, argv, &config, false, false};
 	command_parse(&argp, argc, argv, &config);
-	if (config.config) {
-		unsigned disks = config.disk_count;
-
-		status = take_file(&config, &file);
-		if (status)
-			return status;
-		if (disks)
-			config.disk_count = 0; /* they come again */
-		command_parse(&argp, argc, argv, &config);
+	if (config.config && take_file_and_line(config.config, &err)) {
+		log_error("%s", err.text);
+		return COMMAND_USAGE;
 	}
 	if (!command_needs(argv[0], config.qmp, "--qmp SOCKET, QEMU's monitor") ||
 	    !command_needs(argv[0], config.store, "--store DIR, the directory of the replica"))
@@ -300,5 +338,5 @@ int protect_command(int argc, char **argv)
 	mind_open(&mind, config.store);
 	status = protect_run(&config);
 	mind_release(&mind);
-	return status;
+	return line.wrong ? COMMAND_USAGE : status;
 }

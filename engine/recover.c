@@ -114,7 +114,8 @@ static const struct policy_verdict *decide(struct recovery *recovery, enum polic
 		.dirty_bytes = recovery->dirty_bytes,
 		.all_dirty_bytes = all_dirty,
 		.tried = recovery->tried |
-			 (source == SOURCE_UNREADABLE ? STRATEGY_BIT(STRATEGY_PIVOT) : 0),
+			 (source == SOURCE_UNREADABLE
+				  ? STRATEGY_BIT(STRATEGY_PIVOT) | STRATEGY_BIT(STRATEGY_RESUME) : 0),
 	};
 
 	return mind_decide(sidecar->config->mind, &facts, ring_now_ns());
@@ -285,7 +286,7 @@ static int give_up(struct recovery *recovery, const char *strategy, const struct
 	recovery_close_incident(recovery, sidecar->config->mind->verdict.strategy == STRATEGY_HOLD
 					 ? "held" : "failed", why->text);
 	sidecar_set_state(sidecar, SIDECAR_HELD);
-	recovery_note_room(sidecar);
+	sidecar->full.cleared = false;
 	return why->code;
 }
 

@@ -34,8 +34,6 @@ int recovery_resume(struct recovery *recovery, bool reset, struct errinfo *err);
 bool recovery_may_retry(const struct recovery *recovery);
 /* -EIO: it failed again, and the guest stands still. */
 int recovery_retry(struct recovery *recovery, struct errinfo *err);
-/* The guest is held: remember what room a full disk had. */
-void recovery_note_room(struct sidecar *sidecar);
 
 /* Event `recovered`; the guest runs again. */
 void recovery_report(struct recovery *recovery);

@@ -78,13 +78,12 @@ static uint64_t room_of(const struct sidecar *sidecar)
 	return (uint64_t)room.f_bavail * room.f_frsize;
 }
 
-void recovery_note_room(struct sidecar *sidecar)
+/* When it failed, not when it was held: somebody may be quick. */
+void recover_note_room(struct sidecar *sidecar)
 {
 	sidecar->full.cleared = false;
-	if (sidecar->fault.kind != FAULT_DISK_FULL)
-		return;
-	sidecar->full.room_bytes = room_of(sidecar);
-	sidecar->full.due_ns = ring_now_ns() + LOOK_NS;
+	if (sidecar->fault.kind == FAULT_DISK_FULL)
+		sidecar->full.room_bytes = room_of(sidecar);
 }
 
 int64_t recover_due_ns(const struct sidecar *sidecar)

@@ -17,8 +17,6 @@
 #define RETRY_LAST_MS 60000 /* a spare that was full may have room */
 #define LOOK_MS 200	    /* between two looks at a copy; QEMU tells of its end */
 #define TOLD_MS 1000
-#define HURRY_FACTOR 3 /* so many times longer than the rate would take: the guest writes
-			* as fast as we copy */
 
 uint64_t reprotect_rate(const struct sidecar *sidecar)
 {
@@ -165,23 +163,6 @@ static void failed(struct sidecar *sidecar, const struct errinfo *why)
 			       sidecar->guest.disks[reprotect->mirror.disk].name));
 }
 
-/* What the head has is the least that the image will take. */
-static int check_room(const struct sidecar *sidecar, unsigned disk, struct errinfo *err)
-{
-	const char *name = sidecar->guest.disks[disk].name;
-	char head[PATH_MAX];
-	uint64_t room;
-	int64_t used;
-
-	store_head_path(store_dir(sidecar->store), name, head, sizeof(head));
-	used = file_used(head);
-	if (used <= 0 || file_room(sidecar->config->spare, &room) || (uint64_t)used <= room)
-		return 0;
-	return err_set(err, -ENOSPC, "%s has %llu MiB free, disk %s needs %lld at least",
-		       sidecar->config->spare, (unsigned long long)room >> 20, name,
-		       (long long)used >> 20);
-}
-
 static void announce(const struct sidecar *sidecar, unsigned disk)
 {
 	const char *name = sidecar->guest.disks[disk].name;
@@ -202,33 +183,16 @@ static void start(struct sidecar *sidecar, unsigned disk)
 {
 	struct reprotect *reprotect = &sidecar->reprotect;
 	struct errinfo err = {0};
-	int rc = check_room(sidecar, disk, &err);
+	int rc;
 
 	reprotect->mirror.disk = disk;
 	reprotect->begun_ns = ring_now_ns();
-	reprotect->hurried = false;
 	reprotect->copied_ns = 0;
 	reprotect->due_ns = ring_now_ns() + LOOK_MS * NS_PER_MS;
 	announce(sidecar, disk);
-	if (!rc)
-		rc = mirror_start(sidecar, &reprotect->mirror, disk, reprotect_rate(sidecar), &err);
+	rc = mirror_start(sidecar, &reprotect->mirror, disk, reprotect_rate(sidecar), &err);
 	if (rc)
 		failed(sidecar, &err);
-}
-
-/* A guest that writes as fast as a limited copy reads would keep it from its end. */
-static void hurry(struct sidecar *sidecar)
-{
-	struct reprotect *reprotect = &sidecar->reprotect;
-	uint64_t rate = reprotect_rate(sidecar);
-	double seconds = (double)(ring_now_ns() - reprotect->begun_ns) / 1e9;
-
-	if (!rate || reprotect->hurried ||
-	    seconds < 10 + HURRY_FACTOR * (double)reprotect->mirror.total / (double)rate)
-		return;
-	reprotect->hurried = true;
-	log_info("the guest writes as fast as its disk is copied: the limit of the rate is lifted");
-	mirror_set_rate(sidecar, &reprotect->mirror, 0);
 }
 
 static void tell_progress(struct sidecar *sidecar)
@@ -249,7 +213,7 @@ static void tell_progress(struct sidecar *sidecar)
 			       sidecar->guest.disks[reprotect->mirror.disk].name));
 }
 
-static void tell_moved(struct sidecar *sidecar, double downtime_ms)
+static void tell_moved(struct sidecar *sidecar)
 {
 	struct reprotect *reprotect = &sidecar->reprotect;
 	const struct guest_disk *disk = &sidecar->guest.disks[reprotect->mirror.disk];
@@ -264,7 +228,7 @@ static void tell_moved(struct sidecar *sidecar, double downtime_ms)
 	image = json_pack("{s:s,s:s,s:s}", "disk", disk->name, "path", disk->file, "format", "raw");
 	fields = json_pack("{s:s,s:I,s:f,s:I,s:I,s:o,s:O,s:[o]}", "strategy", "mirror", "generation",
 			   (json_int_t)store_info(sidecar->store)->generation, "downtime_ms",
-			   downtime_ms, "lost_bytes", (json_int_t)0, "copied_bytes",
+			   reprotect->mirror.downtime_ms, "lost_bytes", (json_int_t)0, "copied_bytes",
 			   (json_int_t)reprotect->mirror.done, "steps", timeline_json(&timeline),
 			   "image", image, "images", image);
 	json_decref(sidecar->last_recovery);
@@ -278,27 +242,11 @@ static void tell_moved(struct sidecar *sidecar, double downtime_ms)
 			      ((double)(reprotect->copied_ns - reprotect->begun_ns + 1) / 1e9));
 }
 
-/* The disk that held it back is another now: its requests are sent again there. */
-static double let_go_on(struct sidecar *sidecar)
-{
-	struct errinfo err = {0};
-	double downtime_ms = (double)(ring_now_ns() - sidecar->fault_ns) / 1e6;
-
-	sidecar->fault.kind = FAULT_NONE;
-	sidecar->faulted &= ~(UINT64_C(1) << sidecar->reprotect.mirror.disk);
-	sidecar_set_state(sidecar, SIDECAR_RECOVERED);
-	if (monitor_call(&sidecar->monitor, "cont", NULL, NULL, &err))
-		log_error("QEMU does not let the guest go on: %s", err.text);
-	return downtime_ms;
-}
-
 static void complete(struct sidecar *sidecar)
 {
 	struct reprotect *reprotect = &sidecar->reprotect;
-	bool held = held_by_overlay(sidecar) && sidecar->fault.disk == (int)reprotect->mirror.disk;
 	char old[64];
 	struct errinfo err = {0};
-	double downtime_ms = 0;
 
 	snprintf(old, sizeof(old), "%s", sidecar->guest.disks[reprotect->mirror.disk].node);
 	if (mirror_complete(sidecar, &reprotect->mirror, &err)) {
@@ -307,11 +255,11 @@ static void complete(struct sidecar *sidecar)
 	}
 	reprotect->retry_ms = 0;
 	reprotect->due_ns = 0;
-	if (held)
-		downtime_ms = let_go_on(sidecar);
+	if (sidecar->state == SIDECAR_HELD && sidecar->fault.kind == FAULT_NONE)
+		sidecar_set_state(sidecar, SIDECAR_RECOVERED);
 	monitor_call(&sidecar->monitor, "blockdev-del", json_pack("{s:s}", "node-name", old), NULL,
 		     NULL);
-	tell_moved(sidecar, downtime_ms);
+	tell_moved(sidecar);
 }
 
 static void look(struct sidecar *sidecar)
@@ -329,9 +277,7 @@ static void look(struct sidecar *sidecar)
 	if (reprotect->mirror.state == MIRROR_READY) {
 		reprotect->copied_ns = ring_now_ns();
 		complete(sidecar);
-		return;
 	}
-	hurry(sidecar);
 }
 
 void reprotect_run(struct sidecar *sidecar)

@@ -27,7 +27,6 @@ struct reprotect {
 	int64_t begun_ns;
 	int64_t told_ns; /* event `progress` */
 	int64_t copied_ns; /* the copy was complete */
-	bool hurried;	 /* the limit of the rate was lifted: it did not come to an end */
 	bool lost;	 /* a recovery lost data: what is left of the disks of before stays */
 };
 

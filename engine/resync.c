@@ -103,7 +103,7 @@ static int end_fresh(struct sidecar *sidecar, int status, struct errinfo *err)
 static int compare(struct sidecar *sidecar, uint64_t *bytes, struct errinfo *err)
 {
 	struct transfer transfer = {.want = COPY_MAPPED, .context = "base:allocation",
-				    .sink = &comparison.sink, .members = unknown(sidecar),
+				    .sparing = true, .sink = &comparison.sink, .members = unknown(sidecar),
 				    .progress = say_progress};
 	struct errinfo drop_err = {0};
 	int rc = store_fresh(sidecar->store) ? store_fresh_begin(sidecar->store, err) : 0, drop_rc;

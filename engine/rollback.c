@@ -10,6 +10,7 @@
 #include "control.h"
 #include "file.h"
 #include "jsontext.h"
+#include "mind.h"
 #include "points.h"
 #include "reset.h"
 #include "rollback_check.h"
@@ -19,7 +20,6 @@
 #include "sidecar.h"
 #include "timeline.h"
 
-#define PREDICT_MS 60.0		/* stop, a small generation, a point, swap, reset */
 #define ROLLBACK_TRIES 10000	/* roll backs to one point, names of one second */
 
 static void answer_error(struct sidecar *sidecar, uint64_t ticket, const struct errinfo *err)
@@ -187,6 +187,20 @@ static int note_begin(struct sidecar *sidecar, struct errinfo *err)
 	return rollback_record_begin(sidecar, &note, rollback->promotions, rollback->count, err);
 }
 
+/* The guest stands still for a generation, of what is dirty, and the swap: a pivot has
+ * the same steps; and for the reset. */
+static double predicted_ms(const struct sidecar *sidecar)
+{
+	const uint64_t all = (UINT64_C(1) << sidecar->guest.disk_count) - 1;
+	const struct model *model = &sidecar->config->mind->model;
+	struct model_prediction prediction;
+	struct model_work work = {0};
+
+	guest_dirty_bytes(&sidecar->guest, all, sidecar->checkpoint.last, &work.dirty_bytes, NULL);
+	model_predict(model, STRATEGY_PIVOT, &work, &prediction);
+	return prediction.downtime_ms + model_median(model, MODEL_ROUND_TRIP);
+}
+
 static void announce(struct sidecar *sidecar)
 {
 	const struct rollback *rollback = sidecar->rollback;
@@ -201,7 +215,7 @@ static void announce(struct sidecar *sidecar)
 	log_info("recovery of %s: rollback (%s)", sidecar->guest.name, why);
 	report_event(&sidecar->report, "recovery",
 		     json_pack("{s:s,s:s,s:f,s:I,s:s}", "strategy", "rollback", "objective", "fast",
-			       "predicted_downtime_ms", PREDICT_MS, "predicted_loss_bytes",
+			       "predicted_downtime_ms", predicted_ms(sidecar), "predicted_loss_bytes",
 			       (json_int_t)0, "why", why));
 }
 

@@ -85,7 +85,6 @@ static bool is_ours(const struct detect_fault *fault)
 		return true;
 	switch (fault->kind) {
 	case FAULT_DISK_WRITE: case FAULT_DISK_READ: case FAULT_DISK_FULL: case FAULT_DISK_CORRUPT:
-	case FAULT_REPLICA:
 		return false;
 	default:
 		return true;
@@ -95,7 +94,7 @@ static bool is_ours(const struct detect_fault *fault)
 void sense_judge(struct sidecar *sidecar)
 {
 	static struct detect_verdict verdict; /* large, and one a process */
-	struct sense_fault now[DETECT_FAULTS_MAX];
+	struct sense_fault now[DETECT_FAULTS_MAX] = {0};
 	struct sense *sense = &sidecar->sense;
 	unsigned count = 0;
 
@@ -290,10 +289,25 @@ static void excuse_silence(struct sense *sense)
 {
 	int64_t now_ns = ring_now_ns();
 
-	if (sense->facts.asked_ns && sense->ticked_ns &&
-	    now_ns - sense->ticked_ns > LATE_TICKS * SENSE_TICK_MS * NS_PER_MS)
+	if (sense->facts.asked_ns && sense->tick_ns &&
+	    now_ns - sense->tick_ns > LATE_TICKS * SENSE_TICK_MS * NS_PER_MS)
 		sense->facts.asked_ns = now_ns;
-	sense->ticked_ns = now_ns;
+}
+
+/* The hours under watch, by a clock that stands still while the host is suspended. */
+static void learn(struct sidecar *sidecar)
+{
+	struct sense *sense = &sidecar->sense;
+	struct mind *mind = sidecar->config->mind;
+	int64_t now_ns = ring_now_ns();
+	double seconds = sense->tick_ns ? (double)(now_ns - sense->tick_ns) / 1e9 : 0;
+
+	sense->tick_ns = now_ns;
+	aftercare_tick(sidecar);
+	/* A write of some KiB: not while the guest waits for us. */
+	if (seconds > 0 && mind_watched(mind, seconds, (double)sense->disks.round_trip_ns / 1e6) &&
+	    sidecar->state != SIDECAR_RECOVERING)
+		mind_save(mind);
 }
 
 static void tick(struct ring_op *op, int result)
@@ -314,7 +328,7 @@ static void tick(struct ring_op *op, int result)
 	sense_agent_tick(sidecar);
 	sense_judge(sidecar);
 	if (sidecar->config->mind)
-		aftercare_tick(sidecar);
+		learn(sidecar);
 	ring_timer(sidecar->loop.ring, &sense->tick_op,
 		   ring_now_ns() + SENSE_TICK_MS * NS_PER_MS);
 }

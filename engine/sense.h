@@ -44,6 +44,7 @@ struct sense {
 	struct detect_facts facts;
 	struct sense_fault faults[DETECT_FAULTS_MAX];
 	unsigned fault_count;
+	int64_t tick_ns; /* the last */
 	pid_t pid; /* of QEMU, 0: not known (TCP) */
 	int pidfd; /* -1: none */
 	struct sense_disks disks;
@@ -51,7 +52,6 @@ struct sense {
 	struct sense_host host;
 	struct sense_agent agent;
 	struct ring_op pid_op, tick_op;
-	int64_t ticked_ns; /* last */
 	bool started;
 };
 

@@ -52,6 +52,7 @@ struct sense_disks {
 	struct sense_disk disks[BOUND_DISKS];
 	int64_t sent_ns;       /* of query-blockstats under way, 0: none */
 	int64_t round_trip_ns; /* of the last */
+	unsigned given_up;     /* disk whose connection is (unhang.h) */
 	unsigned asked;	       /* disk whose queue is asked */
 	bool asking, started;
 };

@@ -114,7 +114,7 @@ struct sidecar {
 	unsigned fault_resumes; /* of `resumes`, before it */
 	int64_t resume_us;   /* stamp of the last RESUME */
 	struct {
-		uint64_t room_bytes; /* on the full disk's file system, when it was held */
+		uint64_t room_bytes; /* on the full disk's file system, when it failed */
 		int64_t due_ns;	     /* of the next look */
 		bool cleared;	     /* there is more now */
 	} full;
@@ -182,6 +182,8 @@ struct transfer {
 	uint64_t members; /* bit set of disks, CHECKPOINT_ALL */
 	uint64_t offset, length; /* a part of them, LENGTH 0: up to the end */
 	uint32_t read_limit; /* nbd_source_limit_reads(), 0 for none */
+	bool sparing;	  /* [optimal] of the configuration bounds rate and CPU, if that is
+			   * the objective: nobody waits for it */
 	bool patient;	  /* SIGTERM waits for the end: a guest stands still for it */
 	void (*progress)(struct sidecar *sidecar, const struct copy_progress *sum);
 	struct copy_progress sum; /* result */
@@ -202,6 +204,7 @@ int cycle_look(struct sidecar *sidecar, uint64_t *dirty_bytes, struct errinfo *e
 void cycle_thaw(struct sidecar *sidecar);
 /* recover.c: 0 when the guest runs again. */
 int recover_run(struct sidecar *sidecar, struct errinfo *err);
+void recover_note_room(struct sidecar *sidecar); /* a disk failed: what room it had */
 /* The guest is held because its disk was full, and there is room now: recover_run(). */
 bool recover_has_room(struct sidecar *sidecar);
 int64_t recover_due_ns(const struct sidecar *sidecar); /* of the next look, INT64_MAX: none */

@@ -101,7 +101,8 @@ void situation_gather(const struct sidecar *sidecar, const struct detect_fault *
 	/* A pivot is for a guest that stands still already. */
 	if (fault->warning)
 		facts->able &= ~STRATEGY_BIT(STRATEGY_PIVOT);
-	facts->spare = sidecar->config->spare != NULL;
+	/* A guest on an overlay moves there anyway. */
+	facts->spare = sidecar->config->spare && !store_info(sidecar->store)->promoted;
 	gather_qemu(sidecar, facts);
 	gather_replica(sidecar, facts);
 	if (policy_of_guest(fault->kind))

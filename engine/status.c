@@ -11,7 +11,12 @@
 #include "health.h"
 #include "jsontext.h"
 #include "mind.h"
+#include "plan.h"
 #include "space.h"
+#include "status_show.h"
+#include "status_watch.h"
+
+#define WATCH_MS 1000
 
 static json_t *disks_json(const struct store_spec *spec)
 {
@@ -77,8 +82,11 @@ json_t *status_of_sidecar(const struct sidecar *sidecar)
 
 	json_object_update(status, more);
 	json_decref(more);
-	if (sidecar->config->mind)
+	if (sidecar->config->mind) {
 		add_policy(status, &sidecar->config->mind->settings);
+		json_object_set_new(status, "model",
+				    plan_model_json(&sidecar->config->mind->model));
+	}
 	json_object_set_new(status, "space", keeper_json(sidecar));
 	if (sidecar->config->scrub_rate)
 		json_object_set_new(status, "scrub", scrub_json(sidecar));
@@ -91,80 +99,6 @@ json_t *status_of_sidecar(const struct sidecar *sidecar)
 	if (sidecar->last_recovery)
 		json_object_set(status, "last_recovery", sidecar->last_recovery);
 	return status;
-}
-
-static long long number(const json_t *status, const char *key)
-{
-	return json_integer_value(json_object_get(status, key));
-}
-
-static void print_disks(const json_t *status)
-{
-	const json_t *disk;
-	size_t i;
-
-	json_array_foreach(json_object_get(status, "disks"), i, disk)
-		printf("  disk %-12s %10.1f MiB\n", json_text(disk, "name"),
-		       (double)number(disk, "size") / (1 << 20));
-}
-
-static void print_space(const json_t *space)
-{
-	printf("  space: heads %.1f, journal %.1f, points %.1f (%lld), promoted %.1f MiB; %.1f of "
-	       "%.1f GiB free\n", (double)number(space, "heads") / (1 << 20),
-	       (double)number(space, "journal") / (1 << 20),
-	       (double)number(space, "points") / (1 << 20), number(space, "points_count"),
-	       (double)number(space, "promoted") / (1 << 20),
-	       (double)number(space, "fs_free") / (1 << 30),
-	       (double)number(space, "fs_size") / (1 << 30));
-	if (json_text(space, "full_at")[0])
-		printf("  at the present rate of %lld bytes/s it is full at %s\n",
-		       number(space, "growth"), json_text(space, "full_at"));
-}
-
-static void print_scrub(const json_t *scrub)
-{
-	if (!scrub)
-		return;
-	printf("  scrub: disk %s at %.1f MiB, %lld passes; bad blocks: %lld of the replica, %lld of "
-	       "the disks, %lld healed\n", json_text(scrub, "disk"),
-	       (double)number(scrub, "position") / (1 << 20), number(scrub, "passes"),
-	       number(scrub, "bad_replica"), number(scrub, "bad_source"), number(scrub, "healed"));
-}
-
-static void print_status(const json_t *status)
-{
-	const json_t *fault = json_object_get(status, "last_fault");
-	const json_t *recovery = json_object_get(status, "last_recovery");
-
-	printf("%s: %s, generation %lld of %s, replica %s\n", json_text(status, "vm"),
-	       json_text(status, "state"), number(status, "generation"),
-	       json_text(status, "point_time")[0] ? json_text(status, "point_time") : "no time yet",
-	       json_text(status, "replica"));
-	print_disks(status);
-	if (json_is_true(json_object_get(status, "sidecar"))) {
-		printf("  guest %s; lag %lld ms, every %lld ms; %lld cycles, %lld with nothing to "
-		       "do, %lld skipped, %lld failed\n", json_text(status, "guest"),
-		       number(status, "lag_ms"), number(status, "interval_ms"),
-		       number(status, "cycles"), number(status, "empty_cycles"),
-		       number(status, "skipped_cycles"), number(status, "failed_cycles"));
-		printf("  %lld bytes in all, %lld in the last cycle, %lld ms\n",
-		       number(status, "bytes"), number(status, "last_bytes"),
-		       number(status, "cycle_ms"));
-	} else {
-		printf("  no sidecar is running on this store\n");
-	}
-	print_space(json_object_get(status, "space"));
-	print_scrub(json_object_get(status, "scrub"));
-	if (json_text(status, "degraded")[0])
-		printf("  behind: %s\n", json_text(status, "degraded"));
-	if (fault)
-		printf("  last fault: %s on %s: %s\n", json_text(fault, "kind"),
-		       json_text(fault, "resource"), json_text(fault, "detail"));
-	if (recovery)
-		printf("  last recovery: %s, %.1f ms, now on %s\n", json_text(recovery, "strategy"),
-		       json_real_value(json_object_get(recovery, "downtime_ms")),
-		       json_text(json_object_get(recovery, "image"), "path"));
 }
 
 /* Measured here and not by the sidecar: it would wait for the disk. */
@@ -184,49 +118,79 @@ static void add_space(json_t *status, const char *store)
 	free(points);
 }
 
-static int status_once(const char *store, bool as_json)
+/* NULL: told why. */
+static json_t *status_get(const char *store)
 {
 	struct errinfo err = {0};
 	struct store_info info;
-	json_t *status;
+	json_t *status = NULL;
 	int rc = ask_sidecar(store, json_pack("{s:s}", "command", "status"), ASK_TIMEOUT_S,
 			     &status, &err);
 
 	if (rc == -ETIMEDOUT || rc == -EPROTO) {
 		log_error("%s", err.text);
-		return 1;
+		return NULL;
 	}
 	if (rc) {
 		err_clear(&err);
 		if (store_inspect(store, &info, &err)) {
 			log_error("%s", err.text);
-			return 1;
+			return NULL;
 		}
 		status = status_of_store(&info);
 	}
 	add_space(status, store);
-	if (as_json) {
+	return status;
+}
+
+static void draw(const json_t *status)
+{
+	size_t length;
+	char *text = NULL;
+	FILE *stream = open_memstream(&text, &length);
+
+	if (!stream)
+		return;
+	status_show(stream, status);
+	fclose(stream);
+	status_watch_draw(text);
+	free(text);
+}
+
+static void show(const json_t *status, bool as_json, bool watch)
+{
+	if (as_json)
 		json_dumpf(status, stdout, REPORT_JSON);
+	else if (watch && isatty(STDOUT_FILENO))
+		draw(status);
+	else if (watch)
+		status_show_line(stdout, status);
+	else
+		status_show(stdout, status);
+	if (as_json || (watch && !isatty(STDOUT_FILENO)))
 		putchar('\n');
-	} else {
-		print_status(status);
-	}
 	fflush(stdout);
-	json_decref(status);
-	return 0;
 }
 
 int status_run(const char *store, bool as_json, bool watch)
 {
-	int status = status_once(store, as_json);
+	json_t *status = status_get(store);
 
-	while (watch && !status) {
-		sleep(1);
-		if (!as_json && isatty(STDOUT_FILENO))
-			fputs("\033[H\033[J", stdout);
-		status = status_once(store, as_json);
-	}
-	return status;
+	if (!status)
+		return 1;
+	if (watch)
+		status_watch_begin(!as_json && isatty(STDOUT_FILENO));
+	do {
+		show(status, as_json, watch);
+		json_decref(status);
+		if (!watch || !status_watch_wait(WATCH_MS)) {
+			status_watch_end();
+			return 0;
+		}
+		status = status_get(store);
+	} while (status);
+	status_watch_end();
+	return 1;
 }
 
 /* --- the command --- */
@@ -265,7 +229,8 @@ int status_command(int argc, char **argv)
 	static const struct argp_option options[] = {
 		COMMAND_OPTION_STORE,
 		COMMAND_OPTION_JSON,
-		{"watch", OPTION_WATCH, NULL, 0, "again every second", 0},
+		{"watch", OPTION_WATCH, NULL, 0,
+		 "again every second, in place on a terminal; q ends it", 0},
 		{0},
 	};
 	static const struct argp argp = {options, parse_option, NULL,

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "mirror.h"
 #include "response.h"
@@ -63,6 +64,14 @@ static void leave(struct sidecar *sidecar, const char *old)
 			"replica");
 }
 
+static bool same_room(const struct sidecar *sidecar, const struct guest_disk *disk)
+{
+	struct stat image, spare;
+
+	return !stat(disk->file, &image) && !stat(sidecar->config->spare, &spare) &&
+	       image.st_dev == spare.st_dev;
+}
+
 int strategy_mirror(struct response *response, struct errinfo *err)
 {
 	struct sidecar *sidecar = response->sidecar;
@@ -71,6 +80,8 @@ int strategy_mirror(struct response *response, struct errinfo *err)
 	char old[64];
 	int rc;
 
+	if (response->fault.kind == FAULT_DISK_FULL && same_room(sidecar, disk))
+		return err_set(err, -ENOSPC, "the spare is on the file system that gets full");
 	if (mirror->state != MIRROR_NONE || store_info(sidecar->store)->promoted)
 		return err_set(err, -EBUSY, "disk %s is being moved already", disk->name);
 	snprintf(old, sizeof(old), "%s", disk->node);

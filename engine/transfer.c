@@ -8,8 +8,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "member.h"
+#include "mind.h"
+#include "ration.h"
+#include "reprotect.h"
 
 #define TRANSFER_PROGRESS_MS 500
 #define TRANSFER_CONNECT_MS 10000 /* QEMU accepts from its main loop */
@@ -42,6 +46,8 @@ struct transfer_run {
 	struct transfer_lane lanes[BOUND_DISKS];
 	unsigned count;
 	int64_t next_progress_ns;
+	struct ring_op ration_op;
+	struct ration ration;
 };
 
 static int tap_data(struct copy_sink *sink, unsigned disk, uint64_t offset, uint32_t length,
@@ -85,6 +91,19 @@ static void lane_copied(void *arg, int status, const struct errinfo *error)
 	lane_end(arg, status, error);
 }
 
+static bool is_rationed(const struct transfer_run *run)
+{
+	return run->ration.rate || run->ration.cpu_percent;
+}
+
+static int64_t cpu_used_ns(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return used.tv_sec * INT64_C(1000000000) + used.tv_nsec;
+}
+
 static void lane_connected(void *arg, int status, const struct errinfo *error)
 {
 	struct transfer_lane *lane = arg;
@@ -110,6 +129,57 @@ static void lane_connected(void *arg, int status, const struct errinfo *error)
 				  &lane->run->tap.sink, lane_copied, lane, &lane->err);
 	if (status)
 		lane_end(lane, status, NULL);
+	else if (is_rationed(lane->run))
+		copy_limit(lane->copy);
+}
+
+/* --- rations --- */
+
+static void ration_tick(struct ring_op *op, int result)
+{
+	struct transfer_run *run = member_of(op, struct transfer_run, ration_op);
+	uint64_t due, most;
+	unsigned lanes = 0;
+
+	if (result == -ECANCELED)
+		return;
+	for (unsigned i = 0; i < run->count; i++)
+		lanes += run->lanes[i].copy && !run->lanes[i].ended;
+	due = lanes ? ration_due(&run->ration, ring_now_ns(), cpu_used_ns()) / lanes : 0;
+	most = run->ration.rate ? run->ration.rate * RATION_SAVED_MS / 1000 / (lanes ? lanes : 1)
+				: due;
+	for (unsigned i = 0; i < run->count && due; i++) {
+		if (run->lanes[i].copy && !run->lanes[i].ended)
+			copy_grant(run->lanes[i].copy, due, most);
+	}
+	ring_timer(run->sidecar->loop.ring, op, ring_now_ns() + RATION_TICK_MS * NS_PER_MS);
+}
+
+static void ration_start(struct transfer_run *run)
+{
+	const struct sidecar *sidecar = run->sidecar;
+
+	if (!run->transfer->sparing || !sidecar->config->mind ||
+	    sidecar->config->mind->settings.objective == OBJECTIVE_FAST)
+		return;
+	ration_begin(&run->ration, reprotect_rate(sidecar), sidecar->config->optimal_cpu_percent,
+		     ring_now_ns(), cpu_used_ns());
+	if (!is_rationed(run))
+		return;
+	run->ration_op.done = ration_tick;
+	ring_timer(sidecar->loop.ring, &run->ration_op, 0);
+}
+
+static bool ration_idle(void *arg)
+{
+	return !ring_op_pending(&((struct transfer_run *)arg)->ration_op);
+}
+
+static void ration_stop(struct transfer_run *run)
+{
+	if (ring_op_pending(&run->ration_op))
+		ring_cancel(run->sidecar->loop.ring, &run->ration_op);
+	loop_until(&run->sidecar->loop, ration_idle, run, INT64_MAX);
 }
 
 static void transfer_sum(struct transfer_run *run)
@@ -272,6 +342,7 @@ int transfer_run(struct sidecar *sidecar, struct transfer *transfer, struct erri
 	if (transfer->sink->bad)
 		run.tap.sink.bad = tap_bad;
 	sidecar->transfers++;
+	ration_start(&run);
 	rc = transfer_open(&run, err);
 	if (!rc && loop_until(&sidecar->loop, transfer_connected, &run,
 			      ring_now_ns() + TRANSFER_CONNECT_MS * NS_PER_MS))
@@ -279,6 +350,7 @@ int transfer_run(struct sidecar *sidecar, struct transfer *transfer, struct erri
 			     TRANSFER_CONNECT_MS);
 	if (!rc)
 		rc = transfer_wait(&run, err);
+	ration_stop(&run);
 	rc = transfer_close(&run, rc, err);
 	transfer->sink_failed = run.tap.failed;
 	sidecar->transfers--;

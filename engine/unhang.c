@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unhang.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "cut.h"
 #include "jsontext.h"
 #include "mind.h"
 #include "sidecar.h"
 #include "situation.h"
 
-#define ANSWER_TIMEOUT_MS 10000
+#define ANSWER_TIMEOUT_MS 1000 /* out of band: at once, or behind a full queue */
 
 /* The connection's node has the same name of a file as the disk's root. */
 static void note_connection(struct sidecar *sidecar, const json_t *nodes, unsigned index)
@@ -43,18 +45,31 @@ void unhang_look(struct sidecar *sidecar)
 	json_decref(nodes);
 }
 
+static void tell_failed(struct sidecar *sidecar, const char *why)
+{
+	log_error("the connection of the disk that hangs cannot be given up: %s", why);
+	report_event(&sidecar->report, "recovery-failed",
+		     json_pack("{s:s,s:s,s:s}", "strategy", "pivot", "reason", why, "next", "hold"));
+}
+
+/* Behind eight commands that wait QEMU does not even read one out of band.  With
+ * the connection gone the first of them ends, and the yank is read. */
 static void yanked(void *arg, const struct qmp_reply *reply)
 {
 	struct sidecar *sidecar = arg;
+	const struct sense *sense = &sidecar->sense;
+	struct errinfo err = {0};
 
-	if (!reply->status)
+	if (!reply->status || sidecar->monitor.closed)
 		return;
-	log_error("QEMU does not give the connection up: %s",
-		  reply->error_text ? reply->error_text : strerror(-reply->status));
-	report_event(&sidecar->report, "recovery-failed",
-		     json_pack("{s:s,s:s,s:s}", "strategy", "pivot", "reason",
-			       reply->error_text ? reply->error_text : strerror(-reply->status),
-			       "next", "hold"));
+	if (reply->status != -ETIMEDOUT)
+		err_set(&err, reply->status, "%s", reply->error_text ? reply->error_text
+								     : strerror(-reply->status));
+	else
+		cut_connection(sense->pidfd, sense->pid,
+			       sidecar->guest.disks[sense->disks.given_up].file, &err);
+	if (err.code)
+		tell_failed(sidecar, err.text);
 }
 
 static void announce(struct sidecar *sidecar, const struct policy_verdict *verdict)
@@ -88,6 +103,7 @@ bool unhang_attend(struct sidecar *sidecar, const struct detect_fault *fault)
 	if (verdict.strategy != STRATEGY_PIVOT)
 		return false;
 	announce(sidecar, &verdict);
+	sidecar->sense.disks.given_up = (unsigned)fault->index;
 	return !monitor_ask_oob(&sidecar->monitor, "yank",
 				json_pack("{s:[{s:s,s:s}]}", "instances", "type", "block-node",
 					  "node-name", connection), ANSWER_TIMEOUT_MS, yanked,

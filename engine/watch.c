@@ -29,6 +29,7 @@ static void note_fault(struct sidecar *sidecar, const struct fault *fault)
 	sidecar->fault = *fault;
 	sidecar->fault_ns = ring_now_ns();
 	sidecar->fault_resumes = sidecar->resumes;
+	recover_note_room(sidecar);
 	fields = json_pack("{s:s,s:s,s:s}", "kind", fault_name(fault->kind), "resource",
 			   disk->name, "detail", fault->detail);
 	json_decref(sidecar->last_fault);
@@ -119,21 +120,25 @@ static int ask(struct sidecar *sidecar, struct errinfo *err)
 }
 
 /* The disks that events named.  QEMU merges the events of a busy disk (9.2 and
- * later): then the io-status, which a disk left by a pivot keeps for ever. */
+ * later): then the io-status, which a disk left by a pivot keeps for ever: of one
+ * that was exchanged it counts only when there is no other. */
 static uint64_t failed_disks(const struct sidecar *sidecar)
 {
-	uint64_t failed = 0;
+	uint64_t failed = 0, exchanged = 0;
 
 	if (sidecar->faulted)
 		return sidecar->faulted;
 	for (unsigned i = 0; i < sidecar->guest.disk_count; i++) {
 		const struct guest_disk *disk = &sidecar->guest.disks[i];
 
-		if (disk->io_failed && !promote_is_ours(sidecar, disk) &&
-		    !mirror_is_root(sidecar, disk))
+		if (!disk->io_failed)
+			continue;
+		if (promote_is_ours(sidecar, disk) || mirror_is_root(sidecar, disk))
+			exchanged |= UINT64_C(1) << i;
+		else
 			failed |= UINT64_C(1) << i;
 	}
-	return failed;
+	return failed ? failed : exchanged;
 }
 
 static void note_failed_disks(struct sidecar *sidecar)

@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a store reads from its own disk when somebody else wrote it: store.json
- * and the two areas of the journal.
+ * What a store reads from its own disk when somebody else wrote it: the two areas
+ * of the journal.
  *
- * Input: byte 0 says what it is.  'j': store.json follows.  Otherwise bit 0 is
- * "ready", bit 1 the depth of the scan; two bytes (little endian) are the pages
- * of area a, then follow area a and area b.  Every page gets the checksum it
- * claims, so that the fuzzer meets the rules behind it; unless bit 2 is set.
+ * Input: of byte 0 bit 0 is "ready", bit 1 the depth of the scan; two bytes (little
+ * endian) are the pages of area a, then follow area a and area b.  Every page gets the
+ * checksum it claims, so that the fuzzer meets the rules behind it; unless bit 2 is set.
  */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "journal_scan.h"
-#include "store_json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -105,32 +103,10 @@ static void fuzz_journal(uint8_t how, const uint8_t *data, size_t size)
 	free(areas[1].bytes);
 }
 
-static void fuzz_json(const uint8_t *data, size_t size)
-{
-	struct store_json *json = malloc(2 * sizeof(*json));
-	struct errinfo err = {0};
-
-	if (store_json_parse((const char *)data, size, "fuzz", json, &err) == 0) {
-		char *text = store_json_format(json);
-
-		assert(text && store_spec_check(&json->spec, NULL) == 0);
-		assert(store_json_parse(text, strlen(text), "fuzz", json + 1, NULL) == 0);
-		json->format = STORE_FORMAT; /* what was read as an older one is written as this */
-		assert(memcmp(json, json + 1, sizeof(*json)) == 0);
-		free(text);
-	} else {
-		assert(err.code && err.text[0]);
-	}
-	free(json);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size == 0)
 		return 0;
-	if (data[0] == 'j')
-		fuzz_json(data + 1, size - 1);
-	else
-		fuzz_journal(data[0], data + 1, size - 1);
+	fuzz_journal(data[0], data + 1, size - 1);
 	return 0;
 }

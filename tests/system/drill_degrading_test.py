@@ -27,7 +27,7 @@ class Degrading(FaultCase):
     def test_a_disk_that_gets_slower_is_told_of_before_it_fails(self):
         with loaded(disks=2, rate=100) as vm:
             sidecar = self.protect(vm, interval=1000)
-            usual = self.wait_usual(sidecar)["usual_ms"]
+            self.wait_usual(sidecar)
             self.assertEqual(sidecar.find("fault"), [])
             vm.disks[0].slow(vm.qmp, 20)  # 50 ms for what took one or so
             fault = sidecar.wait("fault", timeout=240, kind="disk-degrading")
@@ -36,7 +36,6 @@ class Degrading(FaultCase):
             now = self.health(sidecar)
             self.assertTrue(now["slower"])
             self.assertGreater(now["ratio"], 2)
-            self.assertGreater(now["latency_ms"], usual)
             # There is no spare: nothing is done but to tell, and the guest goes on.
             self.assertEqual(sidecar.wait("recovery")["strategy"], "hold")
             self.assertEqual(sidecar.find("recovered"), [])

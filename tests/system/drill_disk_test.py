@@ -3,9 +3,13 @@
 
 import contextlib
 import os
+import pathlib
+import tempfile
+import threading
 import unittest
 
-from fault_support import MIB, Disk, FaultCase, fill, loaded, small_file_system
+from fault_support import (MIB, Disk, FaultCase, burst_in_the_end, fill, loaded,
+                           small_file_system)
 
 
 class Transient(FaultCase):
@@ -51,18 +55,19 @@ class Transient(FaultCase):
 class Full(FaultCase):
     def test_it_waits_for_room_where_it_may_not_leave(self):
         with contextlib.ExitStack() as stack:
-            vm = loaded(disks=2)
-            small = stack.enter_context(small_file_system(vm.work / "small", 40))
+            work = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(
+                dir=os.environ.get("QHEAL_WORK", "/var/tmp"))))
+            small = stack.enter_context(small_file_system(work / "small", 40))
             image = small / "disk.raw"
             with open(image, "wb") as file:
                 file.truncate(64 * MIB)
-            vm.close()
-            vm = stack.enter_context(loaded(
-                [Disk(path=image, direct=False), Disk()], region=16 * MIB, work=vm.work))
+            vm = stack.enter_context(loaded([Disk(path=image, direct=False), Disk()],
+                                            region=1 * MIB))
             config = vm.work / "qheal.conf"
             config.write_text("[allow]\ndisk-full = resume\n")
             sidecar = self.protect(vm, config=config)
-            fill(small, 2)
+            fill(small, 0)
+            threading.Thread(target=burst_in_the_end, args=(vm,), daemon=True).start()
             sidecar.wait("fault", kind="disk-full", timeout=60)
             sidecar.wait("recovery", strategy="hold")
             os.unlink(small / "filler")

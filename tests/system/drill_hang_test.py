@@ -15,6 +15,7 @@ class Hang(FaultCase):
         --on-loss allows, and as the engine said before."""
         with loaded([Disk(), Disk(nbdkit=True)]) as vm:
             sidecar = self.protect(vm, on_loss="rollback", interval=1000)
+            vm.wait_more(20)
             boots = len(vm.acks.boots)
             vm.disks[1].hang()
             fault = sidecar.wait("fault", kind="disk-hang", timeout=60)
@@ -23,10 +24,15 @@ class Hang(FaultCase):
             self.assertGreater(said["predicted_loss_bytes"], 0)
             recovered = sidecar.wait("recovered", strategy="rollback", timeout=60)
             self.assertGreater(recovered["lost_bytes"], 0)
+            acked = vm.acked
             deadline = time.monotonic() + 60
             while len(vm.acks.boots) <= boots and time.monotonic() < deadline:
                 vm.acks.read()
                 time.sleep(0.05)
+            self.assertGreater(len(vm.acks.boots), boots)
+            # Records have 4 KiB, and those of one block share it.
+            self.assertLessEqual((acked - vm.acks.boots[-1]) * 4096,
+                                 recovered["lost_bytes"])
             vm.wait_more(100)
             vm.order("pause")
             verdict = vm.check(self.images(vm, recovered), at_least=1)

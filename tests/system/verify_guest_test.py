@@ -133,6 +133,11 @@ class VerifyGuest(unittest.TestCase):
             os.pwrite(file.fileno(), bytes([byte ^ 1 << dice.randrange(8)]), at)
         done = run(cache.built("qheal"), "protect", "--qmp", vm.qmp_path, "--store", store, "--once")
         self.assertIn(done.returncode, (0, 1), (at, done.stderr))
+        # Bitmaps that go back to a generation of this copy say nothing of the next one's.
+        for device in vm.qmp("query-block"):
+            for bitmap in device.get("inserted", {}).get("dirty-bitmaps", []):
+                vm.qmp("block-dirty-bitmap-remove", node=device["inserted"]["node-name"],
+                       name=bitmap["name"])
         verified = run(cache.built("qheal"), "verify", "--store", store, "--json")
         self.assertIn(verified.returncode, (0, 1), (at, verified.stderr))
         if done.returncode == 0 and verified.returncode == 0:

@@ -167,6 +167,9 @@ static void errors_that_were_got_over_are_history_then_a_warning(void)
 	facts.run = RUN_RUNNING;
 	facts.disks[0].now.operations = 200;
 	SEES("disk-degrading/more-errors!");
+	facts.run = RUN_OTHER; /* a pause of ours: still the same */
+	SEES("disk-degrading/more-errors!");
+	facts.run = RUN_RUNNING;
 	facts.disks[0].errors[2].time_ns = facts.disks[0].errors[1].time_ns + S / 2;
 	SEES(""); /* under way together: one misfortune */
 	for (int i = 0; i < 3; i++)

@@ -29,6 +29,7 @@ static void setup(void)
 	add_disk("vdb", "#block344", "/machine/peripheral/vdb/virtio-backend");
 	add_disk("virtio0", "#block523", "/machine/peripheral-anon/device[1]/virtio-backend");
 	add_disk("sda", "d1", "/machine/peripheral/sda");
+	strcpy(guest.disks[1].cover, "#block777"); /* of a job */
 }
 
 #define VDA "/machine/peripheral/vda/virtio-backend"
@@ -60,6 +61,8 @@ static const struct {
 	 -1, FAULT_NONE, false},
 	{"7.2, our filter is the root", "", "qheal-cbw3", NULL, "read", "stop", 0, 3,
 	 FAULT_DISK_READ, true},
+	{"7.2, the filter of a job is the root", "", "#block777", NULL, "write", "stop", 0, 1,
+	 FAULT_DISK_WRITE, true},
 	{"a filter of no disk", "", "qheal-cbw4", NULL, "read", "stop", 0, -1, FAULT_NONE, false},
 	{"not a filter's number", "", "qheal-cbw", NULL, "read", "stop", 0, -1, FAULT_NONE, false},
 	{"not a filter's number", "", "qheal-cbw1x", NULL, "read", "stop", 0, -1, FAULT_NONE,
