@@ -250,6 +250,31 @@ static int stray_sum(struct image *image, uint64_t block, const struct keep_plac
 	return 0;
 }
 
+static bool is_hole(struct image *image, struct image_hole *hole, int fd, uint64_t block)
+{
+	uint64_t offset = block * image->block_bytes;
+	uint64_t end = offset + image_blocks_bytes(image, block, 1);
+	int64_t next;
+
+	if (hole->fd == fd && offset >= hole->from && end <= hole->to)
+		return true;
+	next = file_data_next(fd, offset);
+	*hole = (struct image_hole){fd, offset, next == -ENXIO ? UINT64_MAX : (uint64_t)next};
+	if (next < 0 && next != -ENXIO) /* it cannot say: all is data */
+		hole->to = offset;
+	return end <= hole->to;
+}
+
+/* An entry that says zeros without their mark was not written by us: it is given a sum that
+ * zeros do not have. */
+static uint64_t place_sum(struct image *image, uint64_t block, const struct keep_place *place)
+{
+	if (place->entry == KEEP_ZERO &&
+	    is_hole(image, &image->kept_hole, place->raw_fd, block))
+		return UINT64_MAX;
+	return keep_sum(place->entry);
+}
+
 /* The sums of what is kept; the others are left alone. */
 static int kept_sums(struct image *image, uint64_t block, uint32_t count, uint64_t *sums,
 		     struct errinfo *err)
@@ -265,7 +290,7 @@ static int kept_sums(struct image *image, uint64_t block, uint32_t count, uint64
 			if (places[i].stray_fd >= 0)
 				status = stray_sum(image, block + i, &places[i], &sums[i], err);
 			else if (places[i].entry != KEEP_NOT)
-				sums[i] = keep_sum(places[i].entry);
+				sums[i] = place_sum(image, block + i, &places[i]);
 		block += part;
 		sums += part;
 		count -= part;
@@ -285,21 +310,6 @@ int image_sums(struct image *image, uint64_t block, uint32_t count, uint64_t *su
 }
 
 /* --- zeros --- */
-
-static bool is_hole(struct image *image, struct image_hole *hole, int fd, uint64_t block)
-{
-	uint64_t offset = block * image->block_bytes;
-	uint64_t end = offset + image_blocks_bytes(image, block, 1);
-	int64_t next;
-
-	if (hole->fd == fd && offset >= hole->from && end <= hole->to)
-		return true;
-	next = file_data_next(fd, offset);
-	*hole = (struct image_hole){fd, offset, next == -ENXIO ? UINT64_MAX : (uint64_t)next};
-	if (next < 0 && next != -ENXIO) /* it cannot say: all is data */
-		hole->to = offset;
-	return end <= hole->to;
-}
 
 /* Where the block is: FILE of a head or a clone, or the point that keeps it. */
 static bool is_doubtful(struct image *image, uint64_t block, const struct keep_place *place)

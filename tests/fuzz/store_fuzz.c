@@ -47,6 +47,7 @@ static const char *const names[] = {
 static struct {
 	uint8_t *data;
 	size_t size;
+	bool *hole; /* of each page */
 } files[FILES];
 
 #define KEPT 10u /* its place among the names */
@@ -190,6 +191,37 @@ static void store_fill_one(struct store *store)
 	settle(store);
 }
 
+static void holes_take(int fd, unsigned file)
+{
+	size_t pages = (files[file].size + BLOCK - 1) / BLOCK;
+
+	files[file].hole = calloc(pages + 1, sizeof(bool));
+	for (size_t i = 0; i < pages; i++) {
+		off_t at = (off_t)(i * BLOCK), next = lseek(fd, at, SEEK_DATA);
+
+		files[file].hole[i] = next < 0 || next >= at + (off_t)BLOCK;
+	}
+}
+
+/* As it was taken, with its holes. */
+static void file_put_back(unsigned file)
+{
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, names[file]);
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	assert(fd >= 0 && ftruncate(fd, (off_t)files[file].size) == 0);
+	for (size_t at = 0; at < files[file].size; at += BLOCK) {
+		size_t left = files[file].size - at, length = left < BLOCK ? left : BLOCK;
+
+		if (!files[file].hole[at / BLOCK])
+			assert(pwrite(fd, files[file].data + at, length, (off_t)at) ==
+			       (ssize_t)length);
+	}
+	close(fd);
+}
+
 /* Generation 3 is committed, and the process "killed": the files are taken as they are. */
 static void files_take(void)
 {
@@ -204,6 +236,7 @@ static void files_take(void)
 		files[i].size = i == 1 || i == 2 ? AREA : (size_t)status.st_size;
 		files[i].data = malloc(files[i].size);
 		assert(pread(fd, files[i].data, files[i].size, 0) == (ssize_t)files[i].size);
+		holes_take(fd, i);
 		close(fd);
 	}
 }
@@ -376,7 +409,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	points_put_back();
 	length = files[which].size;
 	for (unsigned i = 0; i < FILES; i++)
-		file_write_whole(names[i], files[i].data, files[i].size);
+		file_put_back(i);
 	bytes = malloc(length);
 	memcpy(bytes, files[which].data, length);
 	place %= (uint32_t)length;

@@ -13,12 +13,15 @@
 #include "bitmap_plan.h"
 #include "cunit_main.h"
 #include "fake/qemu_model.h"
+#include "mind.h"
 #include "sidecar.h"
 
 #define LAST "qheal-1234abcd-7"
 #define NEXT "qheal-1234abcd-8"
 #define MIB (UINT64_C(1) << 20)
 
+static struct mind mind;
+static const struct config config = {.mind = &mind};
 static struct sidecar sidecar;
 static struct fake_qemu fake;
 static struct qemu_model model;
@@ -50,6 +53,7 @@ static void setup(unsigned disks, bool paused)
 
 	err_clear(&err);
 	memset(&sidecar, 0, sizeof(sidecar));
+	sidecar.config = &config;
 	CU_ASSERT_EQUAL_FATAL(loop_init(&sidecar.loop, &err), 0);
 	fake_start(&fake, &sidecar.loop);
 	model_init(&model, &fake, disks, LAST);

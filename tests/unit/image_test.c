@@ -508,6 +508,25 @@ static void a_kept_zero_with_content_is_found(void)
 	teardown(&t);
 }
 
+/* Nor one where the point has nothing at all, as a page of ones makes it. */
+static void a_kept_zero_without_its_mark_is_found(void)
+{
+	const uint64_t entry = KEEP_ZERO, first = KEPT + 1;
+	struct image_fixture t;
+
+	setup(&t);
+	kept_make(&t);
+	file_put(&t, KEPT_DIR "vda/kept", &entry, 8, 8 * first);
+	image_get(&t, &t.point);
+	t.noting.sink.bad = note_bad;
+	CU_ASSERT_EQUAL(copy_run(&t, 4), 0);
+	CU_ASSERT_EQUAL(t.noting.bad_count, 1);
+	CU_ASSERT_EQUAL(t.noting.bad_offset, first * BLOCK);
+	check_got(&t, 0, (int)first);
+	imagecopy_free(t.copy);
+	teardown(&t);
+}
+
 /* A read that fails once is done again block by block, and nothing is lost. */
 static void one_failed_read_loses_nothing(void)
 {
@@ -652,6 +671,7 @@ int main(void)
 		{"a kept block is not that of the head", a_kept_block_is_not_that_of_the_head},
 		{"a lost entry does not give the head", a_lost_entry_does_not_give_the_head},
 		{"a kept zero with content is found", a_kept_zero_with_content_is_found},
+		{"a kept zero without its mark is found", a_kept_zero_without_its_mark_is_found},
 		{"one failed read loses nothing", one_failed_read_loses_nothing},
 		{"a dead disk ends the copy with the address",
 		 a_dead_disk_ends_the_copy_with_the_address},
