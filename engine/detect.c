@@ -444,9 +444,8 @@ static void detect_memory(const struct detect_facts *facts, const struct detect_
 		    "QEMU told of memory that cannot be corrected%s",
 		    facts->memory_fatal ? ", and that it is fatal" : "");
 	else if (facts->memory_spared_ns)
-		add(verdict, FAULT_MEMORY, CAUSE_MORE_ERRORS, -1,
-		    "QEMU told of memory that cannot be corrected; the guest does not use it yet")
-			->warning = true;
+		add(verdict, FAULT_MEMORY, CAUSE_MORE_ERRORS, -1, "QEMU told of memory that cannot "
+		    "be corrected; the guest does not use it yet")->warning = true;
 	else if (facts->corrected_errors >= limits->corrected_warn)
 		add(verdict, FAULT_MEMORY, CAUSE_MORE_ERRORS, -1,
 		    "the host corrected %llu memory errors",

@@ -20,6 +20,7 @@
 #include "sidecar.h"
 #include "unhang.h"
 
+#define LATE_TICKS 3
 #define ANSWER_TIMEOUT_MS 120000 /* long: that it is late is what we want to know */
 
 /* --- what is there now --- */
@@ -283,6 +284,16 @@ static void ask(struct sidecar *sidecar)
 		facts->asked_ns = ring_now_ns();
 }
 
+/* We ourselves stood still (SIGSTOP, a debugger): the answer may lie in the socket. */
+static void excuse_silence(struct sense *sense)
+{
+	int64_t now_ns = ring_now_ns();
+
+	if (sense->facts.asked_ns && sense->tick_ns &&
+	    now_ns - sense->tick_ns > LATE_TICKS * SENSE_TICK_MS * NS_PER_MS)
+		sense->facts.asked_ns = now_ns;
+}
+
 /* The hours under watch, by a clock that stands still while the host is suspended. */
 static void learn(struct sidecar *sidecar)
 {
@@ -306,10 +317,12 @@ static void tick(struct ring_op *op, int result)
 
 	if (result == -ECANCELED || !sense->started)
 		return;
+	excuse_silence(sense);
 	sense->facts.disk_count = sidecar->guest.disk_count;
 	restart_trim_log(sidecar);
 	nics_tick(sidecar);
 	sense->facts.draining = sidecar->checkpoint.way != NULL;
+	unhang_tick(sidecar);
 	ask(sidecar);
 	sense_probe_tick(sidecar);
 	sense_host_tick(sidecar);

@@ -52,7 +52,10 @@ struct sense_disks {
 	struct sense_disk disks[BOUND_DISKS];
 	int64_t sent_ns;       /* of query-blockstats under way, 0: none */
 	int64_t round_trip_ns; /* of the last */
-	unsigned given_up;     /* disk whose connection is (unhang.h) */
+	char given_up[64];     /* node of a connection that is (unhang.h) */
+	char given_up_file[256];
+	int64_t giving_up_ns;  /* until then */
+	bool again;	       /* not for the first time */
 	unsigned asked;	       /* disk whose queue is asked */
 	bool asking, started;
 };

@@ -209,6 +209,9 @@ void recover_note_room(struct sidecar *sidecar); /* a disk failed: what room it 
 bool recover_has_room(struct sidecar *sidecar);
 int64_t recover_due_ns(const struct sidecar *sidecar); /* of the next look, INT64_MAX: none */
 
+/* qemu_end.c: its monitor is closed.  The exit status; or a recovery brought another QEMU. */
+int qemu_end_run(struct sidecar *sidecar);
+
 /* protect.c */
 int protect_run(const struct config *config);
 

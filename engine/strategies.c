@@ -21,8 +21,8 @@ strategy_fn *strategy_of(enum strategy strategy)
 uint32_t strategies_able(void)
 {
 	/* Disks that fail under a guest are recover.c's. */
-	uint32_t able = STRATEGY_BIT(STRATEGY_RESUME) | STRATEGY_BIT(STRATEGY_PIVOT) | STRATEGY_BIT(STRATEGY_ROLLBACK) |
-			STRATEGY_BIT(STRATEGY_HOLD);
+	uint32_t able = STRATEGY_BIT(STRATEGY_RESUME) | STRATEGY_BIT(STRATEGY_PIVOT) |
+			STRATEGY_BIT(STRATEGY_ROLLBACK) | STRATEGY_BIT(STRATEGY_HOLD);
 
 	for (unsigned i = 0; i < STRATEGIES; i++)
 		able |= table[i] ? STRATEGY_BIT(i) : 0;

@@ -32,6 +32,7 @@
 #include "rollback_record.h"
 #include "sidecar.h"
 
+#define CONFIRM_WAIT_MS 1000
 #define KILL_WAIT_MS 10000  /* to give back much memory takes its time */
 #define START_WAIT_MS 60000 /* memory that is taken beforehand, images on slow servers */
 #define HOOK_TIMEOUT_MS 60000
@@ -47,13 +48,34 @@ static bool ended(void *arg)
 	       sidecar->loop.quit;
 }
 
+static bool answers(void *arg)
+{
+	const struct response *response = arg;
+
+	return !sense_has(response->sidecar, &response->fault) || response->sidecar->loop.quit;
+}
+
+/* The last chance: an answer that is there is read before anything is killed. */
+static int confirm_hang(struct response *response, struct errinfo *err)
+{
+	if (response->fault.kind != FAULT_QEMU_HANG)
+		return 0;
+	loop_until(&response->sidecar->loop, answers, response,
+		   ring_now_ns() + CONFIRM_WAIT_MS * NS_PER_MS);
+	return answers(response) ? err_set(err, -EAGAIN, "QEMU answers again") : 0;
+}
+
 static int kill_old(struct response *response, struct errinfo *err)
 {
 	struct sidecar *sidecar = response->sidecar;
 	struct sense *sense = &sidecar->sense;
+	int rc;
 
 	if (sense->facts.process_ended)
 		return 0;
+	rc = confirm_hang(response, err);
+	if (rc)
+		return rc;
 	if (sense->pidfd < 0)
 		return err_set(err, -ESRCH, "QEMU's process is not known, and it may still run");
 	log_warn("QEMU of %s (process %d) is killed: %s", sidecar->guest.name, (int)sense->pid,

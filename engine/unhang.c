@@ -11,6 +11,7 @@
 #include "sidecar.h"
 #include "situation.h"
 
+#define GIVING_UP_NS (60000 * NS_PER_MS) /* longer than a guest takes to leave it */
 #define ANSWER_TIMEOUT_MS 1000 /* out of band: at once, or behind a full queue */
 
 /* The connection's node has the same name of a file as the disk's root. */
@@ -60,15 +61,15 @@ static void yanked(void *arg, const struct qmp_reply *reply)
 	const struct sense *sense = &sidecar->sense;
 	struct errinfo err = {0};
 
-	if (!reply->status || sidecar->monitor.closed)
+	if (!reply->status || sidecar->monitor.closed || !sense->started)
 		return;
 	if (reply->status != -ETIMEDOUT)
 		err_set(&err, reply->status, "%s", reply->error_text ? reply->error_text
 								     : strerror(-reply->status));
 	else
 		cut_connection(sense->pidfd, sense->pid,
-			       sidecar->guest.disks[sense->disks.given_up].file, &err);
-	if (err.code)
+			       sense->disks.given_up_file, &err);
+	if (err.code && !sense->disks.again)
 		tell_failed(sidecar, err.text);
 }
 
@@ -88,10 +89,30 @@ static void announce(struct sidecar *sidecar, const struct policy_verdict *verdi
 			       verdict->why));
 }
 
+static int yank(struct sidecar *sidecar)
+{
+	return monitor_ask_oob(&sidecar->monitor, "yank",
+			       json_pack("{s:[{s:s,s:s}]}", "instances", "type", "block-node",
+					 "node-name", sidecar->sense.disks.given_up),
+			       ANSWER_TIMEOUT_MS, yanked, sidecar);
+}
+
+/* A request that was under way makes QEMU connect anew, and hangs there again. */
+void unhang_tick(struct sidecar *sidecar)
+{
+	struct sense_disks *disks = &sidecar->sense.disks;
+
+	if (ring_now_ns() >= disks->giving_up_ns || sidecar->monitor.closed)
+		return;
+	disks->again = true;
+	yank(sidecar);
+}
+
 bool unhang_attend(struct sidecar *sidecar, const struct detect_fault *fault)
 {
 	static struct policy_verdict verdict; /* one a process */
-	const char *connection = sidecar->sense.disks.disks[fault->index].connection;
+	struct sense_disks *disks = &sidecar->sense.disks;
+	const char *connection = disks->disks[fault->index].connection;
 	const struct mind *mind = sidecar->config->mind;
 	struct policy_facts facts;
 
@@ -103,9 +124,10 @@ bool unhang_attend(struct sidecar *sidecar, const struct detect_fault *fault)
 	if (verdict.strategy != STRATEGY_PIVOT)
 		return false;
 	announce(sidecar, &verdict);
-	sidecar->sense.disks.given_up = (unsigned)fault->index;
-	return !monitor_ask_oob(&sidecar->monitor, "yank",
-				json_pack("{s:[{s:s,s:s}]}", "instances", "type", "block-node",
-					  "node-name", connection), ANSWER_TIMEOUT_MS, yanked,
-				sidecar);
+	snprintf(disks->given_up, sizeof(disks->given_up), "%s", connection);
+	snprintf(disks->given_up_file, sizeof(disks->given_up_file), "%s",
+		 sidecar->guest.disks[fault->index].file);
+	disks->giving_up_ns = ring_now_ns() + GIVING_UP_NS;
+	disks->again = false;
+	return !yank(sidecar);
 }

@@ -25,4 +25,7 @@ void unhang_look(struct sidecar *sidecar);
 /* FAULT, a disk that hangs, is new.  True when it is being answered here. */
 bool unhang_attend(struct sidecar *sidecar, const struct detect_fault *fault);
 
+/* Once a second. */
+void unhang_tick(struct sidecar *sidecar);
+
 #endif

@@ -12,6 +12,8 @@ from lab.lock import Lock
 
 
 class RestartCase(FaultCase):
+    timeout_s = 300  # several boots, on a busy machine
+
     def guest(self, disks=2, **guest):
         return loaded(disks, detached=True, **guest)
 
