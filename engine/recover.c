@@ -383,6 +383,7 @@ static int without_catch_up(struct recovery *recovery, struct errinfo *why)
 		return give_up(recovery, "rollback", &err);
 	recovery->members = all;
 	recovery->dirty_bytes = recovery->lost_bytes = dirty;
+	sidecar->reprotect.lost = true;
 	recovery->caught_up_bytes = 0;
 	announce(recovery, verdict);
 	rc = make_overlays(recovery, &err);
