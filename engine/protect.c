@@ -388,13 +388,14 @@ static void leave(struct sidecar *sidecar)
 }
 
 /* From one QEMU to its end, or ours. */
-static int live(struct sidecar *sidecar, const struct config *config)
+static int live(struct sidecar *sidecar, const struct config *config, bool restarted)
 {
 	struct errinfo err = {0};
 	int rc, status;
 
 	memset(sidecar, 0, sizeof(*sidecar));
 	sidecar->config = config;
+	sidecar->restarted = restarted;
 	sidecar->instance_fd = -1;
 	sidecar->sense.pidfd = -1;
 	prober_try(&sidecar->prober);
@@ -421,10 +422,12 @@ int protect_run(const struct config *config)
 {
 	static struct sidecar sidecar; /* some 200 KiB, one a process */
 	struct config current = *config;
+	bool restarted = false;
 	int status;
 
 	do {
-		status = live(&sidecar, &current);
+		status = live(&sidecar, &current, restarted);
+		restarted = !sidecar.moved;
 		if (!sidecar.moved)
 			continue;
 		current.qmp = config->standby.qmp;

@@ -35,10 +35,15 @@ static const char *record(const struct sidecar *sidecar)
 	struct definition definition;
 	struct errinfo err = {0};
 	const char *lacks = "it is not known how this QEMU was started";
+	int rc;
 
 	if (!sidecar->sense.pid)
 		return "the process at the other end of the monitor is not known (TCP?)";
-	if (definition_read(&definition, sidecar->sense.pid, &err)) {
+	rc = definition_read(&definition, sidecar->sense.pid, &err);
+	/* One that ended before it could be asked was started by what the store has. */
+	if (rc && sidecar->restarted)
+		rc = definition_load(&definition, store_dir(sidecar->store), &err);
+	if (rc) {
 		log_warn("QEMU could not be restarted: %s", err.text);
 		return lacks;
 	}

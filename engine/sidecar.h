@@ -91,6 +91,7 @@ struct sidecar {
 	bool uncovered;
 	bool restart_recorded;	 /* it is known how QEMU was started */
 	const char *restart_why; /* it is not: why, a literal */
+	bool restarted; /* this QEMU is one that we started, or met again */
 	bool rebirth; /* a recovery brought another QEMU: the story begins anew with it */
 	bool moved;   /* that is the standby, which there is no longer */
 	bool predecessor_killed; /* QEMU had scratch files of one */
