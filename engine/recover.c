@@ -24,6 +24,7 @@
 #include "jsontext.h"
 #include "member.h"
 #include "mind.h"
+#include "respond.h"
 #include "response.h"
 #include "sense.h"
 
@@ -123,18 +124,8 @@ static const struct policy_verdict *decide(struct recovery *recovery, enum polic
 
 static void announce(struct recovery *recovery, const struct policy_verdict *verdict)
 {
-	const char *strategy = strategy_names[verdict->strategy], *why = verdict->why;
-	const struct policy_candidate *chosen = &verdict->candidates[verdict->strategy];
-
-	recovery->strategy = strategy;
-	log_info("recovery of %s: %s (%s)", recovery->sidecar->guest.name, strategy, why);
-	report_event(&recovery->sidecar->report, "recovery",
-		     json_pack("{s:s,s:s,s:f,s:I,s:s}", "strategy", strategy, "objective",
-			       recovery->sidecar->config->mind->settings.objective ==
-					       OBJECTIVE_FAST ? "fast" : "optimal",
-			       "predicted_downtime_ms", chosen->prediction.downtime_ms,
-			       "predicted_loss_bytes", (json_int_t)chosen->loss_bytes, "why",
-			       why));
+	recovery->strategy = strategy_names[verdict->strategy];
+	respond_announce(recovery->sidecar, verdict);
 }
 
 static int make_overlays(struct recovery *recovery, struct errinfo *err)

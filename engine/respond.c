@@ -22,9 +22,8 @@ static const struct policy_verdict *decide(struct response *response)
 	return mind_decide(sidecar->config->mind, &response->facts, ring_now_ns());
 }
 
-static void announce(const struct response *response, const struct policy_verdict *verdict)
+void respond_announce(struct sidecar *sidecar, const struct policy_verdict *verdict)
 {
-	struct sidecar *sidecar = response->sidecar;
 	const struct policy_candidate *chosen = &verdict->candidates[verdict->strategy];
 	const char *strategy = strategy_names[verdict->strategy];
 
@@ -167,7 +166,7 @@ static void respond(struct response *response)
 	if (response->tried)
 		tell_in_vain(response, verdict);
 	for (;;) {
-		announce(response, verdict);
+		respond_announce(response->sidecar, verdict);
 		if (verdict->strategy == STRATEGY_HOLD) {
 			hold(response, verdict);
 			return;

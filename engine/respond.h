@@ -16,8 +16,11 @@
 
 #include "errinfo.h"
 
+struct policy_verdict;
 struct sidecar;
 
+/* Tells what was decided: the event `recovery`, and a line of the log. */
+void respond_announce(struct sidecar *sidecar, const struct policy_verdict *verdict);
 /* There is something for respond_run(). */
 bool respond_wants(const struct sidecar *sidecar);
 /* The most urgent fault that waits, if there is one. */

@@ -8,6 +8,7 @@
 #include "cut.h"
 #include "jsontext.h"
 #include "mind.h"
+#include "respond.h"
 #include "sidecar.h"
 #include "situation.h"
 
@@ -73,22 +74,6 @@ static void yanked(void *arg, const struct qmp_reply *reply)
 		tell_failed(sidecar, err.text);
 }
 
-static void announce(struct sidecar *sidecar, const struct policy_verdict *verdict)
-{
-	const struct policy_candidate *chosen = &verdict->candidates[verdict->strategy];
-
-	log_info("recovery of %s: %s (%s)", sidecar->guest.name, strategy_names[verdict->strategy],
-		 verdict->why);
-	report_event(&sidecar->report, "recovery",
-		     json_pack("{s:s,s:s,s:f,s:I,s:s}", "strategy",
-			       strategy_names[verdict->strategy], "objective",
-			       sidecar->config->mind->settings.objective == OBJECTIVE_FAST
-				       ? "fast" : "optimal",
-			       "predicted_downtime_ms", chosen->prediction.downtime_ms,
-			       "predicted_loss_bytes", (json_int_t)chosen->loss_bytes, "why",
-			       verdict->why));
-}
-
 static int yank(struct sidecar *sidecar)
 {
 	return monitor_ask_oob(&sidecar->monitor, "yank",
@@ -123,7 +108,7 @@ bool unhang_attend(struct sidecar *sidecar, const struct detect_fault *fault)
 	policy_decide(&facts, &mind->settings, &mind->model, ring_now_ns(), &verdict);
 	if (verdict.strategy != STRATEGY_PIVOT)
 		return false;
-	announce(sidecar, &verdict);
+	respond_announce(sidecar, &verdict);
 	snprintf(disks->given_up, sizeof(disks->given_up), "%s", connection);
 	snprintf(disks->given_up_file, sizeof(disks->given_up_file), "%s",
 		 sidecar->guest.disks[fault->index].file);
