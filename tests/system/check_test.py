@@ -35,6 +35,8 @@ until [ -s taken ]; do sleep 0.02; done
 
 
 class Check(unittest.TestCase):
+    once = True  # about what is told, not about QEMU
+
     def check(self, vm):
         done = subprocess.run([cache.built("qheal"), "check", "--json", "--qmp", vm.qmp_path],
                               capture_output=True, text=True, timeout=60, check=False)

@@ -26,6 +26,8 @@ x = 1
 
 
 class Config(FaultCase):
+    once = True  # about a file, not about QEMU
+
     def file(self, vm, text, name="guest.conf"):
         path = vm.work / name
         path.write_text(text)

@@ -10,6 +10,7 @@ from lab.cache import LabError
 
 
 class Degrading(FaultCase):
+    once = True  # about what is measured, not about QEMU
     alone = True  # what is usual is measured
 
     def health(self, sidecar, index=0):

@@ -12,6 +12,7 @@ DEVICES = ["-device", "pvpanic", "-device", "ib700", "-action", "panic=pause,wat
 
 
 class Guest(FaultCase):
+    once = True  # about the policy, not about QEMU
     timeout_s = 400  # three boots, on a busy machine
     def boots_again(self, vm, sidecar, boots, images=None):
         """It came back, wrote on, and everything it was told is on its disks."""

@@ -12,6 +12,8 @@ from lab.standby import Standby
 
 
 class MemoryCase(FaultCase):
+    once = True  # about the policy and the migration that QEMU has had for long
+
     def behind(self, vm, **options):
         """A sidecar behind a proxy: (proxy, sidecar)."""
         proxy = Proxy(vm.qmp_path, vm.work / "proxy.sock")
@@ -27,6 +29,8 @@ class MemoryCase(FaultCase):
 
 
 class Standbys(MemoryCase):
+    once = True  # about the policy and the migration that QEMU has had for long
+
     def failed_over(self, vm, standby, sidecar):
         recovery = sidecar.wait("recovery", strategy="failover")
         self.assertEqual(recovery["predicted_loss_bytes"], 0)
@@ -95,6 +99,8 @@ class Standbys(MemoryCase):
 
 class Monitor(MemoryCase):
     """The monitor ends and QEMU does not: it is tried again, and nothing is killed."""
+
+    once = True  # about the policy and the migration that QEMU has had for long
 
     def test_a_monitor_that_ends_is_opened_again(self):
         with loaded(1, detached=True) as vm:

@@ -13,6 +13,7 @@ DEVICES = ["-device", "pvpanic", "-action", "panic=pause"]
 
 
 class Nothing(FaultCase):
+    once = True  # about what is not done
     timeout_s = 240  # of boots, on a busy machine
 
     def guest(self, disks=2, **guest):

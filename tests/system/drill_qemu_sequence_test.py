@@ -11,6 +11,7 @@ DEVICES = ["-device", "pvpanic", "-action", "panic=pause"]
 
 
 class Sequence(RestartCase):
+    once = True  # about the policy, not about QEMU
     timeout_s = 300
 
     def test_qemu_dies_in_a_reset(self):

@@ -9,6 +9,8 @@ from fault_support import FaultCase, fill, loaded, small_file_system
 
 
 class Replica(FaultCase):
+    once = True  # about the store, not about QEMU
+
     def test_a_full_store_is_told_and_protection_comes_back_with_the_room(self):
         with contextlib.ExitStack() as stack:
             vm = stack.enter_context(loaded(disks=2))

@@ -10,6 +10,7 @@ FLAP_LIMIT = 10  # the default: so many recoveries in ten minutes, then an opera
 
 
 class Sequence(FaultCase):
+    once = True  # about the policy, not about QEMU
     timeout_s = 240
 
     def test_many_disks_in_a_row_end_in_a_named_state(self):

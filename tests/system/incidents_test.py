@@ -8,6 +8,8 @@ from fault_support import FaultCase, loaded
 
 
 class Incidents(FaultCase):
+    once = True  # about what is told, not about QEMU
+
     def told(self, sidecar, command):
         code, out, err = sidecar.command(command, "--json")
         self.assertEqual((code, err), (0, ""))

@@ -13,6 +13,8 @@ def shape(**disk):
 
 
 class Faults(unittest.TestCase):
+    once = True  # about the lab, not about QEMU
+
     def fails_and_goes_on(self, vm):
         for kind in ("write", "read", "all"):
             vm.qmp.poll().clear()
@@ -103,6 +105,8 @@ class Faults(unittest.TestCase):
 
 
 class Guest(unittest.TestCase):
+    once = True  # about the lab, not about QEMU
+
     def test_goes_on_where_it_was_after_a_reset(self):
         with Vm(disks=2, region=4 * MIB) as vm:
             vm.wait_more(300)

@@ -96,6 +96,7 @@ class Refused(unittest.TestCase):
 
 
 class Frozen(unittest.TestCase):
+    once = True  # about the agent, not about QEMU
     timeout_s = 300
 
     def files(self, vm):

@@ -10,6 +10,8 @@ from resync_restart_test import ResyncTest
 
 
 class DisksTest(ResyncTest):
+    once = True  # about the store, not about QEMU
+
     def assert_same(self, vm, sidecar, tail=True):
         """Guest paused, sidecar ended: heads are the disks, byte for byte."""
         vm.order("pause")
@@ -37,6 +39,8 @@ class DisksTest(ResyncTest):
 
 
 class Growth(DisksTest):
+    once = True  # about the store, not about QEMU
+
     def test_beside_the_sidecar(self):
         with Vm([Disk(size=64 * MIB), Disk(size=16 * MIB + 512)], region=4 * MIB, pattern="rand",
                 rate=300) as vm, Sidecar(vm) as sidecar:
@@ -96,6 +100,8 @@ class Growth(DisksTest):
 
 
 class Others(DisksTest):
+    once = True  # about the store, not about QEMU
+
     def test_added_removed_and_in_another_order(self):
         with Vm([Disk(size=64 * MIB), Disk(size=32 * MIB)], region=4 * MIB, pattern="rand",
                 rate=300, paused=1) as vm:

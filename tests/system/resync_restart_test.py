@@ -16,6 +16,8 @@ def images(vm):
 class ResyncTest(HarmTest):
     """A guest whose QEMU can be restarted with the same disks."""
 
+    once = True  # about the store, not about QEMU
+
     def fill(self, vm, *indexes):
         """Content that must not be stored again; the guest, which was paused, begins to write."""
         for index in indexes:
@@ -43,6 +45,8 @@ class ResyncTest(HarmTest):
 
 
 class Restart(ResyncTest):
+    once = True  # about the store, not about QEMU
+
     def test_same_disks(self):
         with Vm(disks=2, region=4 * MIB, pattern="rand", rate=300, paused=1) as vm:
             self.fill(vm, 0, 1)
@@ -158,6 +162,8 @@ class Restart(ResyncTest):
 
 
 class Interrupted(ResyncTest):
+    once = True  # about the store, not about QEMU
+
     def test_killed_in_the_middle(self):
         with Vm(disks=2, region=4 * MIB, pattern="rand", rate=300, paused=1) as vm:
             self.fill(vm, 0)

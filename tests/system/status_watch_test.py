@@ -73,6 +73,8 @@ class Screen:
 
 
 class Watch(FaultCase):
+    once = True  # about a terminal, not about QEMU
+
     def on_terminal(self, sidecar, rows=24, columns=80):
         main, other = pty.openpty()
         fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

@@ -92,6 +92,7 @@ def slow(path, random):
 @once_is_enough
 @unittest.skipUnless(os.geteuid() == 0, "needs root for a file system of its own")
 class StoreHarm(HarmTest):
+    once = True  # about the store, not about QEMU
     options = {"interval": 50, "keep": "last=3", "point_every": 1}
 
     def points(self, store):
