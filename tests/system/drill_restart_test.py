@@ -18,10 +18,11 @@ class RestartCase(FaultCase):
         return loaded(disks, detached=True, **guest)
 
     def images_of(self, vm):
-        """As this QEMU has them."""
+        """As this QEMU has them; of one behind a server, what that serves."""
         files = {disk["qdev"].split("/")[3]: disk["inserted"]["file"]
                  for disk in vm.qmp("query-block") if disk.get("inserted")}
-        return [files[disk.id] for disk in vm.disks]
+        return [str(disk.path) if files[disk.id].startswith("nbd") else files[disk.id]
+                for disk in vm.disks]
 
     def goes_on(self, vm, sidecar, acked, since):
         """A new QEMU is there; its guest found all it was told, writes, and has a replica."""
