@@ -418,20 +418,21 @@ static int live(struct sidecar *sidecar, const struct config *config, bool resta
 	return status;
 }
 
-int protect_run(const struct config *config)
+int protect_run(struct config *config)
 {
 	static struct sidecar sidecar; /* some 200 KiB, one a process */
-	struct config current = *config;
+	char standby[sizeof(config->standby.qmp)];
 	bool restarted = false;
 	int status;
 
 	do {
-		status = live(&sidecar, &current, restarted);
+		status = live(&sidecar, config, restarted);
 		restarted = !sidecar.moved;
 		if (!sidecar.moved)
 			continue;
-		current.qmp = config->standby.qmp;
-		current.standby.qmp[0] = '\0';
+		memcpy(standby, config->standby.qmp, sizeof(standby));
+		config->qmp = standby;
+		config->standby.qmp[0] = '\0';
 	} while (sidecar.rebirth);
 	return status;
 }

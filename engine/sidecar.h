@@ -214,6 +214,7 @@ int64_t recover_due_ns(const struct sidecar *sidecar); /* of the next look, INT6
 int qemu_end_run(struct sidecar *sidecar);
 
 /* protect.c */
-int protect_run(const struct config *config);
+/* The guest's own file adds to CONFIG, and a move to the standby changes it. */
+int protect_run(struct config *config);
 
 #endif

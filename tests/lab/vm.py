@@ -159,8 +159,8 @@ class Vm:
         self.console = self.console_socket()
         self.qmp = self.connect(self.work / "lab.sock")
 
-    def processes(self):
-        """QEMU processes on our work folder."""
+    def processes(self, program=b"qemu-system"):
+        """QEMU processes on our work folder, or those of another program."""
         found = []
         for entry in pathlib.Path("/proc").iterdir():
             try:
@@ -168,7 +168,7 @@ class Vm:
                 ended = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
             except (OSError, ValueError):
                 continue
-            if (b"qemu-system" in words[0] and not ended and
+            if (program in words[0] and not ended and
                     any(bytes(self.qmp_path) in word for word in words)):
                 found.append(int(entry.name))
         return found
@@ -192,10 +192,11 @@ class Vm:
 
     def close(self):
         """Ends everything and removes the work folder."""
+        if self.detached:  # a sidecar that lives would start another QEMU
+            for pid in self.processes(b"qheal") + self.processes():
+                os.kill(pid, signal.SIGKILL)
         if self.process and self.process.poll() is None:
             self.kill()
-        for pid in self.processes() if self.detached else ():
-            os.kill(pid, signal.SIGKILL)
         if self.qmp:
             self.qmp.close()
         if self.console:

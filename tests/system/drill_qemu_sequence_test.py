@@ -43,6 +43,7 @@ class Sequence(RestartCase):
                 sidecar.wait("recovered", since=since, strategy="restart", timeout=60)
                 vm.adopt()
                 vm.console.wait("READY", 90)
+                vm.order("pause")
                 images = self.images_of(vm)
                 self.assertEqual(len({"rollback-" in image for image in images}), 1, images)
                 verdict = vm.check(images, acked=0)

@@ -179,6 +179,8 @@ class Hang(RestartCase):
 class Hook(FaultCase):
     """A hook that starts QEMU, and those that do not."""
 
+    once = True  # about a program of somebody's, not about QEMU
+
     def hook(self, vm, text):
         path = vm.work / "hook"
         path.write_text("#!/bin/sh\n" + text)

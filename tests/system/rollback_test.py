@@ -81,6 +81,7 @@ class RollbackCase(FaultCase):
 
 
 class There(RollbackCase):
+    once = True  # a pivot of all disks and a reset, which other tests try on both
     timeout_s = 600
 
     def test_back_to_points_and_forth_again(self):
@@ -197,6 +198,7 @@ class Refused(RollbackCase):
 
 
 class Killed(RollbackCase):
+    once = True  # a pivot of all disks and a reset, which other tests try on both
     timeout_s = 600
 
     def test_killed_at_random_moments(self):
