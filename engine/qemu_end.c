@@ -42,10 +42,24 @@ static bool comes_back(struct sidecar *sidecar)
 
 /* QEMU is gone: on purpose, or not.  What can be done about it may bring another
  * (rebirth). */
+/* Before anything was protected: there is nothing to judge, or to answer. */
+static int end_of_attach(struct sidecar *sidecar)
+{
+	log_error("QEMU of %s is gone: %s", sidecar->guest.name[0] ? sidecar->guest.name
+								     : sidecar->config->qmp,
+		  sidecar->monitor.closed_why);
+	report_event(&sidecar->report, "fault",
+		     json_pack("{s:s,s:s,s:s}", "kind", "qemu-exit", "resource", "qemu", "detail",
+			       sidecar->monitor.closed_why));
+	return 1;
+}
+
 int qemu_end_run(struct sidecar *sidecar)
 {
 	struct detect_facts *facts = &sidecar->sense.facts;
 
+	if (!sidecar->sense.started)
+		return end_of_attach(sidecar);
 	/* The end of the process follows that of its socket. */
 	if (sidecar->sense.pidfd >= 0)
 		loop_until(&sidecar->loop, process_ended, sidecar,

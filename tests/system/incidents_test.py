@@ -61,6 +61,7 @@ class Incidents(FaultCase):
             row = self.planned(sidecar, "guest-panic", "panic")
             disks, = [row for row in plan["plan"] if row["case"] == "writes fail, reads go"]
             self.assertEqual(disks["resources"], ["vda", "vdb"])
+            said = len(vm.console.lines)
             vm.order("panic")
             recovery = sidecar.wait("recovery")
             self.assertEqual((recovery["strategy"], recovery["predicted_loss_bytes"]),
@@ -69,6 +70,7 @@ class Incidents(FaultCase):
                                    places=3)
             sidecar.wait("recovered", strategy=row["strategy"])
             sidecar.wait("well", 120, strategy=row["strategy"])
+            vm.console.wait("READY", 90, said)
             # Once more, and what has been done counts.
             since = len(sidecar.events)
             vm.order("panic")
