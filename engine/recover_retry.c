@@ -35,7 +35,8 @@ static bool failed_or_gone(void *arg)
 {
 	const struct sidecar *sidecar = arg;
 
-	return sidecar->fault.kind != FAULT_NONE || sidecar->monitor.closed;
+	/* QEMU tells of no more than one error a second (9.2), but of each stop. */
+	return sidecar->fault.kind != FAULT_NONE || sidecar->stopped || sidecar->monitor.closed;
 }
 
 /* The first error is the one that counts for the downtime. */
@@ -56,8 +57,10 @@ int recovery_retry(struct recovery *recovery, struct errinfo *err)
 	loop_until(&sidecar->loop, failed_or_gone, sidecar, ring_now_ns() + WATCH_MS * NS_PER_MS);
 	if (sidecar->monitor.closed)
 		return err_set(err, -ENOTCONN, "QEMU closed the connection");
-	if (sidecar->fault.kind == FAULT_NONE)
-		return 0;
+	if (sidecar->fault.kind == FAULT_NONE && sidecar->stopped)
+		rc = sidecar_look(sidecar, err);
+	if (rc || sidecar->fault.kind == FAULT_NONE)
+		return rc;
 	rc = err_set(err, -EIO, "disk %s: %s again",
 		     sidecar->guest.disks[sidecar->fault.disk].name, sidecar->fault.detail);
 	timeline_mark(&recovery->timeline, "retry");
