@@ -38,10 +38,10 @@ class Sidecar:
         return [str(arg) for arg in args]
 
     def start(self):
-        self.ended = False
-        with open(self.log, "ab") as log:
+        with open(self.log, "ab") as log, self.changed:  # a former one's reader waits: not its end
             self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *self.arguments()],
                                             stdout=subprocess.PIPE, stderr=log)
+            self.ended = False
         self.reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self.reader.start()
         return self

@@ -12,6 +12,7 @@ from lab.cache import LabError
 class Degrading(FaultCase):
     once = True  # about what is measured, not about QEMU
     alone = True  # what is usual is measured
+    timeout_s = 420
 
     def health(self, sidecar, index=0):
         return sidecar.status()["health"]["disks"][index]
@@ -28,9 +29,10 @@ class Degrading(FaultCase):
     def test_a_disk_that_gets_slower_is_told_of_before_it_fails(self):
         with loaded(disks=2, rate=100) as vm:
             sidecar = self.protect(vm, interval=1000)
-            self.wait_usual(sidecar)
+            usual_ms = self.wait_usual(sidecar)["usual_ms"]
             self.assertEqual(sidecar.find("fault"), [])
-            vm.disks[0].slow(vm.qmp, 20)  # 50 ms for what took one or so
+            # 50 ms for what took one or so; more where the host's disk is slow itself.
+            vm.disks[0].slow(vm.qmp, max(1, min(20, int(1000 / (6 * usual_ms)))))
             fault = sidecar.wait("fault", timeout=240, kind="disk-degrading")
             self.assertEqual((fault["resource"], fault["cause"], fault["warning"]),
                              ("vda", "slower", True))

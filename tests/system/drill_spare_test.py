@@ -20,6 +20,12 @@ class Spare(FaultCase):
         spare.mkdir(exist_ok=True)
         return spare
 
+    def something_to_copy(self, vm, mib):
+        """Behind what the guest writes."""
+        with open(vm.disks[0].path, "r+b") as file:
+            file.seek(32 * MIB)
+            file.write(os.urandom(mib * MIB))
+
     def moved(self, vm, sidecar, since, disk="vda"):
         """It lives on the spare and is protected anew; the image."""
         recovered = sidecar.wait("recovered", strategy="mirror", since=since, timeout=60)
@@ -75,9 +81,7 @@ class Reprotect(Spare):
         for rng in seeds(1):
             with loaded(disks=[Disk(size=192 * MIB), Disk()]) as vm:
                 spare = self.spare_of(vm)
-                with open(vm.disks[0].path, "r+b") as file:  # something to copy
-                    file.seek(32 * MIB)
-                    file.write(os.urandom(96 * MIB))
+                self.something_to_copy(vm, 96)
                 sidecar = self.protect(vm, spare=spare)
                 vm.fail(0, "write")
                 sidecar.wait("recovery", strategy="mirror")
@@ -139,17 +143,19 @@ class Reprotect(Spare):
         with contextlib.ExitStack() as stack:
             vm = stack.enter_context(loaded(disks=2, region=1 * MIB))
             small = stack.enter_context(small_file_system(vm.work / "small", 96))
+            self.something_to_copy(vm, 10)  # the move ends after the guest's room, not before
             sidecar = self.protect(vm, store=small / "store", spare=self.spare_of(vm),
                                    objective="optimal", config=self.slow(vm))
             vm.fail(0, "write")
             sidecar.wait("recovery", strategy="mirror")
+            time.sleep(1.2)  # QEMU 9.2 and later tells of one error of a disk in a second
             fill(small, 0)
             threading.Thread(target=burst_in_the_end, args=(vm,), daemon=True).start()
+            sidecar.wait("fault", kind="disk-full")
             moved = sidecar.wait("recovered", strategy="mirror", timeout=60)
             image = pathlib.Path(moved["image"]["path"])
             os.unlink(small / "filler")
             sidecar.wait("protected", since=sidecar.events.index(moved), timeout=60)
-            self.assertTrue(sidecar.find("fault", kind="disk-full"))
             self.right(vm, sidecar, [image, vm.disks[1].path])
 
     def slow(self, vm):

@@ -120,13 +120,17 @@ class StoreFails(HarmTest):
 
     @once_is_enough
     def test_full_in_the_first_copy(self):
-        with SmallDisk(128) as disk, Vm(disks=1, region=4 * MIB) as vm:
+        with SmallDisk(128) as disk, Vm(disks=1, region=1 * MIB) as vm:
             filled_image(vm.disks[0].path, 48 * MIB, 4 * MIB)
+            vm.wait_ack(300)  # all its slots: the image grows no more
             os.sync()
             need = vm.disks[0].path.stat().st_blocks * 512 + 32 * MIB
             disk.fill(leave=need + 96 * 1024)
             with Sidecar(vm, store=disk.path / "store", interval=100) as sidecar:
                 sidecar.wait("attached")
+                sidecar.process.send_signal(signal.SIGSTOP)  # in the copy: others take its room
+                disk.fill()
+                sidecar.process.send_signal(signal.SIGCONT)
                 self.wait_degraded(vm, sidecar, "room")
                 self.assertEqual(sidecar.find("protected"), [])
                 disk.make_room()
