@@ -36,6 +36,7 @@ struct fault {
 	int disk;	  /* index in the guest, -1 when none */
 	int64_t time_us;  /* QEMU's stamp of the first event */
 	bool stops_guest; /* action=stop: QEMU pauses the guest */
+	bool unnamed;	  /* known by the stop alone, as QEMU held the event back (9.2) */
 	char detail[160];
 };
 

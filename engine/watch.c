@@ -16,6 +16,13 @@
 #define SEEN_ERROR_MS 1000 /* between two reports of errors that we cannot help */
 #define LOOK_TRIES 8	   /* somebody lets it go and stops it all the time */
 
+/* Only the stop was told of before; the error that was held back says what it was. */
+static bool is_named_now(const struct sidecar *sidecar, const struct fault *fault)
+{
+	return sidecar->fault.unnamed && !fault->unnamed && sidecar->fault.disk == fault->disk &&
+	       sidecar->fault.kind != fault->kind;
+}
+
 static void note_fault(struct sidecar *sidecar, const struct fault *fault)
 {
 	const struct guest_disk *disk = &sidecar->guest.disks[fault->disk];
@@ -24,7 +31,7 @@ static void note_fault(struct sidecar *sidecar, const struct fault *fault)
 	sidecar->alert = true;
 	sidecar->changes++;
 	sidecar->faulted |= UINT64_C(1) << fault->disk;
-	if (sidecar->fault.kind != FAULT_NONE)
+	if (sidecar->fault.kind != FAULT_NONE && !is_named_now(sidecar, fault))
 		return; /* one incident; a storm of errors is still one */
 	sidecar->fault = *fault;
 	sidecar->fault_ns = ring_now_ns();
@@ -68,10 +75,21 @@ static void on_block_error(struct sidecar *sidecar, const json_t *data, int64_t 
 	tell_seen_error(sidecar, &fault);
 }
 
+/* QEMU 9.2 and later holds an error back that comes within a second of another: the guest has
+ * gone on since, and whether it stopped again its STOP tells. */
+static bool is_over(const struct sidecar *sidecar, const char *name, const json_t *data,
+		    int64_t time_us)
+{
+	return !strcmp(name, "BLOCK_IO_ERROR") && !strcmp(json_text(data, "action"), "stop") &&
+	       time_us < sidecar->resume_us;
+}
+
 void sidecar_event(void *arg, const char *name, json_t *data, int64_t time_us)
 {
 	struct sidecar *sidecar = arg;
 
+	if (is_over(sidecar, name, data, time_us))
+		return;
 	checkpoint_event(&sidecar->checkpoint, name, data);
 	sense_event(sidecar, name, data);
 	if (!strcmp(name, "BLOCK_IO_ERROR")) {
@@ -144,7 +162,8 @@ static uint64_t failed_disks(const struct sidecar *sidecar)
 static void note_failed_disks(struct sidecar *sidecar)
 {
 	struct fault fault = {.kind = FAULT_DISK_WRITE, .time_us = loop_realtime_us(),
-			      .stops_guest = true, .detail = "the guest is paused by an I/O error"};
+			      .stops_guest = true, .unnamed = true,
+			      .detail = "the guest is paused by an I/O error"};
 	uint64_t failed = failed_disks(sidecar);
 
 	for (unsigned i = 0; i < sidecar->guest.disk_count; i++) {

@@ -148,7 +148,6 @@ class Reprotect(Spare):
                                    objective="optimal", config=self.slow(vm))
             vm.fail(0, "write")
             sidecar.wait("recovery", strategy="mirror")
-            time.sleep(1.2)  # QEMU 9.2 and later tells of one error of a disk in a second
             fill(small, 0)
             threading.Thread(target=burst_in_the_end, args=(vm,), daemon=True).start()
             sidecar.wait("fault", kind="disk-full")
