@@ -88,7 +88,9 @@ int case_pivot(struct bench *bench, struct errinfo *err)
 
 int case_impact(struct bench *bench, struct errinfo *err)
 {
-	return driver_run(bench, "impact", 3, 1, err);
+	int rc = driver_run(bench, "impact", 3, 1, err);
+
+	return rc ? rc : driver_run(bench, "reprotect", 2, 1, err);
 }
 
 int case_scale(struct bench *bench, struct errinfo *err)

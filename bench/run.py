@@ -5,7 +5,8 @@ import importlib
 
 import common
 
-ALL = ["pivot", "cycle", "lag", "impact", "firstcopy", "resync", "footprint", "freeze", "restore"]
+ALL = ["pivot", "cycle", "lag", "impact", "reprotect", "firstcopy", "resync", "footprint",
+       "freeze", "restore"]
 
 
 def run():
