@@ -279,7 +279,8 @@ static void draw(void)
 			 &facts.replica_ready, &facts.head_intact, &facts.covered,
 			 &facts.on_replica, &facts.swappable, &facts.sync, &facts.heal_stale,
 			 &facts.spare, &facts.standby, &facts.restart_known,
-			 &facts.nic_replaceable};
+			 &facts.nic_replaceable, &facts.untried, &facts.yankable,
+			 &facts.standby_boots};
 
 	for (unsigned i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
 		*flags[i] = rand() % 8 != 0;
@@ -313,6 +314,40 @@ static void draw(void)
 	}
 }
 
+/* The preconditions once more, by what would be harmed without them. */
+static bool would_harm(enum strategy strategy)
+{
+	const bool boots = strategy == STRATEGY_FAILOVER &&
+			   !(facts.fault.warning && facts.qemu_alive && facts.qemu_answers);
+	const bool hang = facts.fault.kind == FAULT_DISK_HANG;
+	const bool on_head = strategy == STRATEGY_PIVOT || strategy == STRATEGY_ROLLBACK ||
+			     strategy == STRATEGY_HEAL || boots ||
+			     (strategy == STRATEGY_RESTART && hang);
+	const bool swaps = strategy == STRATEGY_PIVOT || strategy == STRATEGY_ROLLBACK ||
+			   strategy == STRATEGY_RESTORE;
+	const bool stops = strategy == STRATEGY_RESET || strategy == STRATEGY_ROLLBACK;
+
+	if (strategy == STRATEGY_HOLD)
+		return false;
+	if (facts.paused_by_owner && facts.qemu_alive)
+		return true; /* its owner may be at the disk */
+	if (on_head && (!facts.replica_ready || !facts.head_intact || facts.on_replica))
+		return true; /* bad or old data under a guest */
+	if (swaps && !facts.swappable)
+		return true; /* half a swap */
+	if (strategy == STRATEGY_PIVOT && hang && !facts.yankable)
+		return true; /* QEMU would wait for ever */
+	if (stops && facts.fault.cause == CAUSE_PANIC_DUMPING && policy_of_guest(facts.fault.kind))
+		return true; /* the dump is lost */
+	if (boots && !facts.standby_boots)
+		return true; /* nobody is there to boot */
+	if (facts.fault.kind == FAULT_QEMU_HANG && facts.fault.cause == CAUSE_UNKNOWN &&
+	    (strategy == STRATEGY_RESTART || strategy == STRATEGY_FAILOVER))
+		return true; /* two guests on one disk */
+	return facts.fault.warning && (stops || strategy == STRATEGY_RESTART ||
+				       strategy == STRATEGY_RESTORE);
+}
+
 static void check_choice(void)
 {
 	const struct policy_candidate *chosen = &verdict.candidates[verdict.strategy];
@@ -320,6 +355,7 @@ static void check_choice(void)
 	bool could = false;
 
 	CU_ASSERT_FATAL(policy_precondition(&facts, verdict.strategy) == NULL);
+	CU_ASSERT_FATAL(!would_harm(verdict.strategy));
 	CU_ASSERT(chosen->allowed);
 	CU_ASSERT(!(chosen->loss_bytes && settings.on_loss == ON_LOSS_HOLD));
 	CU_ASSERT(facts.able & STRATEGY_BIT(verdict.strategy));
