@@ -2,6 +2,7 @@
 """One QEMU process with the test guest in it."""
 
 import atexit
+import contextlib
 import json
 import os
 import pathlib
@@ -197,7 +198,8 @@ class Vm:
         """Ends everything and removes the work folder."""
         if self.detached:  # a sidecar that lives would start another QEMU
             for pid in self.processes(b"qheal") + self.processes():
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         if self.process and self.process.poll() is None:
             self.kill()
         if self.qmp:
@@ -262,7 +264,13 @@ class Vm:
     # --- QEMU ---
 
     def status(self):
-        return self.qmp("query-status")["status"]
+        """Its run state; a sidecar's pause of a moment is none."""
+        for _ in range(30):
+            state = self.qmp("query-status")["status"]
+            if state != "paused":
+                break
+            time.sleep(0.01)
+        return state
 
     def pauses(self):
         """(began, seconds) of each STOP that was followed by RESUME."""

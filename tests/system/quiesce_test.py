@@ -57,6 +57,11 @@ class HoldingProxy:
 def guest(**more):
     vm = Vm([Disk(), Disk(mounted=True)], region=2 * MIB, rate=200, **more).start(ready=False)
     vm.console.wait("READY", 90)  # more to load than the others
+    with socket.socket(socket.AF_UNIX) as agent:  # which comes up beside the writer
+        agent.settimeout(90)
+        agent.connect(str(vm.agent_path))
+        agent.sendall(b'{"execute": "guest-ping"}\n')
+        agent.recv(4096)
     return vm
 
 
