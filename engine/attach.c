@@ -12,6 +12,7 @@
 
 #include "disk_list.h"
 #include "instance.h"
+#include "promote.h"
 #include "rollback.h"
 #include "suitable.h"
 
@@ -191,6 +192,8 @@ static int clean_up(struct sidecar *sidecar, struct errinfo *err)
 		rc = look_at_guest(sidecar, err);
 	if (!rc)
 		rc = leftovers_clean(sidecar, err);
+	if (!rc)
+		rc = promote_clean(sidecar, err);
 	for (unsigned i = 0; i < sidecar->guest.disk_count; i++)
 		filtered |= !strncmp(sidecar->guest.disks[i].node, "qheal-cbw", 9);
 	if (!rc && filtered)

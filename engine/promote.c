@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "jsontext.h"
 #include "outcome.h"
 
 #define OVERLAY_NODE "qheal-p"
@@ -25,6 +26,28 @@ bool promote_is_ours(const struct sidecar *sidecar, const struct guest_disk *dis
 		return false;
 	snprintf(promoted, sizeof(promoted), "%.*s/promoted", PATH_MAX - 16, dir);
 	return !strcmp(dirname(file), promoted);
+}
+
+int promote_clean(struct sidecar *sidecar, struct errinfo *err)
+{
+	const json_t *node;
+	json_t *list = NULL;
+	char own[8];
+	size_t i;
+	int rc = monitor_call(&sidecar->monitor, "query-named-block-nodes",
+			      json_pack("{s:b}", "flat", 1), &list, err);
+
+	snprintf(own, sizeof(own), "-%.4s-", store_info(sidecar->store)->uuid);
+	json_array_foreach(list, i, node) {
+		const char *name = json_text(node, "node-name");
+
+		if (!strncmp(name, OVERLAY_NODE, strlen(OVERLAY_NODE)) && strstr(name, own) &&
+		    !monitor_call(&sidecar->monitor, "blockdev-del",
+				  json_pack("{s:s}", "node-name", name), NULL, NULL))
+			log_info("the overlay %s, which an earlier sidecar left, is closed", name);
+	}
+	json_decref(list);
+	return rc;
 }
 
 static int sync_directory_of(const char *path)

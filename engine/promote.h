@@ -47,6 +47,10 @@ bool promote_needs_reset(const struct sidecar *sidecar);
 /* The disk runs on an overlay of this store (an earlier pivot). */
 bool promote_is_ours(const struct sidecar *sidecar, const struct guest_disk *disk);
 
+/* At a start: close the overlays of this store that were never swapped in, or that the guest has
+ * left.  Their names are wanted again, and each has a head open.  QEMU keeps what is in use. */
+int promote_clean(struct sidecar *sidecar, struct errinfo *err);
+
 /* [{"disk", "path", "format"}] */
 json_t *promote_images_json(const struct sidecar *sidecar, const struct promotion *promotions,
 			    unsigned count, const char *format);

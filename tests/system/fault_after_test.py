@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What comes after a recovery, or after one that failed."""
 
+import json
+import subprocess
 import unittest
 
-from fault_support import FaultCase, loaded
+from fault_support import MIB, FaultCase, loaded
 
 
 class Recovered(FaultCase):
@@ -31,6 +33,29 @@ class Recovered(FaultCase):
             vm.order("pause")
             self.assertEqual([image["disk"] for image in again["images"]], ["vdb"])
             self.nothing_lost(vm, self.images(vm, moved, again))
+
+
+    def test_an_overlay_that_a_killed_sidecar_left_is_closed(self):
+        """It died between opening it and the swap: the next pivot has the same name for it."""
+        with loaded(disks=2) as vm:
+            sidecar = self.protect(vm, interval=3600000, generations=0)
+            generation = sidecar.status()["generation"]
+            uuid = json.loads((sidecar.store / "store.json").read_text())["uuid"]
+            sidecar.stop(9)
+            left = vm.work / "left.qcow2"
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", left, str(64 * MIB)],
+                           check=True)
+            for number in range(generation, generation + 2):
+                vm.qmp("blockdev-add", driver="qcow2", node_name=f"qheal-p0-{uuid[:4]}-{number}",
+                       read_only=True, file={"driver": "file", "filename": str(left)})
+            since = len(sidecar.events)
+            sidecar.start()
+            sidecar.wait("attached", since=since)
+            vm.fail(0, "write")
+            moved = sidecar.wait("recovered", since=since, strategy="pivot")
+            vm.wait_more(50)
+            vm.order("pause")
+            self.nothing_lost(vm, self.images(vm, moved))
 
 
 class Held(FaultCase):
