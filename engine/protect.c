@@ -276,6 +276,7 @@ static int steady(struct sidecar *sidecar, struct errinfo *err)
 
 	sidecar->alert = true; /* a fault that came before could not be attended to */
 	sidecar->steady = true;
+	damage_load(sidecar);
 	keeper_start(sidecar);
 	while (!sidecar->loop.quit && !sidecar->monitor.closed && !sidecar->rebirth && !rc) {
 		bool cycling = sidecar->state == SIDECAR_PROTECTED ||
