@@ -14,6 +14,7 @@ import unittest
 from fault_support import BLOCK_BYTES, MIB, FaultCase, heads_of, loaded
 from lab.sidecar import Sidecar
 from scrub_test import harm
+from store_harm_test import StoreDisk
 
 BOOT_S = 90  # on a machine that does a lot else
 
@@ -119,6 +120,16 @@ class Damaged(FaultCase):
             recovered = self.restored(vm, sidecar, "P2", lines)
             failed, = sidecar.find("recovery-failed")
             self.assertEqual((failed["strategy"], failed["next"]), ("pivot", "restore"))
+            self.verifies(vm, sidecar, recovered["before"])
+
+    def test_on_a_file_system_that_shares_blocks(self):
+        """The point is a clone, and the spare another file system."""
+        with StoreDisk("xfs") as disk, self.guest() as vm:
+            sidecar = self.protect(vm, store=disk.path / "store", on_loss="rollback")
+            self.damage(vm, sidecar, 0)
+            lines = len(vm.console.lines)
+            self.die(vm, sidecar)
+            recovered = self.restored(vm, sidecar, "P2", lines)
             self.verifies(vm, sidecar, recovered["before"])
 
     def test_a_bad_point_is_left_for_an_older_one(self):
