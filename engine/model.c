@@ -249,12 +249,15 @@ static const struct step plans[STRATEGIES][MODEL_STEPS_MAX] = {
 	[STRATEGY_HOLD] = {{0}},
 };
 
-/* What a step moves: a copy the whole disk, a catch-up what is dirty. */
-static uint64_t step_bytes(const struct step *step, const struct model_work *work)
+/* What a step moves: a copy the whole disk, of a point all disks, a catch-up what is dirty. */
+static uint64_t step_bytes(enum strategy strategy, const struct step *step,
+			   const struct model_work *work)
 {
 	if (step->rate == MODEL_FIGURES)
 		return 0;
-	return step->rate == MODEL_CATCH_UP_RATE ? work->dirty_bytes : work->disk_bytes;
+	if (step->rate == MODEL_CATCH_UP_RATE)
+		return work->dirty_bytes;
+	return strategy == STRATEGY_RESTORE ? work->point_bytes : work->disk_bytes;
 }
 
 void model_predict(const struct model *model, enum strategy strategy,
@@ -263,7 +266,7 @@ void model_predict(const struct model *model, enum strategy strategy,
 	memset(prediction, 0, sizeof(*prediction));
 	for (const struct step *step = plans[strategy];
 	     prediction->count < MODEL_STEPS_MAX && step->name; step++) {
-		uint64_t bytes = step_bytes(step, work);
+		uint64_t bytes = step_bytes(strategy, step, work);
 		double ms = 0;
 
 		if (step->figure != MODEL_FIGURES)

@@ -121,6 +121,7 @@ double model_success(const struct model *model, enum strategy strategy);
 struct model_work {
 	uint64_t dirty_bytes; /* of the disks that are moved, since the last generation */
 	uint64_t disk_bytes;  /* of the disk, for what copies all of it */
+	uint64_t point_bytes; /* of all disks, for what copies a point */
 	uint64_t heal_blocks;
 };
 

@@ -24,6 +24,8 @@ static void decide(const struct sidecar *sidecar, const struct plan_row *row, in
 		facts.dirty_bytes = last;
 	if (facts.all_dirty_bytes < last)
 		facts.all_dirty_bytes = last;
+	if (row->kind == FAULT_DISK_WRITE || row->kind == FAULT_DISK_READ)
+		situation_of_failed(sidecar, UINT64_C(1) << index, &facts);
 	mind_consider(sidecar->config->mind, &facts, ring_now_ns(), verdict);
 }
 

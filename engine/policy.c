@@ -342,8 +342,8 @@ static void weigh(const struct policy_facts *facts, const struct policy_settings
 		  const struct model *model, enum strategy strategy, bool flapping,
 		  struct policy_candidate *candidate)
 {
-	struct model_work work = {.dirty_bytes = facts->dirty_bytes,
-				  .disk_bytes = facts->disk_bytes,
+	struct model_work work = {.dirty_bytes = facts->dirty_bytes, .disk_bytes = facts->disk_bytes,
+				  .point_bytes = facts->point_bytes,
 				  .heal_blocks = facts->heal_blocks};
 	const char *lacks = policy_precondition(facts, strategy);
 

@@ -74,6 +74,7 @@ struct policy_facts {
 	bool heal_stale;      /* one of them was written since the last generation */
 	unsigned points; /* for a fault of the guest: from before it began to fail */
 	uint64_t point_loss_bytes; /* written since the newest of them, or more */
+	uint64_t point_bytes;	   /* that a restore of all disks copies */
 	bool spare, standby, restart_known, nic_replaceable;
 	bool standby_boots;	 /* also what cannot be migrated any more */
 	const char *restart_why; /* not known: why, a literal, or NULL */

@@ -21,7 +21,7 @@ static const struct {
 	FLAG(standby_boots),
 }, sizes[] = {
 	FLAG(dirty_bytes), FLAG(all_dirty_bytes), FLAG(disk_bytes), FLAG(heal_blocks),
-	FLAG(point_loss_bytes),
+	FLAG(point_loss_bytes), FLAG(point_bytes),
 }, counts[] = {
 	FLAG(points), FLAG(able), FLAG(tried), FLAG(resets),
 };
@@ -108,6 +108,8 @@ static bool take_members(const json_t *json, struct policy_facts *facts)
 	for (unsigned i = 0; i < COUNT(sizes); i++) {
 		const json_t *value = json_object_get(json, sizes[i].name);
 
+		if (!value) /* of a qheal that did not have it yet */
+			continue;
 		if (!json_is_integer(value) || json_integer_value(value) < 0)
 			return false;
 		*(uint64_t *)member(facts, sizes[i].offset) = (uint64_t)json_integer_value(value);

@@ -257,11 +257,14 @@ static void count_skipped(struct sidecar *sidecar, int64_t *due_ns, int64_t inte
 	*due_ns += late_ns / interval_ns * interval_ns;
 }
 
-/* A cycle goes first, but cannot keep the scrub from its turn for ever. */
+/* A cycle goes first, but cannot keep the scrub from its turn for ever; and a scrub that is
+ * late all the time keeps nobody waiting who asked for something. */
 static bool scrub_goes(const struct sidecar *sidecar, int64_t cycle_ns, bool ticked)
 {
 	int64_t now_ns = ring_now_ns();
 
+	if (keeper_wants(sidecar) || rollback_wants(sidecar))
+		return false;
 	return now_ns >= scrub_due_ns(sidecar) && (ticked || now_ns < cycle_ns);
 }
 
@@ -273,6 +276,7 @@ static int steady(struct sidecar *sidecar, struct errinfo *err)
 
 	sidecar->alert = true; /* a fault that came before could not be attended to */
 	sidecar->steady = true;
+	damage_load(sidecar);
 	keeper_start(sidecar);
 	while (!sidecar->loop.quit && !sidecar->monitor.closed && !sidecar->rebirth && !rc) {
 		bool cycling = sidecar->state == SIDECAR_PROTECTED ||

@@ -27,6 +27,7 @@
 #include "respond.h"
 #include "response.h"
 #include "sense.h"
+#include "situation.h"
 
 #define RESUME_TIMEOUT_MS 5000
 #define CATCH_UP_TRIES 2
@@ -76,6 +77,7 @@ static int settle_and_measure(struct recovery *recovery, struct errinfo *err)
 	batch_release(&batch);
 	/* Requests in flight were still failing while QEMU drained. */
 	recovery->members = sidecar->faulted;
+	recovery->stood = sidecar->resumes;
 	for (unsigned i = 0; i < sidecar->guest.disk_count && !rc; i++) {
 		const struct guest_disk *disk = &sidecar->guest.disks[i];
 
@@ -107,7 +109,6 @@ static const struct policy_verdict *decide(struct recovery *recovery, enum polic
 		.cleared = sidecar->full.cleared,
 		.untried = recovery_may_retry(recovery),
 		.replica_ready = true, /* settle_and_measure() found its bitmaps, and no overlay */
-		.head_intact = true,
 		.covered = true,
 		.swappable = true,
 		.source = source,
@@ -119,6 +120,7 @@ static const struct policy_verdict *decide(struct recovery *recovery, enum polic
 				  ? STRATEGY_BIT(STRATEGY_PIVOT) | STRATEGY_BIT(STRATEGY_RESUME) : 0),
 	};
 
+	situation_of_failed(sidecar, recovery->members, &facts);
 	return mind_decide(sidecar->config->mind, &facts, ring_now_ns());
 }
 
@@ -160,9 +162,11 @@ static int read_changes(struct recovery *recovery, struct errinfo *err)
 	checkpoint_context(&sidecar->checkpoint, context);
 	transfer.context = context;
 	rc = transfer_run(sidecar, &transfer, err);
+	recovery->caught_up_bytes = transfer.sum.bytes;
+	if (!rc) /* the overlay stands above the head */
+		rc = damage_mend(sidecar, &transfer, err);
 	recovery->source_failed = rc && rc != -EINTR && !transfer.sink_failed &&
 				  !sidecar->monitor.closed;
-	recovery->caught_up_bytes = transfer.sum.bytes;
 	timeline_mark(&recovery->timeline, "catch-up");
 	return rc;
 }
@@ -350,6 +354,27 @@ static int finish(struct recovery *recovery, bool reset, struct errinfo *err)
 	return 0;
 }
 
+/* The last generation cannot be had either: a point, in new images. */
+static int restore(struct recovery *recovery, uint64_t dirty_bytes)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+	struct errinfo err = {0};
+	int rc = recovery_restore(recovery, dirty_bytes, &err);
+
+	if (rc == -ENOTCONN)
+		return rc;
+	if (rc == -EAGAIN) {
+		monitor_call(&sidecar->monitor, "cont", NULL, NULL, NULL);
+		return call_off(recovery, &err);
+	}
+	if (rc) {
+		recovery_hint(recovery, &err);
+		return give_up(recovery, "restore", &err);
+	}
+	recovery_close_incident(recovery, "recovered", NULL);
+	return 0;
+}
+
 /* The newest blocks cannot be read: the policy decides, aloud. */
 static int without_catch_up(struct recovery *recovery, struct errinfo *why)
 {
@@ -363,13 +388,18 @@ static int without_catch_up(struct recovery *recovery, struct errinfo *why)
 	rc = guest_dirty_bytes(&sidecar->guest, all, sidecar->checkpoint.last, &dirty, &err);
 	/* What could not be read is lost, even if nobody can say how much it is. */
 	verdict = decide(recovery, SOURCE_UNREADABLE, dirty ? dirty : 1);
-	if (verdict->strategy != STRATEGY_ROLLBACK) {
+	if (verdict->strategy != STRATEGY_ROLLBACK && verdict->strategy != STRATEGY_RESTORE) {
 		announce(recovery, verdict);
+		recovery_hint(recovery, why);
 		return give_up(recovery, "pivot", why);
 	}
 	report_event(&sidecar->report, "recovery-failed",
 		     json_pack("{s:s,s:s,s:s}", "strategy", "pivot", "reason", why->text, "next",
-			       "rollback"));
+			       strategy_names[verdict->strategy]));
+	if (verdict->strategy == STRATEGY_RESTORE) {
+		announce(recovery, verdict);
+		return restore(recovery, dirty ? dirty : 1);
+	}
 	if (rc)
 		return give_up(recovery, "rollback", &err);
 	recovery->members = all;
@@ -385,50 +415,26 @@ static int without_catch_up(struct recovery *recovery, struct errinfo *why)
 	return finish(recovery, true, &err);
 }
 
-static bool running_or_leaving(void *arg)
-{
-	const struct recovery *recovery = arg;
-
-	return running_or_gone(arg) || recovery->sidecar->loop.quit;
-}
-
-/* The same disk fails again and again: not at once. */
-static int back_off(struct recovery *recovery, int64_t until_ns, struct errinfo *err)
-{
-	struct sidecar *sidecar = recovery->sidecar;
-
-	if (until_ns <= ring_now_ns())
-		return 0;
-	log_info("recovery of %s waits for %.1f s, as it is not the first", sidecar->guest.name,
-		 (double)(until_ns - ring_now_ns()) / 1e9);
-	recovery->resumes = sidecar->resumes;
-	loop_until(&sidecar->loop, running_or_leaving, recovery, until_ns);
-	timeline_mark(&recovery->timeline, "back-off");
-	if (sidecar->monitor.closed)
-		return err_set(err, -ENOTCONN, "QEMU closed the connection");
-	if (sidecar->resumes != recovery->resumes)
-		return err_set(err, -EAGAIN, "somebody let the guest go on");
-	return 0;
-}
-
 /* Settle, decide, wait if need be; what may work again is tried first.  1: it does. */
 static int prepare(struct recovery *recovery, struct errinfo *err)
 {
+	struct sidecar *sidecar = recovery->sidecar;
 	const struct policy_verdict *verdict;
 	int rc = settle_and_measure(recovery, err);
 
 	if (rc)
 		return rc;
+	damage_look(sidecar);
 	verdict = decide(recovery, SOURCE_UNKNOWN, recovery->dirty_bytes);
 	announce(recovery, verdict);
-	rc = back_off(recovery, verdict->not_before_ns, err);
+	rc = recovery_back_off(recovery, verdict->not_before_ns, err);
 	if (!rc && verdict->strategy == STRATEGY_RESUME) {
 		rc = recovery_retry(recovery, err);
 		recovery->tried |= STRATEGY_BIT(STRATEGY_RESUME);
-		recovery->sidecar->full.cleared = false;
+		sidecar->full.cleared = false;
 		if (rc != -EIO)
 			return rc ? rc : 1;
-		report_event(&recovery->sidecar->report, "recovery-failed",
+		report_event(&sidecar->report, "recovery-failed",
 			     json_pack("{s:s,s:s,s:s}", "strategy", "resume", "reason", err->text,
 				       "next", "pivot"));
 		err_clear(err);
@@ -468,6 +474,10 @@ int recover_run(struct sidecar *sidecar, struct errinfo *err)
 		return call_off(&recovery, err);
 	if (rc == 1)
 		return resumed(&recovery);
+	if (rc == -ECANCELED && sidecar->config->mind->verdict.strategy == STRATEGY_RESTORE)
+		return restore(&recovery, recovery.dirty_bytes);
+	if (rc == -ECANCELED)
+		recovery_hint(&recovery, err);
 	if (rc)
 		return give_up(&recovery, rc == -ECANCELED ? "hold" : "pivot", err);
 	rc = catch_up(&recovery, err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What recover.c (the steps of a recovery) and recover_report.c (what is told and
- * kept of it) share.
+ * What recover.c (the steps of a recovery), recover_restore.c (a point, when all else is
+ * bad) and recover_report.c (what is told and kept of it) share.
  */
 #ifndef ENGINE_RECOVER_PRIVATE_H
 #define ENGINE_RECOVER_PRIVATE_H
@@ -21,6 +21,7 @@ struct recovery {
 	const char *strategy;
 	uint64_t dirty_bytes, lost_bytes, caught_up_bytes;
 	unsigned resumes; /* of the guest, before our `cont` */
+	unsigned stood;	  /* the same, when it was seen to stand still */
 	int64_t swap_ns;
 	double downtime_ms;
 	unsigned tries; /* of the catch-up */
@@ -35,8 +36,21 @@ bool recovery_may_retry(const struct recovery *recovery);
 /* -EIO: it failed again, and the guest stands still. */
 int recovery_retry(struct recovery *recovery, struct errinfo *err);
 
+/* recover_restore.c: the newest point that verifies becomes the disks of all, in the spare
+ * directory.  DIRTY_BYTES: that no generation has.  0: it boots, and that was told; else it
+ * stands as before, or half-way (rollback.h).  -EAGAIN: somebody let it go on. */
+int recovery_restore(struct recovery *recovery, uint64_t dirty_bytes, struct errinfo *err);
+/* To WHY, of a guest that is held: how its operator gets at a point, if only that is left. */
+void recovery_hint(const struct recovery *recovery, struct errinfo *why);
+
+/* recover_retry.c: the same disk fails again and again: not at once.  -EAGAIN: somebody
+ * let the guest go on. */
+int recovery_back_off(struct recovery *recovery, int64_t until_ns, struct errinfo *err);
+
 /* Event `recovered`; the guest runs again. */
 void recovery_report(struct recovery *recovery);
+/* The same of a restore; TOLD: its own fields. */
+void recovery_report_restored(struct recovery *recovery, json_t *told);
 /* The same, when nothing was exchanged. */
 void recovery_report_resumed(struct recovery *recovery);
 /* What a step takes is learned, for predictions. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "jsontext.h"
 #include "mind.h"
 
 void recovery_report(struct recovery *recovery)
@@ -48,6 +49,26 @@ void recovery_report_resumed(struct recovery *recovery)
 	sidecar->last_recovery = json_incref(fields);
 	log_info("%s runs again after %.1f ms: what failed works now", sidecar->guest.name,
 		 recovery->downtime_ms);
+	report_event(&sidecar->report, "recovered", fields);
+}
+
+void recovery_report_restored(struct recovery *recovery, json_t *told)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+	json_t *fields;
+
+	recovery->downtime_ms = (double)(sidecar->resume_us - recovery->fault.time_us) / 1e3;
+	fields = json_pack("{s:s,s:f,s:I,s:o}", "strategy", recovery->strategy, "downtime_ms",
+			   recovery->downtime_ms, "lost_bytes", (json_int_t)recovery->lost_bytes,
+			   "steps", timeline_json(&recovery->timeline));
+	json_object_update(fields, told);
+	json_decref(sidecar->last_recovery);
+	sidecar->last_recovery = json_incref(fields);
+	log_warn("%s boots on point %s, after %.1f ms; its disks live in %s now: start QEMU on these "
+		 "images next time; up to %llu bytes are lost, what the replica has of them is in "
+		 "point %s", sidecar->guest.name, json_text(told, "point"), recovery->downtime_ms,
+		 sidecar->config->spare, (unsigned long long)recovery->lost_bytes,
+		 json_text(told, "before"));
 	report_event(&sidecar->report, "recovered", fields);
 }
 

@@ -68,6 +68,34 @@ int recovery_retry(struct recovery *recovery, struct errinfo *err)
 	return rc;
 }
 
+/* --- not at once --- */
+
+static bool running_or_leaving(void *arg)
+{
+	const struct recovery *recovery = arg;
+
+	return recovery->sidecar->resumes != recovery->resumes ||
+	       recovery->sidecar->monitor.closed || recovery->sidecar->loop.quit;
+}
+
+int recovery_back_off(struct recovery *recovery, int64_t until_ns, struct errinfo *err)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+
+	if (until_ns <= ring_now_ns())
+		return 0;
+	log_info("recovery of %s waits for %.1f s, as it is not the first", sidecar->guest.name,
+		 (double)(until_ns - ring_now_ns()) / 1e9);
+	recovery->resumes = sidecar->resumes;
+	loop_until(&sidecar->loop, running_or_leaving, recovery, until_ns);
+	timeline_mark(&recovery->timeline, "back-off");
+	if (sidecar->monitor.closed)
+		return err_set(err, -ENOTCONN, "QEMU closed the connection");
+	if (sidecar->resumes != recovery->resumes)
+		return err_set(err, -EAGAIN, "somebody let the guest go on");
+	return 0;
+}
+
 /* --- room --- */
 
 /* 0: it is no file, or nobody knows. */

@@ -52,17 +52,23 @@ static void image_name(const struct sidecar *sidecar, const struct rollback *rol
 {
 	char file[STORE_NAME_MAX + 64];
 
-	snprintf(file, sizeof(file), ROLLBACK_FILE "%s-%u-%u.raw", sidecar->guest.disks[disk].name,
-		 rollback->point.id, rollback->serial);
-	rollback_path(sidecar, file, path);
+	if (!rollback->dir[0])
+		snprintf(file, sizeof(file), ROLLBACK_FILE "%s-%u-%u.raw",
+			 sidecar->guest.disks[disk].name, rollback->point.id, rollback->serial);
+	else /* which may be the spare of other guests, too */
+		snprintf(file, sizeof(file), ROLLBACK_FILE "%s-%.8s-%u-%u.raw",
+			 sidecar->guest.disks[disk].name, store_info(sidecar->store)->uuid,
+			 rollback->point.id, rollback->serial);
+	rollback_path(sidecar, rollback->dir, file, path);
 }
 
 /* Those of an earlier roll back to the same point may be in use. */
 static int choose_serial(const struct sidecar *sidecar, struct rollback *rollback,
 			 struct errinfo *err)
 {
+	char path[PATH_MAX];
+
 	for (rollback->serial = 1; rollback->serial < ROLLBACK_TRIES; rollback->serial++) {
-		char path[PATH_MAX];
 		bool free = true;
 
 		for (unsigned i = 0; i < sidecar->guest.disk_count; i++) {
@@ -72,8 +78,9 @@ static int choose_serial(const struct sidecar *sidecar, struct rollback *rollbac
 		if (free)
 			return 0;
 	}
-	return err_set(err, -EEXIST, "%s/promoted holds too many images of point %s",
-		       store_dir(sidecar->store), rollback->point.name);
+	rollback_path(sidecar, rollback->dir, "", path);
+	return err_set(err, -EEXIST, "%s holds too many images of point %s", path,
+		       rollback->point.name);
 }
 
 int rollback_copy_next(struct sidecar *sidecar, struct errinfo *err)
@@ -100,8 +107,8 @@ static void copy_failed(struct sidecar *sidecar, const struct errinfo *err)
 	rollback_end(sidecar);
 }
 
-int rollback_begin(struct sidecar *sidecar, const struct point_info *point, uint64_t ticket,
-		 struct errinfo *err)
+int rollback_begin(struct sidecar *sidecar, const struct point_info *point, const char *dir,
+		   uint64_t ticket, struct errinfo *err)
 {
 	struct rollback *rollback = calloc(1, sizeof(*rollback));
 	int rc;
@@ -114,6 +121,9 @@ int rollback_begin(struct sidecar *sidecar, const struct point_info *point, uint
 	timeline_start(&rollback->timeline, rollback->start_ns);
 	rollback->hold_fd = point_hold(store_dir(sidecar->store), point->id, err);
 	rc = rollback->hold_fd < 0 ? rollback->hold_fd : 0;
+	if (!rc && dir && (!realpath(dir, rollback->dir) ||
+			   strlen(rollback->dir) + STORE_NAME_MAX + 64 >= PATH_MAX))
+		rc = err_set(err, -ENOTDIR, "--spare %s cannot be used", dir);
 	if (!rc)
 		rc = choose_serial(sidecar, rollback, err);
 	sidecar->rollback = rollback;
@@ -139,9 +149,9 @@ void rollback_order(struct sidecar *sidecar, const json_t *order)
 	if (point)
 		rc = rollback_check_disks(sidecar, point, &err);
 	if (point && !rc)
-		rc = rollback_check_room(sidecar, point, &err);
+		rc = rollback_check_room(sidecar, point, NULL, &err);
 	if (point && !rc)
-		rc = rollback_begin(sidecar, point, ticket, &err);
+		rc = rollback_begin(sidecar, point, NULL, ticket, &err);
 	if (!point || rc) {
 		answer_error(sidecar, ticket, &err);
 		return;
@@ -176,11 +186,12 @@ static int note_begin(struct sidecar *sidecar, struct errinfo *err)
 	struct rollback *rollback = sidecar->rollback;
 	struct rollback_note note = {.point = &rollback->point, .before = rollback->before,
 				     .resume = rollback->resume,
-				     .time_us = loop_realtime_us()};
+				     .time_us = loop_realtime_us(), .dir = rollback->dir,
+				     .lost_bytes = rollback->lost_bytes};
 	char dir[PATH_MAX];
 	int rc;
 
-	rollback_path(sidecar, "", dir);
+	rollback_path(sidecar, rollback->dir, "", dir);
 	rc = file_sync_dir(dir);
 	if (rc)
 		return err_set(err, rc, "%s: %s", dir, strerror(-rc));
@@ -237,7 +248,7 @@ static int stop_guest(struct sidecar *sidecar, struct errinfo *err)
 	return rc && !err->code ? err_set(err, rc, "QEMU does not tell the guest's state") : rc;
 }
 
-static int take_before(struct sidecar *sidecar, struct errinfo *err)
+int rollback_take_before(struct sidecar *sidecar, struct errinfo *err)
 {
 	struct point_request request = {0};
 	struct outcome taken = {0};
@@ -270,7 +281,7 @@ static int exchange(struct sidecar *sidecar, struct errinfo *err)
 		rc = cycle_run(sidecar, err);
 	timeline_mark(&rollback->timeline, "capture");
 	if (!rc)
-		rc = take_before(sidecar, err);
+		rc = rollback_take_before(sidecar, err);
 	if (!rc && sidecar->fault.kind != FAULT_NONE)
 		rc = err_set(err, -EIO, "disk %s failed while the guest was being stopped: %s",
 			     sidecar->guest.disks[sidecar->fault.disk].name,
@@ -339,8 +350,11 @@ static void move_on(struct sidecar *sidecar)
 	sidecar->uncovered = true;
 	sidecar->alert = true;
 	sidecar_set_state(sidecar, SIDECAR_PROTECTED);
-	sidecar_degrade(sidecar, "the guest was rolled back: its disks are compared with the "
-			"replica");
+	sidecar_degrade(sidecar, rollback->dir[0]
+					 ? "the guest lives on a restored point: its disks are compared "
+					   "with the replica"
+					 : "the guest was rolled back: its disks are compared with the "
+					   "replica");
 }
 
 /* Some disks are others now, and QEMU does not let the rest follow. */
@@ -403,12 +417,12 @@ int rollback_switch_over(struct sidecar *sidecar, struct errinfo *err)
 		rc = rollback_check_state(sidecar, err);
 	if (!rc)
 		rc = rollback_check_disks(sidecar, &rollback->point, err);
-	if (!rc) /* so that little is left for the pause */
+	if (!rc && !rollback->dir[0]) /* so that little is left for the pause */
 		rc = cycle_run(sidecar, err);
 	if (!rc)
 		rc = choose_before(sidecar, err);
-	rollback->resume = strcmp(sidecar->guest.status, "paused") &&
-			   strcmp(sidecar->guest.status, "prelaunch");
+	rollback->resume = rollback->dir[0] || (strcmp(sidecar->guest.status, "paused") &&
+						strcmp(sidecar->guest.status, "prelaunch"));
 	if (!rc)
 		rc = note_begin(sidecar, err);
 	noted = !rc;
@@ -416,7 +430,8 @@ int rollback_switch_over(struct sidecar *sidecar, struct errinfo *err)
 		announce(sidecar);
 		sidecar_set_state(sidecar, SIDECAR_RECOVERING);
 		timeline_mark(&rollback->timeline, "prepare");
-		rc = exchange(sidecar, err);
+		rc = rollback->dir[0] ? rollback_exchange_failed(sidecar, err)
+				      : exchange(sidecar, err);
 	}
 	if (rc == -ENOTCONN)
 		return rc;

@@ -25,6 +25,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "errinfo.h"
 
@@ -46,6 +47,19 @@ void rollback_run(struct sidecar *sidecar);
  * stands or runs as before, or it is held half-way (SIDECAR_HELD). */
 int rollback_now(struct sidecar *sidecar, const struct point_info *point,
 		 struct timeline *timeline, json_t **told, struct errinfo *err);
+/* As the answer to a disk that failed, when the guest stands still and the last generation
+ * cannot be had: the images go to the spare directory, each block is verified on its way,
+ * and nothing is asked of the disks of before.  -EAGAIN: somebody let the guest go on, or
+ * it would be stopped by us now. */
+struct rollback_spare {
+	const char *dir;
+	uint64_t lost_bytes; /* for the record */
+	unsigned resumes;    /* the guest's, when it was seen to stand still */
+	bool bad; /* result: nothing was done, as the point cannot be read or does not verify */
+};
+int rollback_restore(struct sidecar *sidecar, const struct point_info *point,
+		     struct rollback_spare *spare, struct timeline *timeline, json_t **told,
+		     struct errinfo *err);
 /* Before the store is closed. */
 void rollback_stop(struct sidecar *sidecar);
 

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "file.h"
 #include "rollback_check.h"
@@ -88,12 +89,22 @@ const struct point_info *rollback_find_point(const struct sidecar *sidecar, cons
 }
 
 /* A clone shares its blocks; the store's own generations need room as before. */
-int rollback_check_room(struct sidecar *sidecar, const struct point_info *point,
+static bool shares(const struct sidecar *sidecar, const struct point_info *point, const char *dir)
+{
+	struct stat there, here;
+
+	return point->kind == POINT_CLONE &&
+	       (!dir || (!stat(dir, &there) && !stat(store_dir(sidecar->store), &here) &&
+			 there.st_dev == here.st_dev));
+}
+
+int rollback_check_room(struct sidecar *sidecar, const struct point_info *point, const char *dir,
 			struct errinfo *err)
 {
+	bool shared = shares(sidecar, point, dir);
 	uint64_t need = 0, room, bytes;
 
-	for (unsigned i = 0; i < point->disk_count && point->kind != POINT_CLONE; i++) {
+	for (unsigned i = 0; i < point->disk_count && !shared; i++) {
 		int rc = rollback_copy_measure(sidecar->loop.ring, store_dir(sidecar->store), point,
 					       point->disks[i].name, &bytes, err);
 
@@ -101,9 +112,10 @@ int rollback_check_room(struct sidecar *sidecar, const struct point_info *point,
 			return rc;
 		need += bytes;
 	}
-	if (file_room(store_dir(sidecar->store), &room) || room >= need)
+	dir = dir ?: store_dir(sidecar->store);
+	if (file_room(dir, &room) || room >= need)
 		return 0; /* who cannot be asked refuses the writes */
 	return err_set(err, -ENOSPC, "%s has room for %llu bytes, %llu too few for the %llu of "
-		       "point %s", store_dir(sidecar->store), (unsigned long long)room,
+		       "point %s", dir, (unsigned long long)room,
 		       (unsigned long long)(need - room), (unsigned long long)need, point->name);
 }

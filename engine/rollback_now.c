@@ -13,7 +13,8 @@ static bool copied_or_leaving(void *arg)
 {
 	const struct sidecar *sidecar = arg;
 
-	return sidecar->rollback->copy.outcome.known || sidecar->loop.quit;
+	return sidecar->rollback->copy.outcome.known || sidecar->loop.quit ||
+	       sidecar->monitor.closed;
 }
 
 static int copy_all(struct sidecar *sidecar, struct errinfo *err)
@@ -27,13 +28,14 @@ static int copy_all(struct sidecar *sidecar, struct errinfo *err)
 			loop_until(&sidecar->loop, copied_or_leaving, sidecar, INT64_MAX);
 		if (!rc && !rollback->copy.outcome.known) {
 			rollback_copy_cancel(&rollback->copy);
-			rc = err_set(err, -EINTR, "the sidecar is to end");
+			rc = sidecar->monitor.closed
+				     ? err_set(err, -ENOTCONN, "QEMU closed the connection")
+				     : err_set(err, -EINTR, "the sidecar is to end");
+			loop_until_set(&sidecar->loop, &rollback->copy.outcome.known, INT64_MAX);
 		}
 		if (!rc && rollback->copy.outcome.status)
 			rc = err_set(err, rollback->copy.outcome.status, "%s",
 				     rollback->copy.outcome.err.text);
-		if (rc == -EINTR)
-			loop_until_set(&sidecar->loop, &rollback->copy.outcome.known, INT64_MAX);
 		rollback_copy_release(&rollback->copy);
 		rollback->copied_bytes += rc ? 0 : rollback->copy.data_bytes;
 	}
@@ -43,20 +45,26 @@ static int copy_all(struct sidecar *sidecar, struct errinfo *err)
 	return rc;
 }
 
-int rollback_now(struct sidecar *sidecar, const struct point_info *point,
-		 struct timeline *timeline, json_t **told, struct errinfo *err)
+static int check(struct sidecar *sidecar, const struct point_info *point, const char *dir,
+		 struct errinfo *err)
 {
-	int rc = 0;
+	int rc;
 
-	*told = NULL;
 	if (sidecar->rollback)
 		return err_set(err, -EBUSY, "a roll back to point %s is under way",
 			       sidecar->rollback->point.name);
 	rc = rollback_check_disks(sidecar, point, err);
+	return rc ? rc : rollback_check_room(sidecar, point, dir, err);
+}
+
+int rollback_now(struct sidecar *sidecar, const struct point_info *point,
+		 struct timeline *timeline, json_t **told, struct errinfo *err)
+{
+	int rc = check(sidecar, point, NULL, err);
+
+	*told = NULL;
 	if (!rc)
-		rc = rollback_check_room(sidecar, point, err);
-	if (!rc)
-		rc = rollback_begin(sidecar, point, 0, err);
+		rc = rollback_begin(sidecar, point, NULL, 0, err);
 	if (rc)
 		return rc;
 	sidecar->rollback->by_fault = true;
@@ -65,6 +73,75 @@ int rollback_now(struct sidecar *sidecar, const struct point_info *point,
 	if (!rc)
 		rc = rollback_switch_over(sidecar, err);
 	*timeline = sidecar->rollback->timeline;
+	if (!rc)
+		*told = rollback_told_of(sidecar);
+	rollback_end(sidecar);
+	return rc;
+}
+
+/* --- a disk has failed --- */
+
+static int still_stands(const struct sidecar *sidecar, struct errinfo *err)
+{
+	if (sidecar->resumes == sidecar->rollback->resumes)
+		return 0;
+	return err_set(err, -EAGAIN, "somebody let the guest go on during the recovery");
+}
+
+/* The swap stops it, should it run: then it goes back to its disks. */
+int rollback_exchange_failed(struct sidecar *sidecar, struct errinfo *err)
+{
+	struct rollback *rollback = sidecar->rollback;
+	int rc = rollback_take_before(sidecar, err);
+
+	if (!rc)
+		rc = still_stands(sidecar, err);
+	rollback->swapping = !rc;
+	if (!rc)
+		rc = promote_swap(sidecar, rollback->promotions, rollback->count, err);
+	if (!rc)
+		rc = still_stands(sidecar, err);
+	if (rc == -EAGAIN)
+		promote_unswap(sidecar, rollback->promotions, rollback->count);
+	timeline_mark(&rollback->timeline, "swap");
+	if (rc)
+		return rc;
+	/* From here on an error is a new one. */
+	sidecar->fault.kind = FAULT_NONE;
+	sidecar->faulted = 0;
+	sidecar->full.cleared = false;
+	return 0;
+}
+
+/* Not of the spare directory: there an older point would fare no better. */
+static bool of_the_point(int status)
+{
+	return status == -EUCLEAN || status == -EIO || status == -ENOENT || status == -ESTALE;
+}
+
+int rollback_restore(struct sidecar *sidecar, const struct point_info *point,
+		     struct rollback_spare *spare, struct timeline *timeline, json_t **told,
+		     struct errinfo *err)
+{
+	int rc = check(sidecar, point, spare->dir, err);
+
+	*told = NULL;
+	if (!rc)
+		rc = rollback_begin(sidecar, point, spare->dir, 0, err);
+	spare->bad = of_the_point(rc);
+	if (rc)
+		return rc;
+	sidecar->rollback->by_fault = true;
+	sidecar->rollback->lost_bytes = spare->lost_bytes;
+	sidecar->rollback->resumes = spare->resumes;
+	sidecar->rollback->timeline = *timeline;
+	rc = copy_all(sidecar, err);
+	spare->bad = of_the_point(rc);
+	if (!rc)
+		rc = rollback_switch_over(sidecar, err);
+	/* Of a point that was no use the time counts, not the steps. */
+	if (!spare->bad)
+		*timeline = sidecar->rollback->timeline;
 	if (!rc)
 		*told = rollback_told_of(sidecar);
 	rollback_end(sidecar);

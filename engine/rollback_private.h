@@ -22,6 +22,9 @@ struct rollback {
 	struct promotion promotions[BOUND_DISKS];
 	struct rollback_copy copy; /* of the last of them */
 	uint64_t copied_bytes;
+	char dir[PATH_MAX]; /* of the images; "": below promoted/ */
+	uint64_t lost_bytes;
+	unsigned resumes; /* of the guest, when its disk had failed */
 	char before[POINT_NAME_MAX + 1];
 	struct timeline timeline;
 	int64_t start_ns, stopped_us;
@@ -29,14 +32,18 @@ struct rollback {
 	bool swapping; /* the exchange was begun */
 };
 
-/* sidecar->rollback is there when 0. */
-int rollback_begin(struct sidecar *sidecar, const struct point_info *point, uint64_t ticket,
-		   struct errinfo *err);
+/* sidecar->rollback is there when 0.  DIR: for the images, NULL: promoted/. */
+int rollback_begin(struct sidecar *sidecar, const struct point_info *point, const char *dir,
+		   uint64_t ticket, struct errinfo *err);
 /* The next disk's copy begins; its outcome comes from the ring. */
 int rollback_copy_next(struct sidecar *sidecar, struct errinfo *err);
 /* All disks are there: exchange them.  On failure it was taken back, or the guest is
  * held; -ENOTCONN: QEMU is gone. */
 int rollback_switch_over(struct sidecar *sidecar, struct errinfo *err);
+/* The last generation becomes the point `before`. */
+int rollback_take_before(struct sidecar *sidecar, struct errinfo *err);
+/* rollback_now.c: the exchange, when a disk has failed and the guest stands still. */
+int rollback_exchange_failed(struct sidecar *sidecar, struct errinfo *err);
 void rollback_files_remove(const struct rollback *rollback);
 void rollback_end(struct sidecar *sidecar);
 /* What the event says of it, whoever wanted it. */

@@ -20,9 +20,13 @@ static void promoted_dir(const struct sidecar *sidecar, char path[PATH_MAX])
 	snprintf(path, PATH_MAX, "%s/promoted", store_dir(sidecar->store));
 }
 
-void rollback_path(const struct sidecar *sidecar, const char *file, char path[PATH_MAX])
+void rollback_path(const struct sidecar *sidecar, const char *dir, const char *file,
+		   char path[PATH_MAX])
 {
-	snprintf(path, PATH_MAX, "%s/promoted/%s", store_dir(sidecar->store), file);
+	if (dir[0])
+		snprintf(path, PATH_MAX, "%s/%s", dir, file);
+	else
+		snprintf(path, PATH_MAX, "%s/promoted/%s", store_dir(sidecar->store), file);
 }
 
 /* Names are used as names of files. */
@@ -37,9 +41,11 @@ static bool disk_valid(const json_t *disk)
 static bool record_valid(const json_t *record)
 {
 	const json_t *disks = json_object_get(record, "disks"), *disk;
+	const char *dir = json_text(record, "dir");
 	size_t i;
 
-	if (json_integer_value(json_object_get(record, "format")) != RECORD_FORMAT ||
+	if ((dir[0] && dir[0] != '/') || strlen(dir) + STORE_NAME_MAX + 64 >= PATH_MAX ||
+	    json_integer_value(json_object_get(record, "format")) != RECORD_FORMAT ||
 	    !json_is_boolean(json_object_get(record, "done")) || !json_array_size(disks) ||
 	    json_array_size(disks) > BOUND_DISKS)
 		return false;
@@ -52,20 +58,21 @@ static bool record_valid(const json_t *record)
 
 int rollback_record_read(const struct sidecar *sidecar, json_t **record, struct errinfo *err)
 {
-	const json_t *previous;
+	const json_t *each;
 	char path[PATH_MAX], *text;
 	size_t length;
 	int rc;
 
 	*record = NULL;
-	rollback_path(sidecar, RECORD_NAME, path);
+	rollback_path(sidecar, "", RECORD_NAME, path);
 	rc = statefile_read(path, RECORD_MAX, &text, &length, err);
 	if (rc)
 		return rc;
 	*record = json_loadb(text, length, 0, NULL);
 	free(text);
-	previous = json_object_get(*record, "previous");
-	if (record_valid(*record) && (!previous || record_valid(previous)))
+	for (each = *record; each && record_valid(each);)
+		each = json_object_get(each, "previous");
+	if (*record && !each)
 		return 0;
 	json_decref(*record);
 	*record = NULL;
@@ -120,6 +127,10 @@ int rollback_record_begin(const struct sidecar *sidecar, const struct rollback_n
 			   (json_int_t)note->point->generation, "before", note->before, "resume",
 			   note->resume, "time_us", (json_int_t)note->time_us, "disks",
 			   disks_json(sidecar, promotions, count), "previous", previous);
+	if (note->dir[0])
+		json_object_update_new(record, json_pack("{s:s,s:I}", "dir", note->dir,
+							 "lost_bytes",
+							 (json_int_t)note->lost_bytes));
 	return record_write(sidecar, record, err);
 }
 
@@ -131,7 +142,11 @@ int rollback_record_done(const struct sidecar *sidecar, struct errinfo *err)
 	if (rc)
 		return rc;
 	json_object_set_new(record, "done", json_true());
-	json_object_del(record, "previous");
+	/* What a restore left behind has writes that nothing else has. */
+	if (json_text(record, "dir")[0])
+		json_object_del(json_object_get(record, "previous"), "previous");
+	else
+		json_object_del(record, "previous");
 	return record_write(sidecar, record, err);
 }
 
@@ -147,7 +162,7 @@ int rollback_record_undo(const struct sidecar *sidecar, struct errinfo *err)
 	json_decref(record);
 	if (previous)
 		return record_write(sidecar, previous, err);
-	rollback_path(sidecar, RECORD_NAME, path);
+	rollback_path(sidecar, "", RECORD_NAME, path);
 	promoted_dir(sidecar, dir);
 	rc = file_remove(path);
 	if (!rc)
@@ -167,11 +182,14 @@ static bool disks_have(const json_t *record, const char *key, const char *value)
 	return false;
 }
 
-/* It, or the one before it. */
+/* It, or one of those before it. */
 static bool record_has(const json_t *record, const char *key, const char *value)
 {
-	return disks_have(record, key, value) ||
-	       disks_have(json_object_get(record, "previous"), key, value);
+	for (; record; record = json_object_get(record, "previous")) {
+		if (disks_have(record, key, value))
+			return true;
+	}
+	return false;
 }
 
 /* --- what is not needed any more --- */
@@ -195,6 +213,7 @@ static void drop_nodes(struct sidecar *sidecar, const json_t *nodes, const json_
 
 struct cleaning {
 	struct sidecar *sidecar;
+	const char *dir; /* "": promoted/ */
 	const json_t *nodes, *record;
 };
 
@@ -214,12 +233,14 @@ static bool node_uses(const json_t *nodes, const char *file)
 static int clean_file(void *arg, const char *name)
 {
 	const struct cleaning *cleaning = arg;
-	char path[PATH_MAX];
+	char path[PATH_MAX], own[12];
 
+	snprintf(own, sizeof(own), "-%.8s-", store_info(cleaning->sidecar->store)->uuid);
 	if (strncmp(name, ROLLBACK_FILE, strlen(ROLLBACK_FILE)) ||
+	    (cleaning->dir[0] && !strstr(name, own)) ||
 	    record_has(cleaning->record, "file", name) || node_uses(cleaning->nodes, name))
 		return 0;
-	rollback_path(cleaning->sidecar, name, path);
+	rollback_path(cleaning->sidecar, cleaning->dir, name, path);
 	if (!file_remove(path))
 		log_info("%s was of an earlier roll back and is removed", path);
 	return 0;
@@ -254,7 +275,11 @@ void rollback_clean(struct sidecar *sidecar)
 		promoted_dir(sidecar, dir);
 		cleaning.record = record;
 		cleaning.nodes = nodes;
+		cleaning.dir = "";
 		file_list(dir, clean_file, &cleaning);
+		cleaning.dir = sidecar->config->spare;
+		if (cleaning.dir)
+			file_list(cleaning.dir, clean_file, &cleaning);
 	}
 	json_decref(nodes);
 	json_decref(record);

@@ -5,9 +5,11 @@
  *
  *   {"format":1,"done":BOOL,"point":NAME,"id":N,"generation":N,"before":NAME,
  *    "resume":BOOL,"time_us":N,"disks":[{"disk","file","node","old"}],
+ *    "dir":PATH,"lost_bytes":N,
  *    "previous":RECORD of the roll back before, as long as this one is not done}
  *
- * Files are names below promoted/.  All files that a record names may hold what a
+ * Files are names below promoted/, or of a restore in the spare directory "dir": that
+ * one keeps "previous", too, whose images have what the guest wrote last.  All files that a record names may hold what a
  * guest wrote last, and stay.
  */
 #ifndef ENGINE_ROLLBACK_RECORD_H
@@ -26,6 +28,8 @@ struct rollback_note {
 	const char *before;
 	bool resume; /* the guest ran, and is to run again */
 	int64_t time_us;
+	const char *dir; /* a restore: where the images are; "": below promoted/ */
+	uint64_t lost_bytes;
 };
 
 /* -ENOENT: there is none; -EUCLEAN: it is damaged.  A new reference. */
@@ -36,7 +40,9 @@ int rollback_record_begin(const struct sidecar *sidecar, const struct rollback_n
 int rollback_record_done(const struct sidecar *sidecar, struct errinfo *err);
 /* It was taken back: that of before, or none. */
 int rollback_record_undo(const struct sidecar *sidecar, struct errinfo *err);
-void rollback_path(const struct sidecar *sidecar, const char *file, char path[PATH_MAX]);
+/* DIR "": promoted/. */
+void rollback_path(const struct sidecar *sidecar, const char *dir, const char *file,
+		   char path[PATH_MAX]);
 /* Remove nodes and images of roll backs that no disk uses and no record names. */
 void rollback_clean(struct sidecar *sidecar);
 

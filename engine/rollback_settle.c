@@ -47,7 +47,8 @@ static int find_left(struct settling *settling, struct errinfo *err)
 			continue;
 		left->disk = (unsigned)(disk - sidecar->guest.disks);
 		left->raw = true;
-		rollback_path(sidecar, json_text(item, "file"), left->image);
+		rollback_path(sidecar, json_text(settling->record, "dir"), json_text(item, "file"),
+			      left->image);
 		snprintf(left->node, sizeof(left->node), "%s", json_text(item, "node"));
 		settling->count++;
 	}
@@ -90,7 +91,8 @@ static void take_nodes(struct settling *settling)
 			     json_pack("{s:s,s:s}", "node", json_text(item, "old"), "name", since),
 			     NULL, NULL);
 		snprintf(disk->node, sizeof(disk->node), "%s", json_text(item, "node"));
-		rollback_path(sidecar, json_text(item, "file"), disk->file);
+		rollback_path(sidecar, json_text(settling->record, "dir"), json_text(item, "file"),
+			      disk->file);
 	}
 }
 
@@ -103,16 +105,18 @@ static void report_finished(struct settling *settling)
 	size_t i;
 
 	json_array_foreach(settling->disks, i, item) {
-		rollback_path(sidecar, json_text(item, "file"), path);
+		rollback_path(sidecar, json_text(record, "dir"), json_text(item, "file"), path);
 		json_array_append_new(images, json_pack("{s:s,s:s,s:s}", "disk",
 							json_text(item, "disk"), "path", path,
 							"format", "raw"));
 	}
-	fields = json_pack("{s:s,s:O,s:f,s:i,s:[],s:O,s:o,s:O,s:O}", "strategy", "rollback",
+	fields = json_pack("{s:s,s:O,s:f,s:I,s:[],s:O,s:o,s:O,s:O}", "strategy",
+			   json_text(record, "dir")[0] ? "restore" : "rollback",
 			   "generation", json_object_get(record, "generation"), "downtime_ms",
 			   (double)(loop_realtime_us() -
 				    json_integer_value(json_object_get(record, "time_us"))) / 1e3,
-			   "lost_bytes", 0, "steps", "image", json_array_get(images, 0), "images",
+			   "lost_bytes", json_integer_value(json_object_get(record, "lost_bytes")),
+			   "steps", "image", json_array_get(images, 0), "images",
 			   images, "point", json_object_get(record, "point"), "before",
 			   json_object_get(record, "before"));
 	json_decref(sidecar->last_recovery);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "damage.h"
 #include "heal.h"
 #include "member.h"
 #include "outcome.h"
@@ -197,16 +198,18 @@ static void tell(struct sidecar *sidecar, const struct heal_block *bad)
 	report_event(&sidecar->report, "fault", fields);
 }
 
-static void heal(struct sidecar *sidecar, const struct heal_block *bad)
+/* True: it is healed. */
+static bool heal(struct sidecar *sidecar, const struct heal_block *bad)
 {
 	struct errinfo err = {0};
 
 	if (!heal_run(sidecar, bad, &err)) {
 		sidecar->scrub.healed++;
-		return;
+		return true;
 	}
 	log_warn("scrub: disk %s: block %llu is not healed: %s",
 		 sidecar->guest.disks[bad->disk].name, (unsigned long long)bad->block, err.text);
+	return false;
 }
 
 /* Where the next window begins: behind this one, or behind what could be healed. */
@@ -215,16 +218,18 @@ static uint64_t conclude(struct sidecar *sidecar, const struct scrub_look *look)
 	const struct store_spec *spec = &store_info(sidecar->store)->spec;
 	uint64_t size = spec->disks[look->disk].size;
 	unsigned heals = 0, told = 0, more = 0;
+	bool healed;
 
 	for (uint32_t i = 0; i < look->count; i++) {
 		struct heal_block bad = {.disk = look->disk, .block = look->block + i,
 					 .replica = window_replica[i], .source = window_source[i]};
 
 		bad.verdict = scrub_judge(&bad.replica, &bad.source);
+		if (bad.verdict != SCRUB_FINE && heals == WINDOW_HEALS)
+			return bad.block * spec->block_bytes;
+		damage_clear(&sidecar->damage, bad.disk, bad.block, 1);
 		if (bad.verdict == SCRUB_FINE)
 			continue;
-		if (heals == WINDOW_HEALS)
-			return bad.block * spec->block_bytes;
 		bad.offset = bad.block * spec->block_bytes;
 		bad.bytes = spec->block_bytes;
 		if (size - bad.offset < bad.bytes)
@@ -237,10 +242,9 @@ static uint64_t conclude(struct sidecar *sidecar, const struct scrub_look *look)
 			tell(sidecar, &bad);
 		else
 			more++;
-		if (sidecar->config->heal && heal_can(&bad)) {
-			heals++;
-			heal(sidecar, &bad);
-		}
+		healed = sidecar->config->heal && heal_can(&bad) && ++heals && heal(sidecar, &bad);
+		if (bad.verdict != SCRUB_SOURCE && !healed)
+			damage_note(&sidecar->damage, bad.disk, bad.block);
 		if (sidecar->loop.quit || sidecar->monitor.closed)
 			break;
 	}
@@ -304,6 +308,7 @@ static void place(struct sidecar *sidecar)
 		return;
 	scrub->disk = 0;
 	scrub->passes++;
+	damage_pass_ends(&sidecar->damage);
 	scrub->last_pass_us = loop_realtime_us();
 }
 
@@ -328,7 +333,9 @@ void scrub_run(struct sidecar *sidecar)
 		scrub->due_ns = ring_now_ns() + RETRY_MS * NS_PER_MS;
 		return;
 	}
+	damage_load(sidecar);
 	end = conclude(sidecar, &look);
+	damage_save(sidecar);
 	scrub->checked_bytes += end - scrub->position;
 	scrub->due_ns = began_ns + (int64_t)((double)(end - scrub->position) * 1e9 /
 					     (double)sidecar->config->scrub_rate);

@@ -33,6 +33,7 @@
 #include "checkpoint.h"
 #include "config.h"
 #include "copy.h"
+#include "damage.h"
 #include "exports.h"
 #include "fault.h"
 #include "guard.h"
@@ -79,6 +80,7 @@ struct sidecar {
 	struct control *control;
 	struct keeper keeper;
 	struct scrub scrub;
+	struct damage damage; /* that the scrub found in the heads */
 	struct rollback *rollback; /* under way, or NULL */
 	struct reprotect reprotect;
 	struct quiesce quiesce;

@@ -4,11 +4,14 @@
  */
 #include "situation.h"
 
+#include <limits.h>
 #include <string.h>
 
+#include "file.h"
 #include "mind.h"
 #include "promote.h"
 #include "response.h"
+#include "rollback_check.h"
 #include "restart.h"
 #include "sidecar.h"
 
@@ -35,7 +38,8 @@ static void gather_replica(const struct sidecar *sidecar, struct policy_facts *f
 		index >= 0 && (unsigned)index < guest->disk_count ? &guest->disks[index] : NULL;
 
 	facts->replica_ready = info->state == STORE_READY && info->generation;
-	facts->head_intact = true;
+	facts->head_intact = policy_of_guest(facts->fault.kind) || /* a point is verified */
+			     damage_none(&sidecar->damage, disk ? UINT64_C(1) << index : all, false);
 	facts->covered = !sidecar->uncovered;
 	facts->on_replica = disk ? promote_is_ours(sidecar, disk) : info->promoted;
 	facts->swappable = true; /* suitable.c has seen to that */
@@ -71,9 +75,27 @@ const struct point_info *situation_point(const struct sidecar *sidecar, unsigned
 	return found;
 }
 
-/* What was written since the point, or more: nobody has counted. */
-static uint64_t since_point(const struct sidecar *sidecar, const struct point_info *point,
-			    uint64_t dirty_bytes)
+const struct point_info *situation_newest(const struct sidecar *sidecar, uint32_t before,
+					  unsigned *count)
+{
+	unsigned total;
+	const struct point_info *points = store_points(sidecar->store, &total), *found = NULL;
+	struct errinfo ignored = {0};
+
+	*count = 0;
+	for (unsigned i = total; i-- > 0;) {
+		if (points[i].damaged || points[i].temporary || points[i].id >= before ||
+		    rollback_check_disks(sidecar, &points[i], &ignored))
+			continue;
+		found = found ? found : &points[i];
+		(*count)++;
+	}
+	return found;
+}
+
+/* Nobody has counted: of what was written since it came here. */
+uint64_t situation_since(const struct sidecar *sidecar, const struct point_info *point,
+			 uint64_t dirty_bytes)
 {
 	uint64_t written = sidecar->figures.bytes + dirty_bytes, all = 0;
 
@@ -89,7 +111,40 @@ static void gather_guest(const struct sidecar *sidecar, struct policy_facts *fac
 	const struct point_info *point = situation_point(sidecar, &facts->points);
 
 	if (point)
-		facts->point_loss_bytes = since_point(sidecar, point, facts->all_dirty_bytes);
+		facts->point_loss_bytes = situation_since(sidecar, point, facts->all_dirty_bytes);
+}
+
+/* A head's data is about what a point's is. */
+static uint64_t used_bytes(const struct sidecar *sidecar)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < sidecar->guest.disk_count; i++) {
+		char head[PATH_MAX];
+		int64_t used;
+
+		store_head_path(store_dir(sidecar->store), sidecar->guest.disks[i].name, head,
+				sizeof(head));
+		used = file_used(head);
+		bytes += used > 0 ? (uint64_t)used : 0;
+	}
+	return bytes;
+}
+
+void situation_of_failed(const struct sidecar *sidecar, uint64_t members,
+			 struct policy_facts *facts)
+{
+	const uint64_t all = (UINT64_C(1) << sidecar->guest.disk_count) - 1;
+	bool gone = facts->source == SOURCE_UNREADABLE;
+	const struct point_info *point =
+		situation_newest(sidecar, UINT32_MAX, &facts->points);
+
+	/* Bad blocks that are listed are read from a disk that can be read; else all go back. */
+	facts->head_intact = damage_none(&sidecar->damage, gone ? all : members, !gone);
+	facts->spare = sidecar->config->spare && !store_info(sidecar->store)->promoted;
+	facts->point_bytes = used_bytes(sidecar);
+	if (point)
+		facts->point_loss_bytes = situation_since(sidecar, point, facts->all_dirty_bytes);
 }
 
 void situation_gather(const struct sidecar *sidecar, const struct detect_fault *fault,
@@ -101,6 +156,9 @@ void situation_gather(const struct sidecar *sidecar, const struct detect_fault *
 	/* A pivot is for a guest that stands still already. */
 	if (fault->warning)
 		facts->able &= ~STRATEGY_BIT(STRATEGY_PIVOT);
+	/* It is recover.c's, for a guest that stands still. */
+	if (fault->kind != FAULT_DISK_WRITE && fault->kind != FAULT_DISK_READ)
+		facts->able &= ~STRATEGY_BIT(STRATEGY_RESTORE);
 	/* A guest on an overlay moves there anyway. */
 	facts->spare = sidecar->config->spare && !store_info(sidecar->store)->promoted;
 	gather_qemu(sidecar, facts);

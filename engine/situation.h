@@ -15,6 +15,18 @@ struct sidecar;
  * help.  NULL: there is none.  *COUNT: how many come into question. */
 const struct point_info *situation_point(const struct sidecar *sidecar, unsigned *count);
 
+/* The newest point whose id is below BEFORE and that all disks can go back to; NULL: there
+ * is none. */
+const struct point_info *situation_newest(const struct sidecar *sidecar, uint32_t before,
+					  unsigned *count);
+/* What was written since POINT, or more. */
+uint64_t situation_since(const struct sidecar *sidecar, const struct point_info *point,
+			 uint64_t dirty_bytes);
+/* What counts when disks have failed and the guest stands still: the heads, and what could
+ * be restored in their place.  FACTS has `source` and the dirty bytes. */
+void situation_of_failed(const struct sidecar *sidecar, uint64_t members,
+			 struct policy_facts *facts);
+
 /* FACTS about FAULT, as of now; asks nobody. */
 void situation_gather(const struct sidecar *sidecar, const struct detect_fault *fault,
 		      struct policy_facts *facts);

@@ -22,7 +22,8 @@ uint32_t strategies_able(void)
 {
 	/* Disks that fail under a guest are recover.c's. */
 	uint32_t able = STRATEGY_BIT(STRATEGY_RESUME) | STRATEGY_BIT(STRATEGY_PIVOT) |
-			STRATEGY_BIT(STRATEGY_ROLLBACK) | STRATEGY_BIT(STRATEGY_HOLD);
+			STRATEGY_BIT(STRATEGY_ROLLBACK) | STRATEGY_BIT(STRATEGY_RESTORE) |
+			STRATEGY_BIT(STRATEGY_HOLD);
 
 	for (unsigned i = 0; i < STRATEGIES; i++)
 		able |= table[i] ? STRATEGY_BIT(i) : 0;

@@ -97,7 +97,7 @@ static void success_moves_from_the_prior_to_what_is_seen(void)
 static void a_prediction_is_the_sum_of_its_steps(void)
 {
 	struct model_work work = {.dirty_bytes = 80000000, .disk_bytes = UINT64_C(10) << 30,
-				  .heal_blocks = 3};
+				  .point_bytes = UINT64_C(20) << 30, .heal_blocks = 3};
 	struct model_prediction p, less;
 
 	model_empty(&model);

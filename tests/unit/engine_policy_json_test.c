@@ -83,6 +83,7 @@ static void make_facts(void)
 	facts.heal_stale = any(2);
 	facts.points = (unsigned)any(3);
 	facts.point_loss_bytes = any(1 << 30);
+	facts.point_bytes = any(1 << 30);
 	facts.spare = any(2);
 	facts.standby = any(2);
 	facts.standby_boots = any(2);
