@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guest's owner and his tools do what they please while qheal protects: they come first."""
 
+import contextlib
 import signal
 import threading
 import time
@@ -187,6 +188,15 @@ class Owner(HarmTest):
         if refused:
             say(f"{command}: refused {refused} times")
 
+    @contextlib.contextmanager
+    def goes_on_later(self, sidecar):
+        """QEMU drains for a snapshot or the end of a job, and that waits for NBD replies nobody
+        reads: a sidecar that hangs holds up such commands until it goes on or is killed."""
+        going_on = threading.Timer(3, sidecar.process.send_signal, [signal.SIGCONT])
+        going_on.start()
+        yield
+        going_on.join()
+
     def moved_away(self, vm, sidecar, node, images):
         """The guest's disk is another node now: it stays there, with all that was written."""
         self.assert_goes_on(vm, 100)
@@ -213,12 +223,8 @@ class Owner(HarmTest):
         with guest() as vm:
             sidecar = self.protect(vm)
             self.assertTrue(stop_in_cycle(vm, sidecar))
-            # QEMU drains for a snapshot, and that waits for NBD replies nobody reads: a sidecar
-            # that hangs holds up such commands until it goes on or is killed.
-            going_on = threading.Timer(3, sidecar.process.send_signal, [signal.SIGCONT])
-            going_on.start()
-            overlay = self.snapshot(vm)
-            going_on.join()
+            with self.goes_on_later(sidecar):
+                overlay = self.snapshot(vm)
             self.moved_away(vm, sidecar, "ov", [overlay])
 
     def commit(self, vm):
@@ -230,9 +236,9 @@ class Owner(HarmTest):
         """Best is that there are no cycles at all while a job works on the disk."""
         if not stop_in_cycle(vm, sidecar, seconds=5):
             say(f"{self._testMethodName}: no cycle while the job runs")
-        self.complete(vm)
-        self.assert_goes_on(vm)
-        sidecar.process.send_signal(signal.SIGCONT)
+        with self.goes_on_later(sidecar):
+            self.complete(vm)
+            self.assert_goes_on(vm)
 
     def test_commit_by_somebody_else(self):
         with guest() as vm:
