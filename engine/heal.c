@@ -13,6 +13,7 @@
 #include "jsontext.h"
 #include "outcome.h"
 #include "sidecar.h"
+#include "tell.h"
 
 const char *heal_file(const struct config *config)
 {
@@ -37,10 +38,7 @@ static void announce(struct sidecar *sidecar, const struct heal_block *bad)
 				  ? "the sum in the replica is wrong, disk and replica agree"
 				  : "the replica's block is bad, the disk's verifies";
 
-	report_event(&sidecar->report, "recovery",
-		     json_pack("{s:s,s:s,s:f,s:I,s:s}", "strategy", "heal", "objective", "fast",
-			       "predicted_downtime_ms", 0.0, "predicted_loss_bytes",
-			       (json_int_t)0, "why", why));
+	tell_recovery(sidecar, STRATEGY_HEAL, 0, 0, why, NULL);
 }
 
 static void tell_healed(struct sidecar *sidecar, const struct heal_block *bad, uint64_t was,
@@ -257,8 +255,6 @@ int heal_run(struct sidecar *sidecar, const struct heal_block *bad, struct errin
 	if (keep)
 		pool_put(sidecar->pool, keep);
 	if (rc)
-		report_event(&sidecar->report, "recovery-failed",
-			     json_pack("{s:s,s:s,s:s}", "strategy", "heal", "reason", err->text,
-				       "next", "the next pass of the scrub"));
+		tell_failed(sidecar, "heal", err->text, "the next pass of the scrub", NULL);
 	return rc;
 }

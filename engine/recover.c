@@ -28,6 +28,7 @@
 #include "response.h"
 #include "sense.h"
 #include "situation.h"
+#include "tell.h"
 
 #define RESUME_TIMEOUT_MS 5000
 #define CATCH_UP_TRIES 2
@@ -275,9 +276,7 @@ static int give_up(struct recovery *recovery, const char *strategy, const struct
 	struct sidecar *sidecar = recovery->sidecar;
 
 	log_error("recovery by %s failed: %s; the guest is left paused", strategy, why->text);
-	report_event(&sidecar->report, "recovery-failed",
-		     json_pack("{s:s,s:s,s:s}", "strategy", strategy, "reason", why->text, "next",
-			       "hold"));
+	tell_failed(sidecar, strategy, why->text, "hold", NULL);
 	recovery_close_incident(recovery, sidecar->config->mind->verdict.strategy == STRATEGY_HOLD
 					 ? "held" : "failed", why->text);
 	sidecar_set_state(sidecar, SIDECAR_HELD);
@@ -393,9 +392,7 @@ static int without_catch_up(struct recovery *recovery, struct errinfo *why)
 		recovery_hint(recovery, why);
 		return give_up(recovery, "pivot", why);
 	}
-	report_event(&sidecar->report, "recovery-failed",
-		     json_pack("{s:s,s:s,s:s}", "strategy", "pivot", "reason", why->text, "next",
-			       strategy_names[verdict->strategy]));
+	tell_failed(sidecar, "pivot", why->text, strategy_names[verdict->strategy], NULL);
 	if (verdict->strategy == STRATEGY_RESTORE) {
 		announce(recovery, verdict);
 		return restore(recovery, dirty ? dirty : 1);
@@ -434,9 +431,7 @@ static int prepare(struct recovery *recovery, struct errinfo *err)
 		sidecar->full.cleared = false;
 		if (rc != -EIO)
 			return rc ? rc : 1;
-		report_event(&sidecar->report, "recovery-failed",
-			     json_pack("{s:s,s:s,s:s}", "strategy", "resume", "reason", err->text,
-				       "next", "pivot"));
+		tell_failed(sidecar, "resume", err->text, "pivot", NULL);
 		err_clear(err);
 		return prepare(recovery, err);
 	}

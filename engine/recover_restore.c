@@ -18,6 +18,7 @@
 #include "respond.h"
 #include "rollback.h"
 #include "situation.h"
+#include "tell.h"
 
 /* The announced point is no use: WHY. */
 static void announce_older(struct recovery *recovery, const struct point_info *point,
@@ -27,9 +28,7 @@ static void announce_older(struct recovery *recovery, const struct point_info *p
 	struct sidecar *sidecar = recovery->sidecar;
 
 	log_warn("restore: %s", why->text);
-	report_event(&sidecar->report, "recovery-failed",
-		     json_pack("{s:s,s:s,s:s}", "strategy", "restore", "reason", why->text, "next",
-			       "restore"));
+	tell_failed(sidecar, "restore", why->text, "restore", NULL);
 	verdict = sidecar->config->mind->verdict;
 	verdict.candidates[STRATEGY_RESTORE].loss_bytes = recovery->lost_bytes;
 	snprintf(verdict.why, sizeof(verdict.why), "a newer point is bad: point %s, and %llu bytes "

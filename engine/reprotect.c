@@ -11,6 +11,7 @@
 #include "mind.h"
 #include "promote.h"
 #include "sidecar.h"
+#include "tell.h"
 #include "timeline.h"
 
 #define RETRY_FIRST_MS 1000
@@ -157,26 +158,18 @@ static void failed(struct sidecar *sidecar, const struct errinfo *why)
 	log_warn("disk %s cannot be moved to the spare: %s; the guest is not touched, tried again in "
 		 "%lld s", sidecar->guest.disks[reprotect->mirror.disk].name, why->text,
 		 (long long)reprotect->retry_ms / 1000);
-	report_event(&sidecar->report, "recovery-failed",
-		     json_pack("{s:s,s:s,s:s,s:s}", "strategy", "mirror", "reason", why->text, "next",
-			       "mirror", "resource",
-			       sidecar->guest.disks[reprotect->mirror.disk].name));
+	tell_failed(sidecar, "mirror", why->text, "mirror",
+		    sidecar->guest.disks[reprotect->mirror.disk].name);
 }
 
-static void announce(const struct sidecar *sidecar, unsigned disk)
+static void announce(struct sidecar *sidecar, unsigned disk)
 {
 	const char *name = sidecar->guest.disks[disk].name;
 	char why[160];
 
 	snprintf(why, sizeof(why), "disk %s runs on an overlay of the replica: it moves to the spare, "
 		 "and is protected again", name);
-	log_info("recovery of %s: mirror (%s)", sidecar->guest.name, why);
-	report_event((struct report *)&sidecar->report, "recovery",
-		     json_pack("{s:s,s:s,s:f,s:I,s:s,s:s}", "strategy", "mirror", "objective",
-			       sidecar->config->mind->settings.objective == OBJECTIVE_FAST
-				       ? "fast" : "optimal",
-			       "predicted_downtime_ms", 0.0, "predicted_loss_bytes", (json_int_t)0,
-			       "why", why, "resource", name));
+	tell_recovery(sidecar, STRATEGY_MIRROR, 0, 0, why, name);
 }
 
 static void start(struct sidecar *sidecar, unsigned disk)

@@ -12,6 +12,7 @@
 #include "sense.h"
 #include "sidecar.h"
 #include "situation.h"
+#include "tell.h"
 
 static const struct policy_verdict *decide(struct response *response)
 {
@@ -25,16 +26,9 @@ static const struct policy_verdict *decide(struct response *response)
 void respond_announce(struct sidecar *sidecar, const struct policy_verdict *verdict)
 {
 	const struct policy_candidate *chosen = &verdict->candidates[verdict->strategy];
-	const char *strategy = strategy_names[verdict->strategy];
 
-	log_info("recovery of %s: %s (%s)", sidecar->guest.name, strategy, verdict->why);
-	report_event(&sidecar->report, "recovery",
-		     json_pack("{s:s,s:s,s:f,s:I,s:s}", "strategy", strategy, "objective",
-			       sidecar->config->mind->settings.objective == OBJECTIVE_FAST
-				       ? "fast" : "optimal",
-			       "predicted_downtime_ms", chosen->prediction.downtime_ms,
-			       "predicted_loss_bytes", (json_int_t)chosen->loss_bytes, "why",
-			       verdict->why));
+	tell_recovery(sidecar, verdict->strategy, chosen->prediction.downtime_ms, chosen->loss_bytes,
+		      verdict->why, NULL);
 }
 
 /* The answer to a warning does not stop the guest. */
@@ -141,9 +135,8 @@ static bool attempt(struct response *response, const struct policy_verdict *verd
 	log_error("recovery of %s by %s failed: %s", sidecar->guest.name,
 		  strategy_names[strategy], err.text);
 	verdict = decide(response);
-	report_event(&sidecar->report, "recovery-failed",
-		     json_pack("{s:s,s:s,s:s}", "strategy", strategy_names[strategy], "reason",
-			       err.text, "next", strategy_names[verdict->strategy]));
+	tell_failed(sidecar, strategy_names[strategy], err.text, strategy_names[verdict->strategy],
+		    NULL);
 	return false;
 }
 
@@ -152,11 +145,9 @@ static void tell_in_vain(const struct response *response, const struct policy_ve
 {
 	const struct mind *mind = response->sidecar->config->mind;
 
-	report_event(&response->sidecar->report, "recovery-failed",
-		     json_pack("{s:s,s:s,s:s}", "strategy",
-			       strategy_names[mind->aftercare.strategy], "reason",
-			       "the guest ran again, but showed no sign of life in time", "next",
-			       strategy_names[verdict->strategy]));
+	tell_failed(response->sidecar, strategy_names[mind->aftercare.strategy],
+		    "the guest ran again, but showed no sign of life in time",
+		    strategy_names[verdict->strategy], NULL);
 }
 
 static void respond(struct response *response)

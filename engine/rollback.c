@@ -18,6 +18,7 @@
 #include "rollback_private.h"
 #include "rollback_record.h"
 #include "sidecar.h"
+#include "tell.h"
 #include "timeline.h"
 
 #define ROLLBACK_TRIES 10000	/* roll backs to one point, names of one second */
@@ -223,11 +224,7 @@ static void announce(struct sidecar *sidecar)
 	snprintf(why, sizeof(why), "somebody asked for point %s (generation %llu); what was "
 		 "written since is not lost: it is in point %s", rollback->point.name,
 		 (unsigned long long)rollback->point.generation, rollback->before);
-	log_info("recovery of %s: rollback (%s)", sidecar->guest.name, why);
-	report_event(&sidecar->report, "recovery",
-		     json_pack("{s:s,s:s,s:f,s:I,s:s}", "strategy", "rollback", "objective", "fast",
-			       "predicted_downtime_ms", predicted_ms(sidecar), "predicted_loss_bytes",
-			       (json_int_t)0, "why", why));
+	tell_recovery(sidecar, STRATEGY_ROLLBACK, predicted_ms(sidecar), 0, why, NULL);
 }
 
 /* STOP comes before the drain, the answer to query-status after it. */
@@ -366,9 +363,7 @@ static void give_up(struct sidecar *sidecar, const struct errinfo *why)
 	sidecar_set_state(sidecar, SIDECAR_HELD);
 	if (sidecar->rollback->by_fault)
 		return;
-	report_event(&sidecar->report, "recovery-failed",
-		     json_pack("{s:s,s:s,s:s}", "strategy", "rollback", "reason", why->text, "next",
-			       "hold"));
+	tell_failed(sidecar, "rollback", why->text, "hold", NULL);
 	answer_error(sidecar, sidecar->rollback->ticket, why);
 }
 
@@ -395,9 +390,7 @@ static void take_back(struct sidecar *sidecar, bool noted, const struct errinfo 
 		monitor_call(&sidecar->monitor, "cont", NULL, NULL, NULL);
 	if (sidecar->state == SIDECAR_RECOVERING && !rollback->by_fault) {
 		sidecar_set_state(sidecar, SIDECAR_PROTECTED);
-		report_event(&sidecar->report, "recovery-failed",
-			     json_pack("{s:s,s:s,s:s}", "strategy", "rollback", "reason", why->text,
-				       "next", "resume"));
+		tell_failed(sidecar, "rollback", why->text, "resume", NULL);
 	}
 	sidecar->alert = true;
 	if (noted && rollback_record_undo(sidecar, &err))

@@ -11,6 +11,7 @@
 #include "respond.h"
 #include "sidecar.h"
 #include "situation.h"
+#include "tell.h"
 
 #define GIVING_UP_NS (60000 * NS_PER_MS) /* longer than a guest takes to leave it */
 #define ANSWER_TIMEOUT_MS 1000 /* out of band: at once, or behind a full queue */
@@ -47,11 +48,10 @@ void unhang_look(struct sidecar *sidecar)
 	json_decref(nodes);
 }
 
-static void tell_failed(struct sidecar *sidecar, const char *why)
+static void cannot(struct sidecar *sidecar, const char *why)
 {
 	log_error("the connection of the disk that hangs cannot be given up: %s", why);
-	report_event(&sidecar->report, "recovery-failed",
-		     json_pack("{s:s,s:s,s:s}", "strategy", "pivot", "reason", why, "next", "hold"));
+	tell_failed(sidecar, "pivot", why, "hold", NULL);
 }
 
 /* Behind eight commands that wait QEMU does not even read one out of band.  With
@@ -71,7 +71,7 @@ static void yanked(void *arg, const struct qmp_reply *reply)
 		cut_connection(sense->pidfd, sense->pid,
 			       sense->disks.given_up_file, &err);
 	if (err.code && !sense->disks.again)
-		tell_failed(sidecar, err.text);
+		cannot(sidecar, err.text);
 }
 
 static int yank(struct sidecar *sidecar)
