@@ -93,6 +93,10 @@ static bool block_read(struct fixture *f, const struct point_info *point, const 
 		CU_ASSERT_EQUAL(pread(place.tail_fd, data, length, (off_t)block * FIXTURE_BLOCK),
 				length);
 	}
+	if (place.entry == KEEP_ZERO && place.id) {
+		CU_ASSERT_TRUE(keep_is_mark(data, length));
+		memset(data, 0, length);
+	}
 	*sum = block_sum(data, length, (uint64_t)block * FIXTURE_BLOCK);
 	keep_chain_close(chain);
 	return place.entry == keep_entry(*sum);
