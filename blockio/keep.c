@@ -96,16 +96,26 @@ static bool range_left(const struct keep *keep, struct record_run *range)
 	return range->count > 0;
 }
 
-/* Zeros that become zeros are no change: the holes of the sums are skipped. */
+int64_t keep_data_next(int fd, uint64_t offset)
+{
+	int64_t data = file_data_next(fd, offset);
+
+	return data == -ENXIO ? INT64_MAX : data < 0 ? (int64_t)offset : data;
+}
+
+/* Zeros that become zeros are no change: what is a hole of the sums and of the head is
+ * skipped. */
 static void holes_skip(const struct keep *keep, struct record_run *range)
 {
-	int fd = keep->heads->head[range->disk].sums_fd;
-	int64_t data = file_data_next(fd, range->block * sizeof(uint64_t));
-	uint64_t block, end = range->block + range->count;
+	const struct head *head = &keep->heads->head[range->disk];
+	const uint64_t block_bytes = keep->journal->shape->block_bytes;
+	const uint64_t end = range->block + range->count;
+	uint64_t block =
+	    (uint64_t)keep_data_next(head->fd, range->block * block_bytes) / block_bytes;
+	uint64_t sum = (uint64_t)keep_data_next(head->sums_fd, range->block * sizeof(uint64_t)) /
+		       sizeof(uint64_t);
 
-	if (data < 0 && data != -ENXIO)
-		return;
-	block = data < 0 ? end : (uint64_t)data / sizeof(uint64_t);
+	block = sum < block ? sum : block;
 	block = block > end ? end : block;
 	range->count = end - block;
 	range->block = block;

@@ -40,6 +40,7 @@ struct keep_op {
 	uint64_t entries[KEEP_BLOCKS]; /* of the point */
 	uint64_t sums[KEEP_BLOCKS];    /* of the head */
 	uint64_t fresh[KEEP_BLOCKS];   /* of the generation */
+	bool doubt[KEEP_BLOCKS]; /* a sum of zero, and the head has data */
 	bool wanted[KEEP_BLOCKS];
 	unsigned at, run; /* blocks being copied */
 	bool alone;	  /* copied one by one: one of a run could not be read */

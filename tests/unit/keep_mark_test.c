@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Blocks of zeros in a kept point: their marks survive every copy of a store, and what
- * has lost one, or its entry, is said to be damaged.
+ * has lost one, or its entry, or never was zeros, is said to be damaged.
  */
 #include "store_fixture.h"
 
@@ -34,6 +34,16 @@ static void generation(struct fixture *f, unsigned block, uint64_t fill)
 	fixture_put(f, store_sink(f->store), 0, (uint64_t)block * FIXTURE_BLOCK,
 		    block == BLOCKS ? 1536 : FIXTURE_BLOCK, fill);
 	CU_ASSERT_EQUAL_FATAL(fixture_commit(f, 1000 + (int64_t)fill), 0);
+}
+
+static void zeros_generation(struct fixture *f, unsigned block)
+{
+	struct copy_sink *sink = store_sink(f->store);
+
+	fixture_begin(f);
+	sink->zero(sink, 0, (uint64_t)block * FIXTURE_BLOCK, block == BLOCKS ? 1536 : FIXTURE_BLOCK,
+		   NULL);
+	CU_ASSERT_EQUAL_FATAL(fixture_commit(f, 2000), 0);
 }
 
 /* A point that has content in block 0 only; all others have some now. */
@@ -257,6 +267,78 @@ static void a_lost_mark_stays_lost(void)
 	fixture_release(&f);
 }
 
+/* --- sums that were lost --- */
+
+/* ALL: a hole, as after a repair of the file system. */
+static void sum_lose(struct fixture *f, unsigned block, bool all)
+{
+	static const uint64_t zero;
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/disks/vda/sums", f->dir);
+	if (all) {
+		CU_ASSERT_EQUAL(truncate(path, 0) | truncate(path, 8 * (BLOCKS + 1)), 0);
+	} else {
+		file_put(path, &zero, sizeof(zero), 8 * block);
+	}
+}
+
+/* Zeros or content above content whose sum is zero now: the point does not get zeros. */
+static void content_without_its_sum_is_damage(void)
+{
+	for (unsigned i = 0; i < 12; i++) {
+		const unsigned block = i % 2 ? BLOCKS : ZEROS;
+		struct fixture f;
+		uint32_t id;
+
+		fixture_init(&f);
+		fixture_create(&f, SIZE, 0);
+		fixture_fill(&f, 11);
+		generation(&f, block, 33);
+		id = take(&f, "first");
+		generation(&f, 0, 12);
+		CU_ASSERT_EQUAL_FATAL(fixture_settle(&f), 0);
+		sum_lose(&f, block, i / 2 % 2);
+		if (i < 4)
+			zeros_generation(&f, block);
+		else
+			generation(&f, block, i < 8 ? 0 : 34);
+		CU_ASSERT_EQUAL_FATAL(fixture_settle(&f), 0);
+		point_check(&f, f.dir, id, block);
+		fixture_release(&f);
+	}
+}
+
+/* A file system may keep zeros as data. */
+static void zeros_above_zeros_are_not_kept(void)
+{
+	uint8_t *zeros = calloc(1, FIXTURE_BLOCK);
+	uint64_t entry = KEEP_ZERO;
+	struct fixture f;
+	uint32_t id;
+	char path[512];
+	int fd;
+
+	fixture_init(&f);
+	fixture_create(&f, SIZE, 0);
+	fixture_fill(&f, 11);
+	generation(&f, 1, 0);
+	id = take(&f, "first");
+	CU_ASSERT_EQUAL_FATAL(fixture_settle(&f), 0);
+	store_head_path(f.dir, "vda", path, sizeof(path));
+	file_put(path, zeros, FIXTURE_BLOCK, ZEROS * (uint64_t)FIXTURE_BLOCK);
+	zeros_generation(&f, ZEROS);
+	CU_ASSERT_EQUAL_FATAL(fixture_settle(&f), 0);
+	point_entries_path(f.dir, id, "vda", path, sizeof(path));
+	fd = open(path, O_RDONLY);
+	CU_ASSERT_EQUAL(pread(fd, &entry, 8, 8 * ZEROS), 8);
+	close(fd);
+	CU_ASSERT_EQUAL(entry, KEEP_NOT);
+	point_check(&f, f.dir, id, NONE);
+	free(zeros);
+	fixture_release(&f);
+}
+
 int main(void)
 {
 	static const struct cunit_case cases[] = {
@@ -267,6 +349,8 @@ int main(void)
 	    {"content_that_looks_like_a_mark_is_content",
 	     content_that_looks_like_a_mark_is_content},
 	    {"a_lost_mark_stays_lost", a_lost_mark_stays_lost},
+	    {"content_without_its_sum_is_damage", content_without_its_sum_is_damage},
+	    {"zeros_above_zeros_are_not_kept", zeros_above_zeros_are_not_kept},
 	};
 
 	return cunit_run("keep_mark", cases, sizeof(cases) / sizeof(cases[0]));
