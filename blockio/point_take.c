@@ -6,9 +6,10 @@
  *   clone   IDLE --> HEADS --> CLONE --> FLUSH --> NAME --> NAMED --> IDLE
  *   kept    IDLE --> PREPARE --> HEADS -----------> NAME --> NAMED --> IDLE
  *
- * A clone holds the apply of later generations until the heads are cloned; a kept
- * point until it is certain to be there after a power cut, because from then on
- * the blocks that the heads lose go to it and to no older one.
+ * A clone holds the apply of later generations until the heads are its own; what they
+ * change while it is being made is cloned ahead (keep.h).  A kept point holds it until
+ * it is certain to be there after a power cut, because from then on the blocks that the
+ * heads lose go to it and to no older one.
  */
 #include <assert.h>
 #include <errno.h>
@@ -235,13 +236,11 @@ static void take_cloned(struct clone *clone, int result)
 
 	store->stats.clone_ns = ring_now_ns() - take->start_ns;
 	store->stats.clone_slice_ns = clone->pace.longest_ns;
-	if (result < 0) {
+	store->keep.clone = NULL;
+	if (result < 0)
 		take_fail(take, result, "cloning the heads failed");
-		return;
-	}
-	take->holds = false; /* from now on they differ, and the clones do not */
-	take_flush(take, TAKE_FLUSH);
-	points_release(take_points(take));
+	else
+		take_flush(take, TAKE_FLUSH);
 }
 
 /* The heads are generation GENERATION, and no write is on its way to them. */
@@ -274,6 +273,9 @@ static void take_heads(struct point_take *take)
 	take->state = TAKE_CLONE;
 	take->start_ns = ring_now_ns();
 	clone_start(&take->clone, take_cloned);
+	store->keep.clone = &take->clone;
+	take->holds = false;
+	points_release(take_points(take));
 }
 
 /* --- its files --- */
