@@ -163,7 +163,6 @@ int image_open(struct image **out, struct ring *ring, const char *dir,
 		return err_set(err, -ENOMEM, "no memory to open disk %s of %s", disk, dir);
 	image->ring = ring;
 	image->file.fd = image->file.tail_fd = image->sums_fd = -1;
-	image->head_hole.fd = image->kept_hole.fd = -1;
 	status = image_shape(image, dir, point, disk, err);
 	if (!status && !point)
 		status = head_image_open(image, dir, disk, err);
@@ -226,13 +225,14 @@ static int raw_sums(struct image *image, uint64_t block, uint32_t count, uint64_
 }
 
 /* Content without an entry: a power cut may have left it, then it is what the block is;
- * or the entry was lost. */
+ * or the entry was lost.  SUM is what the block has otherwise: zeros change nothing, they
+ * are what some tools make of holes, and what looks like the mark may be content. */
 static int stray_sum(struct image *image, uint64_t block, const struct keep_place *place,
 		     uint64_t *sum, struct errinfo *err)
 {
 	uint32_t length = (uint32_t)image_blocks_bytes(image, block, 1);
 	uint8_t *data = aligned_alloc(IMAGE_DIRECT_BYTES, image->block_bytes);
-	uint64_t offset = block * image->block_bytes;
+	uint64_t offset = block * image->block_bytes, content;
 	int64_t found;
 
 	if (!data)
@@ -241,38 +241,14 @@ static int stray_sum(struct image *image, uint64_t block, const struct keep_plac
 			  length, offset);
 	if (found >= 0 && (uint64_t)found != length)
 		found = -EUCLEAN;
-	if (found >= 0)
-		*sum = block_sum(data, length, offset);
+	content = found < 0 ? SUM_ZERO : block_sum(data, length, offset);
+	if (content != SUM_ZERO && content != *sum)
+		*sum = keep_is_mark(data, length) ? SUM_ZERO : content;
 	free(data);
 	if (found < 0)
 		return err_set(err, (int)found, "%s: cannot read block %llu in kept.raw: %s",
 			       image->label, (unsigned long long)block, strerror((int)-found));
 	return 0;
-}
-
-static bool is_hole(struct image *image, struct image_hole *hole, int fd, uint64_t block)
-{
-	uint64_t offset = block * image->block_bytes;
-	uint64_t end = offset + image_blocks_bytes(image, block, 1);
-	int64_t next;
-
-	if (hole->fd == fd && offset >= hole->from && end <= hole->to)
-		return true;
-	next = file_data_next(fd, offset);
-	*hole = (struct image_hole){fd, offset, next == -ENXIO ? UINT64_MAX : (uint64_t)next};
-	if (next < 0 && next != -ENXIO) /* it cannot say: all is data */
-		hole->to = offset;
-	return end <= hole->to;
-}
-
-/* An entry that says zeros without their mark was not written by us: it is given a sum that
- * zeros do not have. */
-static uint64_t place_sum(struct image *image, uint64_t block, const struct keep_place *place)
-{
-	if (place->entry == KEEP_ZERO &&
-	    is_hole(image, &image->kept_hole, place->raw_fd, block))
-		return UINT64_MAX;
-	return keep_sum(place->entry);
 }
 
 /* The sums of what is kept; the others are left alone. */
@@ -286,11 +262,12 @@ static int kept_sums(struct image *image, uint64_t block, uint32_t count, uint64
 		uint32_t part = count < PLACES ? count : PLACES;
 
 		status = keep_chain_find_strays(image->chain, block, part, places, err);
-		for (uint32_t i = 0; i < part && !status; i++)
+		for (uint32_t i = 0; i < part && !status; i++) {
+			if (places[i].entry != KEEP_NOT)
+				sums[i] = keep_sum(places[i].entry);
 			if (places[i].stray_fd >= 0)
 				status = stray_sum(image, block + i, &places[i], &sums[i], err);
-			else if (places[i].entry != KEEP_NOT)
-				sums[i] = place_sum(image, block + i, &places[i]);
+		}
 		block += part;
 		sums += part;
 		count -= part;
@@ -311,12 +288,26 @@ int image_sums(struct image *image, uint64_t block, uint32_t count, uint64_t *su
 
 /* --- zeros --- */
 
-/* Where the block is: FILE of a head or a clone, or the point that keeps it. */
+static bool is_hole(struct image *image, uint64_t block)
+{
+	struct image_hole *hole = &image->hole;
+	uint64_t offset = block * image->block_bytes;
+	uint64_t end = offset + image_blocks_bytes(image, block, 1);
+	int64_t next;
+
+	if (offset >= hole->from && end <= hole->to)
+		return true;
+	next = file_data_next(image->file.fd, offset);
+	*hole = (struct image_hole){offset, next == -ENXIO ? UINT64_MAX : (uint64_t)next};
+	if (next < 0 && next != -ENXIO) /* it cannot say: all is data */
+		hole->to = offset;
+	return end <= hole->to;
+}
+
+/* Zeros of a kept point have a mark, which is looked for. */
 static bool is_doubtful(struct image *image, uint64_t block, const struct keep_place *place)
 {
-	if (place && place->entry != KEEP_NOT)
-		return !is_hole(image, &image->kept_hole, place->raw_fd, block);
-	return !is_hole(image, &image->head_hole, image->file.fd, block);
+	return (place && place->entry != KEEP_NOT) || !is_hole(image, block);
 }
 
 int image_doubts(struct image *image, uint64_t block, uint32_t count, const uint64_t *sums,
@@ -343,26 +334,43 @@ int image_doubts(struct image *image, uint64_t block, uint32_t count, const uint
 static void read_step(struct image_read *read);
 static int run_find(struct image_read *read);
 
+/* A run of kept blocks of zeros: their marks become what they stand for. */
+static int marks_take(const struct image_read *read)
+{
+	const uint32_t block_bytes = read->image->block_bytes;
+
+	for (uint32_t at = read->run_begin; at < read->run_end; at += block_bytes) {
+		uint32_t left = read->run_end - at;
+		uint32_t length = left < block_bytes ? left : block_bytes;
+
+		if (!keep_is_mark(read->data + at, length))
+			return -EUCLEAN;
+		memset(read->data + at, 0, length);
+	}
+	return 0;
+}
+
 static void read_step_done(struct ring_op *op, int result)
 {
 	struct image_read *read = member_of(op, struct image_read, op);
+	int status = result < 0 ? result : 0;
 
 	if (result >= 0 && (uint32_t)result != op->length)
-		result = -EUCLEAN; /* the file was cut since it was opened */
-	if (result < 0) {
-		read->done(read, result);
-		return;
-	}
-	read->progress += (uint32_t)result;
-	if (read->progress < read->length) {
-		int status = 0;
-
+		status = -EUCLEAN; /* the file was cut since it was opened */
+	if (!status)
+		read->progress += (uint32_t)result;
+	if (!status && read->marks && read->progress == read->run_end)
+		status = marks_take(read);
+	if (!status && read->progress < read->length) {
 		if (read->progress == read->run_end)
 			status = run_find(read);
-		if (status)
-			read->done(read, status);
-		else
+		if (!status) {
 			read_step(read);
+			return;
+		}
+	}
+	if (status) {
+		read->done(read, status);
 		return;
 	}
 	if (read->file->cached)
@@ -370,7 +378,7 @@ static void read_step_done(struct ring_op *op, int result)
 	read->done(read, 0);
 }
 
-/* The run of neighbouring blocks that are in one file, from PROGRESS on. */
+/* The run of neighbouring blocks that are in one file, from PROGRESS on; all zeros, or none. */
 static int run_find(struct image_read *read)
 {
 	struct image *image = read->image;
@@ -384,8 +392,11 @@ static int run_find(struct image_read *read)
 	status = keep_chain_find(image->chain, block, count, places, NULL);
 	if (status)
 		return status;
-	while (run < count && places[run].raw_fd == places[0].raw_fd)
+	read->marks = places[0].entry == KEEP_ZERO;
+	while (run < count && places[run].raw_fd == places[0].raw_fd &&
+	       (places[run].entry == KEEP_ZERO) == read->marks)
 		run++;
+	read->run_begin = read->progress;
 	read->run_end = read->progress + (uint32_t)image_blocks_bytes(image, block, run);
 	read->kept = (struct image_file){places[0].raw_fd, places[0].tail_fd, false};
 	read->file = places[0].entry == KEEP_NOT ? &image->file : &read->kept;
@@ -425,6 +436,7 @@ void image_read_start(struct image *image, struct image_read *read, uint64_t blo
 	read->offset = block * image->block_bytes;
 	read->length = (uint32_t)image_blocks_bytes(image, block, count);
 	read->progress = 0;
+	read->marks = false;
 	read->run_end = read->length;
 	if (image->chain) {
 		/* The first place is looked up from the ring: done() never runs in here. */

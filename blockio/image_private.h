@@ -19,9 +19,8 @@ struct image_file {
 	bool cached; /* no O_DIRECT here: what was read is taken out of the page cache */
 };
 
-/* What is known of the holes of a file: none of [FROM, TO) is data. */
+/* What is known of the holes of FILE: none of [FROM, TO) is data. */
 struct image_hole {
-	int fd;
 	uint64_t from, to;
 };
 
@@ -33,14 +32,15 @@ struct image {
 	int sums_fd;
 	/* Of a kept point: where its blocks are; FILE and sums_fd are the head's. */
 	struct keep_chain *chain;
-	struct image_hole head_hole, kept_hole;
+	struct image_hole hole;
 	char label[STORE_NAME_MAX + FILE_PATH_MAX + 48];
 };
 
 /* One read of blocks: finds where they are, reads them.  Does not check them.
  * Whoever finds a sum that does not match looks for sum and place once again. */
 struct image_read {
-	/* 0, or the errno of what could not be read.  Inside ring_run() alone. */
+	/* 0, or the errno of what could not be read; -EUCLEAN: a kept point has lost the
+	 * mark of a block of zeros, too.  Inside ring_run() alone. */
 	void (*done)(struct image_read *read, int status);
 
 	/* private */
@@ -52,7 +52,9 @@ struct image_read {
 	uint32_t length;
 	uint32_t progress;
 	struct image_file kept; /* of a kept point: FILE may point here */
-	uint32_t run_end;	/* PROGRESS at which the place has to be looked up */
+	uint32_t run_begin;
+	uint32_t run_end; /* PROGRESS at which the place has to be looked up */
+	bool marks;	  /* the run is one of kept blocks of zeros */
 };
 
 /* COUNT blocks from BLOCK on into DATA, 4 KiB aligned, at least that long. */
@@ -63,8 +65,9 @@ void image_read_start(struct image *image, struct image_read *read, uint64_t blo
 uint64_t image_blocks_bytes(const struct image *image, uint64_t block, uint64_t count);
 
 /* Sets the bit of each of COUNT blocks from BLOCK on whose sum says zeros while the
- * file that has it holds data there: it has to be read, for a sum that was lost looks
- * the same.  Asks for holes only, which costs nothing where both are holes. */
+ * file that has it holds data there, or it is in a kept point: it has to be read, for a sum
+ * that was lost looks the same.  Asks for holes only, which costs nothing where both are
+ * holes. */
 int image_doubts(struct image *image, uint64_t block, uint32_t count, const uint64_t *sums,
 		 uint8_t *doubts, struct errinfo *err);
 

@@ -96,16 +96,26 @@ static bool range_left(const struct keep *keep, struct record_run *range)
 	return range->count > 0;
 }
 
-/* Zeros that become zeros are no change: the holes of the sums are skipped. */
+int64_t keep_data_next(int fd, uint64_t offset)
+{
+	int64_t data = file_data_next(fd, offset);
+
+	return data == -ENXIO ? INT64_MAX : data < 0 ? (int64_t)offset : data;
+}
+
+/* Zeros that become zeros are no change: what is a hole of the sums and of the head is
+ * skipped. */
 static void holes_skip(const struct keep *keep, struct record_run *range)
 {
-	int fd = keep->heads->head[range->disk].sums_fd;
-	int64_t data = file_data_next(fd, range->block * sizeof(uint64_t));
-	uint64_t block, end = range->block + range->count;
+	const struct head *head = &keep->heads->head[range->disk];
+	const uint64_t block_bytes = keep->journal->shape->block_bytes;
+	const uint64_t end = range->block + range->count;
+	uint64_t block =
+	    (uint64_t)keep_data_next(head->fd, range->block * block_bytes) / block_bytes;
+	uint64_t sum = (uint64_t)keep_data_next(head->sums_fd, range->block * sizeof(uint64_t)) /
+		       sizeof(uint64_t);
 
-	if (data < 0 && data != -ENXIO)
-		return;
-	block = data < 0 ? end : (uint64_t)data / sizeof(uint64_t);
+	block = sum < block ? sum : block;
 	block = block > end ? end : block;
 	range->count = end - block;
 	range->block = block;
@@ -181,6 +191,34 @@ static bool range_start(struct keep *keep, struct record_run *range, struct keep
 	return true;
 }
 
+static void slice_ahead(struct ring_op *op, int result)
+{
+	struct keep *keep = member_of(op, struct keep, op);
+
+	keep->reading = false;
+	keep_step(keep);
+}
+
+/* The range is cloned, a slice at a time; false: the next one follows. */
+static bool range_ahead(struct keep *keep, struct record_run *range)
+{
+	const struct head *head = &keep->heads->head[range->disk];
+	const uint64_t block_bytes = keep->journal->shape->block_bytes;
+
+	if (!clone_ahead(keep->clone, head->sums_fd, range->block * sizeof(uint64_t),
+			 range->count * sizeof(uint64_t)) ||
+	    !clone_ahead(keep->clone, head->fd, range->block * block_bytes,
+			 range->count * block_bytes)) {
+		keep->reading = true;
+		keep->op.done = slice_ahead;
+		ring_timer(keep->journal->ring, &keep->op, 0);
+		return false;
+	}
+	range->block += range->count;
+	position_set(keep, range);
+	return true;
+}
+
 /* Go on with the record; false: something must end first. */
 static bool record_scan(struct keep *keep)
 {
@@ -196,7 +234,10 @@ static bool record_scan(struct keep *keep)
 			record_next(keep);
 		return true;
 	}
-	disk = keep_files_disk(&keep->target, spec->disks[range.disk].name);
+	if (keep->clone)
+		return range_ahead(keep, &range);
+	disk = keep->target.id ? keep_files_disk(&keep->target, spec->disks[range.disk].name)
+			       : NULL; /* the clone ended meanwhile */
 	blocks = disk ? keep_disk_blocks(disk, keep->target.block_bytes) : 0;
 	end = range.block + range.count;
 	if (range.block < blocks && keep->record->type == RECORD_ZERO)
@@ -243,7 +284,7 @@ static void keep_flush(struct keep *keep)
 {
 	keep->flushing = true;
 	flush_init(&keep->flush, keep->journal->ring);
-	for (unsigned i = 0; i < keep->target.disk_count; i++) {
+	for (unsigned i = 0; keep->target.id && i < keep->target.disk_count; i++) {
 		struct keep_disk *disk = &keep->target.disks[i];
 
 		if (!disk->dirty)
@@ -276,6 +317,11 @@ static void buffer_ready(struct pool_waiter *waiter)
 	keep_step(member_of(waiter, struct keep, waiter));
 }
 
+static bool keep_records(const struct keep *keep, const struct generation *generation)
+{
+	return keep->clone || (keep->target.id && keep->target.generation < generation->number);
+}
+
 static void names_flushed(struct ring_op *op, int result)
 {
 	struct keep *keep = member_of(op, struct keep, op);
@@ -285,15 +331,14 @@ static void names_flushed(struct ring_op *op, int result)
 	else
 		keep->names_unsure = false;
 	/* Without a point to keep for that was all. */
-	if (!keep->target.id || keep->target.generation >= keep->generation->number)
+	if (!keep_records(keep, keep->generation))
 		keep->sequence = keep->generation->sequence;
 	keep_step(keep);
 }
 
 bool keep_needed(const struct keep *keep, const struct generation *generation)
 {
-	return keep->names_unsure ||
-	       (keep->target.id && keep->target.generation < generation->number);
+	return keep->names_unsure || keep_records(keep, generation);
 }
 
 static void keep_begin(struct ring_op *op, int result)

@@ -11,6 +11,10 @@
  * kept is kept, and while it is not sealed the heads are those of the generation
  * before it: an entry that equals the head's sum may be one that a power cut left
  * without its content, and keeping such a block once more is right in any case.
+ *
+ * While the heads are being cloned there is no kept point, and what the generation changes
+ * is cloned ahead instead.  Nothing of that has to be durable: a clone without a name is
+ * nothing after a power cut.
  */
 #ifndef BLOCKIO_KEEP_H
 #define BLOCKIO_KEEP_H
@@ -18,6 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "clone.h"
 #include "flush.h"
 #include "head.h"
 #include "journal.h"
@@ -40,6 +45,7 @@ struct keep_op {
 	uint64_t entries[KEEP_BLOCKS]; /* of the point */
 	uint64_t sums[KEEP_BLOCKS];    /* of the head */
 	uint64_t fresh[KEEP_BLOCKS];   /* of the generation */
+	bool doubt[KEEP_BLOCKS]; /* a sum of zero, and the head has data */
 	bool wanted[KEEP_BLOCKS];
 	unsigned at, run; /* blocks being copied */
 	bool alone;	  /* copied one by one: one of a run could not be read */
@@ -57,6 +63,7 @@ struct keep {
 	struct journal *journal;
 	struct heads *heads;
 	struct keep_files target; /* of the newest kept point, id 0: there is none */
+	struct clone *clone;	  /* of the heads, under way; or NULL */
 	/* Entries that are not on stable storage, or lack their content, may be
 	 * among those that equal the head's sum. */
 	bool unsure;
@@ -95,7 +102,8 @@ void keep_release(struct keep *keep);
 /* FILES, which are keep's from now on, receive the blocks; NULL: nothing does. */
 void keep_target_set(struct keep *keep, struct keep_files *files);
 
-/* Is there anything to do before GENERATION, COMMITTED and not sealed, is applied? */
+/* Is there anything to keep or to clone before GENERATION, COMMITTED and not sealed, is
+ * applied? */
 bool keep_needed(const struct keep *keep, const struct generation *generation);
 /* done() runs from ring_run().  After a failure the heads must not be touched; it is
  * tried again with the same generation. */

@@ -10,7 +10,16 @@
 
 #include "file.h"
 
-_Alignas(KEEP_MARK_BYTES) const uint8_t keep_mark[KEEP_MARK_BYTES];
+#define MAGIC "QHLZERO1"
+#define MAGIC_BYTES (sizeof(MAGIC) - 1)
+
+_Alignas(KEEP_MARK_BYTES) const uint8_t keep_mark[KEEP_MARK_BYTES] = MAGIC;
+
+bool keep_is_mark(const uint8_t *data, uint32_t length)
+{
+	return length > MAGIC_BYTES && memcmp(data, MAGIC, MAGIC_BYTES) == 0 &&
+	       block_is_zero(data + MAGIC_BYTES, length - MAGIC_BYTES);
+}
 
 uint64_t keep_disk_blocks(const struct keep_disk *disk, uint32_t block_bytes)
 {

@@ -18,10 +18,14 @@
 #define KEEP_NOT UINT64_C(0)
 #define KEEP_ZERO UINT64_MAX /* the block is all zeros */
 
-/* So many zeros are written to kept.raw for a block of zeros, and the rest is a hole:
- * an entry that is lost is missed then, as it is beside other content. */
+/* The mark: written to the beginning of the block in kept.raw for a block of zeros, so that
+ * an entry that is lost is missed, as it is beside other content.  Not zeros: whoever
+ * copies a store may make holes of these. */
 #define KEEP_MARK_BYTES 4096u
 extern const uint8_t keep_mark[KEEP_MARK_BYTES]; /* fit for O_DIRECT */
+
+/* LENGTH bytes of a block in kept.raw are the mark, and zeros behind it. */
+bool keep_is_mark(const uint8_t *data, uint32_t length);
 
 static inline uint64_t keep_entry(uint64_t sum)
 {

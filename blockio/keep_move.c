@@ -94,10 +94,14 @@ static uint64_t run_offset(const struct keep_move *move)
 	return (move->window + move->at) * move->from->block_bytes;
 }
 
+/* Of a block of zeros as much as its mark has, if it is there: one that was lost stays lost. */
 static uint32_t run_bytes(const struct keep_move *move)
 {
-	return keep_disk_bytes(move->target, move->from->block_bytes, move->window + move->at,
-			       move->run);
+	uint32_t bytes = keep_disk_bytes(move->target, move->from->block_bytes,
+					 move->window + move->at, move->run);
+
+	return move->theirs[move->at] == KEEP_ZERO && bytes > KEEP_MARK_BYTES ? KEEP_MARK_BYTES
+									       : bytes;
 }
 
 static void run_written(struct ring_op *op, int result)
@@ -127,21 +131,11 @@ static void run_arrived(struct ring_op *op, int result)
 		   run_offset(move));
 }
 
-static bool block_copied(const struct keep_move *move, unsigned i)
+/* More of the run that begins at AT? */
+static bool run_goes_on(const struct keep_move *move, unsigned i)
 {
-	return block_wanted(move, i) && move->theirs[i] != KEEP_ZERO;
-}
-
-static void zeros_mark(struct keep_move *move)
-{
-	uint32_t bytes;
-
-	move->run = 1;
-	bytes = run_bytes(move) < KEEP_MARK_BYTES ? run_bytes(move) : KEEP_MARK_BYTES;
-	move->copied = true;
-	move->op.done = run_written;
-	ring_write(move->ring, &move->op, keep_disk_fd(move->target, bytes), keep_mark, bytes,
-		   run_offset(move));
+	return move->theirs[move->at] != KEEP_ZERO && block_wanted(move, i) &&
+	       move->theirs[i] != KEEP_ZERO;
 }
 
 static void window_copy(struct keep_move *move)
@@ -160,12 +154,8 @@ static void window_copy(struct keep_move *move)
 		ring_flush(move->ring, &move->op, move->target->raw_fd);
 		return;
 	}
-	if (move->theirs[move->at] == KEEP_ZERO) {
-		zeros_mark(move);
-		return;
-	}
 	for (move->run = 1; move->run < most && move->at + move->run < move->blocks; move->run++)
-		if (!block_copied(move, move->at + move->run))
+		if (!run_goes_on(move, move->at + move->run))
 			break;
 	bytes = run_bytes(move);
 	move->op.done = run_arrived;

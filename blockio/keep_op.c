@@ -111,6 +111,29 @@ static void run_written(struct ring_op *ring_op, int result)
 	run_next(op);
 }
 
+static void zeros_mark(struct keep_op *op)
+{
+	uint32_t bytes;
+
+	op->run = 1;
+	bytes = run_bytes(op) < KEEP_MARK_BYTES ? run_bytes(op) : KEEP_MARK_BYTES;
+	op->disk->dirty = true;
+	op->op.done = run_written;
+	ring_write(op->keep->journal->ring, &op->op, keep_disk_fd(op->disk, bytes), keep_mark,
+		   bytes, run_offset(op));
+}
+
+/* The block in doubt is zeros.  If it stays so that is no change. */
+static void zeros_found(struct keep_op *op)
+{
+	if (op->entries[op->at] == KEEP_NOT && op->fresh[op->at] == SUM_ZERO) {
+		op->wanted[op->at] = false;
+		run_next(op);
+	} else {
+		zeros_mark(op);
+	}
+}
+
 /* A block that the head has lost is kept as one that does not verify: the point
  * has lost it too, and says so when it is read.  Not at the first try: the error
  * may pass, the loss does not. */
@@ -136,8 +159,13 @@ static void run_arrived(struct ring_op *ring_op, int result)
 		return;
 	}
 	op->keep->stats.read_bytes += bytes;
+	if (op->doubt[op->at] && block_is_zero(run_data(op), bytes)) {
+		zeros_found(op);
+		return;
+	}
 	/* An entry that is there already is only made sure of: by content that has
-	 * its sum, not by one that the head has lost. */
+	 * its sum, not by one that the head has lost.  Content that lost its sum is
+	 * kept as zeros without their mark: damage. */
 	if (op->entries[op->at] != KEEP_NOT &&
 	    block_sum(run_data(op), bytes, run_offset(op)) != op->sums[op->at]) {
 		run_next(op);
@@ -154,18 +182,6 @@ static bool block_copied(const struct keep_op *op, unsigned block)
 	return op->wanted[block] && op->sums[block] != SUM_ZERO;
 }
 
-static void zeros_mark(struct keep_op *op)
-{
-	uint32_t bytes;
-
-	op->run = 1;
-	bytes = run_bytes(op) < KEEP_MARK_BYTES ? run_bytes(op) : KEEP_MARK_BYTES;
-	op->disk->dirty = true;
-	op->op.done = run_written;
-	ring_write(op->keep->journal->ring, &op->op, keep_disk_fd(op->disk, bytes), keep_mark,
-		   bytes, run_offset(op));
-}
-
 /* The next run of blocks that have content to be kept. */
 static void op_copy(struct keep_op *op)
 {
@@ -179,12 +195,12 @@ static void op_copy(struct keep_op *op)
 		entries_write(op);
 		return;
 	}
-	if (op->sums[op->at] == SUM_ZERO) {
+	if (op->sums[op->at] == SUM_ZERO && !op->doubt[op->at]) {
 		zeros_mark(op);
 		return;
 	}
 	end = op->at + 1;
-	while (!alone && end < op->count && block_copied(op, end))
+	while (!alone && !op->doubt[op->at] && end < op->count && block_copied(op, end))
 		end++;
 	op->run = end - op->at;
 	bytes = run_bytes(op);
@@ -195,6 +211,24 @@ static void op_copy(struct keep_op *op)
 
 /* --- what has to be kept --- */
 
+/* Blocks of zeros are holes in the head: elsewhere the sum may have been lost. */
+static void doubts_find(struct keep_op *op)
+{
+	const int64_t block_bytes = op_block_bytes(op);
+	int64_t data = -1;
+
+	for (unsigned i = 0; i < op->count; i++) {
+		int64_t offset = (int64_t)(op->block + i) * block_bytes;
+
+		op->doubt[i] = false;
+		if (op->sums[i] != SUM_ZERO)
+			continue;
+		if (data < offset)
+			data = keep_data_next(op->head->fd, (uint64_t)offset);
+		op->doubt[i] = data < offset + block_bytes;
+	}
+}
+
 static void sums_arrived(struct ring_op *ring_op, int result)
 {
 	struct keep_op *op = member_of(ring_op, struct keep_op, op);
@@ -204,11 +238,12 @@ static void sums_arrived(struct ring_op *ring_op, int result)
 		return;
 	}
 	op->keep->stats.blocks += op->count;
+	doubts_find(op);
 	for (unsigned i = 0; i < op->count; i++) {
 		bool unsure = op->keep->unsure && op->entries[i] == keep_entry(op->sums[i]);
 
-		op->wanted[i] = unsure ||
-				(op->entries[i] == KEEP_NOT && op->sums[i] != op->fresh[i]);
+		op->wanted[i] = unsure || (op->entries[i] == KEEP_NOT &&
+					   (op->sums[i] != op->fresh[i] || op->doubt[i]));
 	}
 	op->at = 0;
 	op->alone = false;
@@ -258,7 +293,7 @@ static int tail_copy(const struct keep_disk *disk, const struct head *head, uint
 	n = file_read(head->tail_fd, data, bytes, offset);
 	if (n != bytes)
 		return n < 0 ? (int)n : -EUCLEAN;
-	if (sum == SUM_ZERO)
+	if (sum == SUM_ZERO && block_is_zero(data, bytes))
 		status = file_write(disk->tail_fd, keep_mark,
 				    bytes < KEEP_MARK_BYTES ? bytes : KEEP_MARK_BYTES, offset);
 	else

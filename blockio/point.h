@@ -63,8 +63,8 @@ struct point_request {
 };
 
 /* A point of the generation that is the last committed one at this call.
- * Generations may begin and commit meanwhile, only their apply waits while the
- * heads are being cloned (kept: until the point has its name).
+ * Generations may begin and commit meanwhile, and be applied while the heads are being
+ * cloned, what they change first (kept: their apply waits until the point has its name).
  * done(ARG, 0) when it is on stable storage: store_points() has it last.
  * -EEXIST: the name is taken; -ENOSPC: POINTS_MAX, or no room; -EINVAL: the name,
  * or no generation yet; -EBUSY: POINT_REQUESTS_MAX wait already.  done() never runs

@@ -48,7 +48,7 @@ enum take_state {
 	TAKE_CLONE,   /* clone: the heads are being cloned, */
 	TAKE_FLUSH,   /* and flushed */
 	TAKE_NAME,    /* waits until nobody else changes the list */
-	TAKE_NAMED,   /* renamed; the directory is being flushed */
+	TAKE_NAMED,   /* renamed, or that was undone; the directory is being flushed */
 };
 
 struct point_take {
@@ -61,6 +61,7 @@ struct point_take {
 	struct flush flush;
 	struct clone clone;
 	struct keep_files files; /* kept: the next ones to receive blocks */
+	int name_status;	 /* of the first flush of its name */
 	int64_t start_ns;
 };
 

@@ -211,17 +211,18 @@ static int points_load(struct points *points, struct errinfo *err)
 
 	snprintf(path, sizeof(path), "%s/points", dir);
 	status = file_make_dir(path);
-	if (!status)
-		status = file_list(path, leftover_remove, points);
 	if (!status) {
 		points->dir_fd = file_open(path, O_RDONLY | O_DIRECTORY);
 		status = points->dir_fd < 0 ? points->dir_fd : 0;
 	}
-	/* A name that came or went just before the power did, for good. */
+	/* A name that came or went just before the power or the process did, for good: then
+	 * the files of what has none any more may go. */
 	if (!status)
 		status = file_sync_dir(path);
 	if (!status)
 		status = file_sync_dir(dir);
+	if (!status)
+		status = file_list(path, leftover_remove, points);
 	if (status)
 		return err_set(err, status, "%s cannot be used: %s", path, strerror(-status));
 	status = points_list(dir, &points->list, &points->count, err);

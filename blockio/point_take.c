@@ -6,9 +6,10 @@
  *   clone   IDLE --> HEADS --> CLONE --> FLUSH --> NAME --> NAMED --> IDLE
  *   kept    IDLE --> PREPARE --> HEADS -----------> NAME --> NAMED --> IDLE
  *
- * A clone holds the apply of later generations until the heads are cloned; a kept
- * point until it is certain to be there after a power cut, because from then on
- * the blocks that the heads lose go to it and to no older one.
+ * A clone holds the apply of later generations until the heads are its own; what they
+ * change while it is being made is cloned ahead (keep.h).  A kept point holds it until
+ * it is certain to be there after a power cut, because from then on the blocks that the
+ * heads lose go to it and to no older one.
  */
 #include <assert.h>
 #include <errno.h>
@@ -52,14 +53,11 @@ static void take_end(struct point_take *take, int status, const struct errinfo *
 	job.done(job.arg, status, error);
 }
 
-static void take_fail(struct point_take *take, int status, const char *what)
+static void take_report(struct point_take *take, int status, const char *what)
 {
 	struct points *points = take_points(take);
 	struct errinfo error = {0};
-	char path[FILE_PATH_MAX];
 
-	new_path(points, &take->info, path, sizeof(path));
-	point_tree_remove(path); /* what stays goes with the next open */
 	err_set(&error, status, "%s: the point %s of generation %llu: %s: %s%s",
 		points->store->dir, take->info.name, (unsigned long long)take->info.generation,
 		what, strerror(-status),
@@ -67,15 +65,28 @@ static void take_fail(struct point_take *take, int status, const char *what)
 	take_end(take, status, &error);
 }
 
+/* What stays goes with the next open. */
+static void files_remove(struct point_take *take)
+{
+	char path[FILE_PATH_MAX];
+
+	new_path(take_points(take), &take->info, path, sizeof(path));
+	point_tree_remove(path);
+}
+
+static void take_fail(struct point_take *take, int status, const char *what)
+{
+	files_remove(take);
+	take_report(take, status, what);
+}
+
 void take_failed(struct points *points, int status, const struct errinfo *error)
 {
 	struct point_take *take = &points->take;
-	char path[FILE_PATH_MAX];
 
 	if (take->state != TAKE_HEADS)
 		return;
-	new_path(points, &take->info, path, sizeof(path));
-	point_tree_remove(path);
+	files_remove(take);
 	take_end(take, status, error);
 }
 
@@ -108,6 +119,26 @@ static bool name_undo(struct point_take *take)
 	return file_rename(path, temporary) == 0;
 }
 
+/* Its files may go only when it is certain that its name does not come back: a point
+ * that lacks files is damaged, and all that are read through it. */
+static void take_undone(struct flush *flush, int result)
+{
+	struct point_take *take = member_of(flush, struct point_take, flush);
+
+	if (!result)
+		files_remove(take);
+	take_report(take, take->name_status, "flushing its name failed");
+}
+
+static void name_flush(struct point_take *take, void (*done)(struct flush *flush, int result))
+{
+	struct points *points = take_points(take);
+
+	flush_init(&take->flush, points->store->ring);
+	flush_add(&take->flush, points->dir_fd);
+	flush_start(&take->flush, true, done);
+}
+
 static void take_named(struct flush *flush, int result)
 {
 	struct point_take *take = member_of(flush, struct point_take, flush);
@@ -118,7 +149,8 @@ static void take_named(struct flush *flush, int result)
 	if (result < 0 && name_undo(take)) {
 		points->count--;
 		keep_files_close(&take->files);
-		take_fail(take, result, "flushing its name failed");
+		take->name_status = result;
+		name_flush(take, take_undone);
 		return;
 	}
 	if (take->info.kind == POINT_KEPT)
@@ -169,9 +201,7 @@ static void take_name(struct point_take *take)
 	}
 	points->renaming = true;
 	take->state = TAKE_NAMED;
-	flush_init(&take->flush, points->store->ring);
-	flush_add(&take->flush, points->dir_fd);
-	flush_start(&take->flush, true, take_named);
+	name_flush(take, take_named);
 }
 
 /* --- its content --- */
@@ -206,13 +236,11 @@ static void take_cloned(struct clone *clone, int result)
 
 	store->stats.clone_ns = ring_now_ns() - take->start_ns;
 	store->stats.clone_slice_ns = clone->pace.longest_ns;
-	if (result < 0) {
+	store->keep.clone = NULL;
+	if (result < 0)
 		take_fail(take, result, "cloning the heads failed");
-		return;
-	}
-	take->holds = false; /* from now on they differ, and the clones do not */
-	take_flush(take, TAKE_FLUSH);
-	points_release(take_points(take));
+	else
+		take_flush(take, TAKE_FLUSH);
 }
 
 /* The heads are generation GENERATION, and no write is on its way to them. */
@@ -245,6 +273,9 @@ static void take_heads(struct point_take *take)
 	take->state = TAKE_CLONE;
 	take->start_ns = ring_now_ns();
 	clone_start(&take->clone, take_cloned);
+	store->keep.clone = &take->clone;
+	take->holds = false;
+	points_release(take_points(take));
 }
 
 /* --- its files --- */

@@ -7,9 +7,6 @@
  * point of generation 2 and a clone of generation 1.  Input: file (1 byte), how (1), place
  * (4, little endian), then the bytes that are written there; "how" also cuts the file
  * or XORs one byte.
- *
- * An entry of a kept point has no checksum (docs/FORMAT.md).  One that was replaced as a
- * whole by "not kept" or "zeros" cannot be told from a written one: that block is not judged.
  */
 #include <assert.h>
 #include <errno.h>
@@ -21,7 +18,6 @@
 #include <unistd.h>
 
 #include "image.h"
-#include "keep_files.h"
 #include "member.h"
 #include "point_json.h"
 #include "pool.h"
@@ -49,10 +45,6 @@ static struct {
 	size_t size;
 	bool *hole; /* of each page */
 } files[FILES];
-
-#define KEPT 10u /* its place among the names */
-
-static bool unjudged[BLOCKS]; /* of the kept point */
 
 static struct ring *ring;
 static struct pool *pool;
@@ -336,8 +328,6 @@ static void image_check(const struct point_info *point, unsigned generation)
 	struct imagecopy *copy;
 	struct image *image;
 
-	if (point && point->kind == POINT_KEPT)
-		memcpy(truth.seen, unjudged, sizeof(unjudged));
 	if (image_open(&image, ring, dir, point, "vda", &err)) {
 		assert(err.code && err.text[0]);
 		return;
@@ -381,19 +371,6 @@ static void all_check(void)
 	store_close(store);
 }
 
-/* Which entries of the damaged file "kept" now say something else that is valid alone. */
-static void unjudged_find(size_t which, const uint8_t *bytes, size_t length)
-{
-	memset(unjudged, 0, sizeof(unjudged));
-	for (size_t n = 0; which == KEPT && n < BLOCKS && (n + 1) * 8 <= length; n++) {
-		uint64_t was, is;
-
-		memcpy(&was, files[KEPT].data + n * 8, 8);
-		memcpy(&is, bytes + n * 8, 8);
-		unjudged[n] = is != was && (is == KEEP_NOT || is == KEEP_ZERO);
-	}
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint32_t place;
@@ -420,7 +397,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else
 		memcpy(bytes + place, data + 6, size - 6 < length - place ? size - 6 : length - place);
 	file_write_whole(names[which], bytes, length);
-	unjudged_find(which, bytes, length);
 	free(bytes);
 	all_check();
 	return 0;

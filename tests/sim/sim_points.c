@@ -45,9 +45,14 @@ static bool block_get(const struct point_info *point, const char *disk, struct k
 	} else if (keep_chain_find(chain, block, 1, &place, NULL)) {
 		return false;
 	}
+	if (place.entry != KEEP_NOT && file_read(place.tail_fd, data, length, offset) != length)
+		return false;
+	if (place.entry == KEEP_ZERO && !keep_is_mark(data, length))
+		return false;
+	if (place.entry == KEEP_ZERO)
+		memset(data, 0, length);
 	if (place.entry != KEEP_NOT)
-		return file_read(place.tail_fd, data, length, offset) == length &&
-		       keep_entry(block_sum(data, length, offset)) == place.entry;
+		return keep_entry(block_sum(data, length, offset)) == place.entry;
 	return file_get(path, data, length, offset) && file_get(sums, &sum, 8, block * 8u) &&
 	       sum == block_sum(data, length, offset);
 }

@@ -5,7 +5,6 @@
  * reader's and the writer's.
  */
 #include <CUnit/CUnit.h>
-#include <stdarg.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -14,6 +13,7 @@
 #include "keep_read.h"
 #include "point_json.h"
 #include "store_fixture.h"
+#include "xfs_fixture.h"
 
 #define BLOCKS 8u
 #define SIZE (BLOCKS * FIXTURE_BLOCK + 1536)
@@ -92,6 +92,10 @@ static bool block_read(struct fixture *f, const struct point_info *point, const 
 	} else {
 		CU_ASSERT_EQUAL(pread(place.tail_fd, data, length, (off_t)block * FIXTURE_BLOCK),
 				length);
+	}
+	if (place.entry == KEEP_ZERO && place.id) {
+		CU_ASSERT_TRUE(keep_is_mark(data, length));
+		memset(data, 0, length);
 	}
 	*sum = block_sum(data, length, (uint64_t)block * FIXTURE_BLOCK);
 	keep_chain_close(chain);
@@ -687,65 +691,13 @@ static void point_is_right_for_a_reader_beside_the_writer(void)
 
 /* --- XFS --- */
 
-static char xfs_dir[64], xfs_image[80];
-
-__attribute__((format(printf, 1, 2))) static bool run(const char *format, ...)
-{
-	char command[512];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(command, sizeof(command), format, arguments);
-	va_end(arguments);
-	return system(command) == 0;
-}
-
-static void xfs_mount(void)
-{
-	if (geteuid()) {
-		printf("\nSKIPPED: clones were not tried: mounting an XFS needs root\n");
-		return;
-	}
-	strcpy(xfs_dir, "/var/tmp/qheal-xfs-XXXXXX");
-	if (!mkdtemp(xfs_dir)) {
-		xfs_dir[0] = '\0';
-		return;
-	}
-	snprintf(xfs_image, sizeof(xfs_image), "%s.img", xfs_dir);
-	if (run("truncate -s 400M '%s' && mkfs.xfs -q -f -m reflink=1 '%s'", xfs_image, xfs_image) &&
-	    run("mount -o loop '%s' '%s'", xfs_image, xfs_dir))
-		return;
-	printf("\nSKIPPED: clones were not tried: no XFS could be made and mounted here\n");
-	remove(xfs_image);
-	rmdir(xfs_dir);
-	xfs_dir[0] = '\0';
-}
-
-static void xfs_unmount(void)
-{
-	if (!xfs_dir[0])
-		return;
-	/* The kernel lets go of a ring's files a moment after the ring was closed. */
-	CU_ASSERT_TRUE(run("for n in $(seq 100); do umount '%s' && exit; sleep 0.1; done 2> /dev/null; "
-			   "umount '%s'",
-			   xfs_dir, xfs_dir));
-	CU_ASSERT_EQUAL(rmdir(xfs_dir), 0);
-	remove(xfs_image);
-}
-
 static void clones_keep_what_kept_points_keep(void)
 {
-	const char *base = getenv("TMPDIR");
-	char before[256] = "";
 	struct fixture f;
 	unsigned count;
 
-	xfs_mount();
-	if (!xfs_dir[0])
+	if (!xfs_mount())
 		return;
-	if (base)
-		snprintf(before, sizeof(before), "%s", base);
-	setenv("TMPDIR", xfs_dir, 1);
 	ready(&f);
 	CU_ASSERT_EQUAL(take(&f, "clone"), 0);
 	CU_ASSERT_EQUAL(store_points(f.store, &count)[0].kind, POINT_CLONE);
@@ -756,10 +708,6 @@ static void clones_keep_what_kept_points_keep(void)
 	promoted_store_takes_and_deletes_points();
 	point_keeps_the_end_of_a_disk_that_grows();
 	disk_that_went_stays_as_long_as_a_kept_point_needs_it();
-	if (before[0])
-		setenv("TMPDIR", before, 1);
-	else
-		unsetenv("TMPDIR");
 	xfs_unmount();
 }
 

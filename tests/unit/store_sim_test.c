@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "cunit_main.h"
+#include "file.h"
 #include "point.h"
 #include "sim/sim_store.h"
 
@@ -309,6 +310,89 @@ static void refill_forgets_a_commit_that_failed(void)
 	       (unsigned long long)cuts);
 }
 
+/* With three points, the last of which nothing was kept for yet. */
+static struct sim_store *store_with_points(uint64_t seed, bool clones)
+{
+	struct sim_store *s = store_new(seed, 0);
+
+	sim_clones(s->sim, clones);
+	CU_ASSERT_EQUAL(sim_store_create(s), 0);
+	CU_ASSERT_EQUAL(sim_store_open(s), 0);
+	CU_ASSERT_EQUAL(sim_store_fill(s), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		CU_ASSERT_EQUAL(sim_store_generation(s, 6), 0);
+		CU_ASSERT_EQUAL(sim_store_settle(s), 0);
+		CU_ASSERT_EQUAL(take(s), 0);
+	}
+	return s;
+}
+
+static uint64_t cut_from; /* this step */
+
+/* Nobody reads: the call that fails would be one of the reader's. */
+static void step_cut_only(void *arg)
+{
+	struct sim_store *s = arg;
+
+	for (unsigned i = 0; i < 2 && !s->wrong && sim_steps(s->sim) >= cut_from; i++)
+		sim_store_cut(s);
+}
+
+static void cuts_end(struct sim_store *s, uint64_t nth, uint64_t *cuts)
+{
+	sim_on_step(s->sim, NULL, NULL);
+	for (unsigned i = 0; i < 4; i++)
+		sim_store_cut(s);
+	sim_store_close(s);
+	if (s->wrong)
+		printf("%llu: %s\n", (unsigned long long)nth, s->first_wrong);
+	CU_ASSERT_EQUAL(s->wrong, 0);
+	*cuts += s->cuts;
+	sim_store_free(s);
+}
+
+/* Its directory has to lose the name for good before it loses the files: what is found with
+ * a name and without files is damage, of all older points, too. */
+static void take_that_failed_leaves_no_damage(void)
+{
+	uint64_t cuts = 0, failed = 0;
+
+	for (uint64_t nth = 1; nth < 80; nth++) {
+		struct sim_store *s = store_with_points(nth, nth & 1);
+
+		sim_fail(s->sim, nth / 2, 1, -EIO);
+		cut_from = sim_steps(s->sim) + nth / 2;
+		sim_on_step(s->sim, step_cut_only, s);
+		take(s);
+		failed += points_count(s) == 3;
+		cuts_end(s, nth, &cuts);
+	}
+	CU_ASSERT_TRUE(failed > 40);
+	printf(" [%llu takes, %llu power cuts] ", (unsigned long long)failed,
+	       (unsigned long long)cuts);
+}
+
+/* The process ended between the renaming and its flush. */
+static void leftovers_of_a_process_that_ended_are_no_damage(void)
+{
+	static const char *const lefts[] = {"/store/points/.gone-00000003",
+					    "/store/points/.new-00000003"};
+	uint64_t cuts = 0;
+
+	for (uint64_t i = 0; i < 12; i++) {
+		struct sim_store *s = store_with_points(i, i / 2 & 1);
+
+		sim_store_close(s);
+		CU_ASSERT_EQUAL(file_rename("/store/points/00000003", lefts[i % 2]), 0);
+		s->points[2].state = SIM_POINT_MAYBE;
+		cut_from = 0;
+		sim_on_step(s->sim, step_cut_only, s);
+		CU_ASSERT_EQUAL(sim_store_open(s), 0);
+		cuts_end(s, i, &cuts);
+	}
+	printf(" [%llu power cuts] ", (unsigned long long)cuts);
+}
+
 /* SIM_FAIL=N,COUNT,ERRNO: only this one, as a failed one is printed. */
 static bool history_fails_alone(uint64_t *cuts)
 {
@@ -382,6 +466,9 @@ int main(void)
 		 disk_that_lies_about_a_flush_is_noticed},
 		{"refill_forgets_a_commit_that_failed", refill_forgets_a_commit_that_failed},
 		{"store_survives_a_failing_call_anywhere", store_survives_a_failing_call_anywhere},
+		{"take_that_failed_leaves_no_damage", take_that_failed_leaves_no_damage},
+		{"leftovers_of_a_process_that_ended_are_no_damage",
+		 leftovers_of_a_process_that_ended_are_no_damage},
 	};
 
 	static const struct cunit_case endless[] = {{"torture", torture}};
