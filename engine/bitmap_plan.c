@@ -37,19 +37,30 @@ static int add_action(json_t *actions, const char *type, const struct guest_disk
 							"node", disk->node, "name", name));
 }
 
+json_t *bitmap_plan_merge(const char *node, const char *target, const char *source)
+{
+	return json_pack("{s:s,s:{s:s,s:s,s:[s]}}", "type", "block-dirty-bitmap-merge", "data",
+			 "node", node, "target", target, "bitmaps", source);
+}
+
+json_t *bitmap_plan_exists(const char *node, const char *bitmap)
+{
+	return bitmap_plan_merge(node, bitmap, bitmap);
+}
+
 /* Recording first: a write between the two actions is in both bitmaps. */
 static int add_merge(json_t *actions, const struct guest_disk *disk, const char *since,
 		     const char *next)
 {
 	int failed = 0;
 
-	if (!guest_bitmap_find(disk, since)->recording)
+	if (!guest_bitmap_find(disk, since)->recording) {
+		failed |= json_array_append_new(actions, bitmap_plan_exists(disk->node, since));
 		failed |= add_action(actions, "block-dirty-bitmap-enable", disk, since);
+	}
 	if (guest_bitmap_find(disk, next))
-		failed |= json_array_append_new(
-			actions, json_pack("{s:s,s:{s:s,s:s,s:[s]}}", "type",
-					   "block-dirty-bitmap-merge", "data", "node", disk->node,
-					   "target", since, "bitmaps", next));
+		failed |= json_array_append_new(actions,
+						bitmap_plan_merge(disk->node, since, next));
 	return failed;
 }
 

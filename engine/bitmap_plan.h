@@ -31,4 +31,12 @@ uint64_t bitmap_plan_covered(const struct guest *guest, const char *since, const
 json_t *bitmap_plan_actions(const struct guest *guest, const char *since, const char *next,
 			    uint64_t covered);
 
+/* `block-dirty-bitmap-merge`; a new reference. */
+json_t *bitmap_plan_merge(const char *node, const char *target, const char *source);
+/* An action that changes nothing, and is refused when BITMAP is not there: into itself.
+ * To stand before one that enables it: a transaction that fails at the enabling of a
+ * bitmap that somebody removed kills QEMU (7.2 and 10.0 at least: the abort takes the
+ * bitmap for there), and so does a merge of nothing. */
+json_t *bitmap_plan_exists(const char *node, const char *bitmap);
+
 #endif

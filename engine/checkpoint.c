@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bitmap_plan.h"
+
 void checkpoint_export_name(unsigned index, char name[32])
 {
 	snprintf(name, 32, "qheal-e%u", index);
@@ -66,13 +68,16 @@ unsigned checkpoint_add_begin(struct checkpoint *checkpoint, struct batch *batch
 	return batch_add(batch, "transaction", json_pack("{s:o}", "actions", actions));
 }
 
-/* Enabling what is enabled does nothing, but fails when the new bitmap is not
- * there: then the old one goes on. */
+/* When the new bitmap is not there, the old one goes on. */
 void checkpoint_add_end(struct checkpoint *checkpoint, struct batch *batch)
 {
 	json_t *actions = json_array();
 
-	append_for_members(checkpoint, &actions, "block-dirty-bitmap-enable", checkpoint->next);
+	for (unsigned i = 0; i < checkpoint->guest->disk_count; i++) {
+		if (checkpoint_member(checkpoint, i))
+			append(&actions, bitmap_plan_exists(checkpoint->guest->disks[i].node,
+							    checkpoint->next));
+	}
 	append_for_members(checkpoint, &actions, "block-dirty-bitmap-disable", checkpoint->last);
 	batch_add(batch, "transaction", json_pack("{s:o}", "actions", actions));
 }
@@ -202,8 +207,8 @@ int checkpoint_keep(struct checkpoint *checkpoint, struct errinfo *err)
 
 /* The name of a bitmap says since which generation it counts, so the new one is
  * merged into the old one, which records again before the new one goes.  The merge
- * comes first: QEMU crashes when a transaction fails at the enabling of a bitmap that
- * somebody removed (block_dirty_bitmap_enable_abort() takes it for there). */
+ * comes first: QEMU dies of the enabling of a bitmap that is not there
+ * (bitmap_plan_exists()). */
 int checkpoint_revert(struct checkpoint *checkpoint, struct errinfo *err)
 {
 	json_t *actions;
@@ -213,11 +218,8 @@ int checkpoint_revert(struct checkpoint *checkpoint, struct errinfo *err)
 	actions = json_array();
 	for (unsigned i = 0; i < checkpoint->guest->disk_count; i++) {
 		if (checkpoint_member(checkpoint, i))
-			append(&actions, json_pack("{s:s,s:{s:s,s:s,s:[s]}}", "type",
-						   "block-dirty-bitmap-merge", "data", "node",
-						   checkpoint->guest->disks[i].node, "target",
-						   checkpoint->last, "bitmaps",
-						   checkpoint->next));
+			append(&actions, bitmap_plan_merge(checkpoint->guest->disks[i].node,
+							   checkpoint->last, checkpoint->next));
 	}
 	append_for_members(checkpoint, &actions, "block-dirty-bitmap-enable", checkpoint->last);
 	append_for_members(checkpoint, &actions, "block-dirty-bitmap-remove", checkpoint->next);

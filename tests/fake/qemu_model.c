@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "qemu_model.h"
 
+#include <assert.h>
 #include <CUnit/CUnit.h>
 #include <stdio.h>
 #include <string.h>
@@ -151,6 +152,8 @@ static const char *bitmap_action(struct qemu_model *model, const json_t *action)
 	struct model_bitmap *bitmap = bitmap_of(disk, text_of(data, "name"));
 	const char *type = text_of(action, "type");
 
+	/* QEMU dies of it. */
+	assert((disk && bitmap) || strcmp(type, "block-dirty-bitmap-enable") != 0);
 	if (!disk)
 		return "Cannot find node";
 	if (!strcmp(type, "block-dirty-bitmap-add"))
