@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "jsontext.h"
+#include "mind.h"
 #include "outcome.h"
 #include "sidecar.h"
 #include "tell.h"
@@ -38,16 +39,18 @@ static void announce(struct sidecar *sidecar, const struct heal_block *bad)
 				  ? "the sum in the replica is wrong, disk and replica agree"
 				  : "the replica's block is bad, the disk's verifies";
 
-	tell_recovery(sidecar, STRATEGY_HEAL, 0, 0, why, NULL);
+	tell_recovery(sidecar, STRATEGY_HEAL,
+		      model_median(&sidecar->config->mind->model, MODEL_HEAL), 0, why, NULL);
 }
 
-static void tell_healed(struct sidecar *sidecar, const struct heal_block *bad, uint64_t was,
+static void note_healed(struct sidecar *sidecar, const struct heal_block *bad, uint64_t was,
 			uint64_t now, double downtime_ms)
 {
 	const char *disk = sidecar->guest.disks[bad->disk].name;
 	const char *side = bad->verdict == SCRUB_SOURCE ? "disk" : "replica";
 	char was_text[20], now_text[20];
 
+	model_observe(&sidecar->config->mind->model, MODEL_HEAL, downtime_ms);
 	snprintf(was_text, sizeof(was_text), "%016llx", (unsigned long long)was);
 	snprintf(now_text, sizeof(now_text), "%016llx", (unsigned long long)now);
 	log_info("heal: disk %s: block %llu of the %s (%u bytes at offset %llu) is healed: its sum "
@@ -95,7 +98,7 @@ static int heal_replica(struct sidecar *sidecar, const struct heal_block *bad, s
 	repair_write(&repair, sidecar->store, bad->disk, bad->block, keep, outcome_set, &written);
 	rc = outcome_wait(&written, &sidecar->loop, err);
 	if (!rc)
-		tell_healed(sidecar, bad, bad->verdict == SCRUB_SUM ? now.replica.stored
+		note_healed(sidecar, bad, bad->verdict == SCRUB_SUM ? now.replica.stored
 								    : now.replica.own,
 			    now.source.sum, 0.0);
 	return rc;
@@ -232,7 +235,7 @@ static int heal_source(struct sidecar *sidecar, const struct heal_block *bad, st
 		checkpoint_revert(&sidecar->checkpoint, NULL);
 	}
 	if (!rc)
-		tell_healed(sidecar, bad, bad->source.sum, bad->replica.stored,
+		note_healed(sidecar, bad, bad->source.sum, bad->replica.stored,
 			    (double)began_ns / 1e6);
 	return rc;
 }

@@ -16,9 +16,18 @@ static const double figure_priors[MODEL_FIGURES] = {
 	[MODEL_FREEZE] = 1.5,	[MODEL_CATCH_UP] = 3.0, [MODEL_FLUSH] = 2.0,
 	[MODEL_SWAP] = 2.0,	[MODEL_PROMOTE] = 1.5,	[MODEL_RESUME] = 0.5,
 	[MODEL_ROUND_TRIP] = 0.3, [MODEL_BOOT] = 20000, [MODEL_START] = 300,
-	[MODEL_HEAL] = 2.0,	[MODEL_RELINK] = 5.0,	[MODEL_MIGRATE] = 300,
+	[MODEL_HEAL] = 8.0,	[MODEL_RELINK] = 700,	[MODEL_MIGRATE] = 300,
+	[MODEL_RESET] = 1.5,
 	[MODEL_CATCH_UP_RATE] = 8e8, [MODEL_COPY_RATE] = 1e8,
 };
+
+/* Those that are calls to QEMU: a slow or busy host lengthens all of them. */
+static const bool of_calls[MODEL_FIGURES] = {
+	[MODEL_DETECT] = true,	 [MODEL_DRAIN] = true, [MODEL_FREEZE] = true,
+	[MODEL_CATCH_UP] = true, [MODEL_SWAP] = true,  [MODEL_PROMOTE] = true,
+	[MODEL_RESUME] = true,	 [MODEL_HEAL] = true,  [MODEL_RESET] = true,
+};
+#define SLOWER_MAX 10.0 /* more is a stall, not the host */
 
 /* Beta(a, b) of a strategy's success: as good as A tries that went well and B
  * that did not.  A pivot swaps what was tested; a resume only hopes. */
@@ -88,7 +97,8 @@ void model_observe_step(struct model *model, const char *name, double ms, uint64
 		{"detect", MODEL_DETECT},   {"drain", MODEL_DRAIN},   {"overlay", MODEL_OVERLAY},
 		{"freeze", MODEL_FREEZE},   {"flush", MODEL_FLUSH},   {"swap", MODEL_SWAP},
 		{"promote", MODEL_PROMOTE}, {"resume", MODEL_RESUME}, {"heal", MODEL_HEAL},
-		{"boot", MODEL_BOOT},	    {"start", MODEL_START},   {"relink", MODEL_RELINK},
+		{"boot", MODEL_BOOT},	    {"start", MODEL_START},   {"unplug", MODEL_RELINK},
+		{"reset", MODEL_RESET},
 	};
 	double fixed_ms;
 
@@ -158,6 +168,16 @@ static double median_of(double *values, unsigned count)
 	return count ? (values[(count - 1) / 2] + values[count / 2]) / 2 : 0;
 }
 
+static double prior_of(const struct model *model, enum model_figure figure)
+{
+	double slower;
+
+	if (!of_calls[figure] || !model->figures[MODEL_ROUND_TRIP].count)
+		return figure_priors[figure];
+	slower = model_median(model, MODEL_ROUND_TRIP) / figure_priors[MODEL_ROUND_TRIP];
+	return figure_priors[figure] * fmin(fmax(slower, 1), SLOWER_MAX);
+}
+
 double model_median(const struct model *model, enum model_figure figure)
 {
 	const struct model_window *window = &model->figures[figure];
@@ -166,7 +186,7 @@ double model_median(const struct model *model, enum model_figure figure)
 	memcpy(values, window->values, window->count * sizeof(double));
 	if (window->count >= MODEL_PRIOR_FADES)
 		return median_of(values, window->count);
-	values[window->count] = figure_priors[figure];
+	values[window->count] = prior_of(model, figure);
 	return median_of(values, window->count + 1);
 }
 
@@ -217,9 +237,7 @@ struct step {
 static const struct step plans[STRATEGIES][MODEL_STEPS_MAX] = {
 	[STRATEGY_RESUME] = {FIXED("detect", MODEL_DETECT, true),
 			     FIXED("resume", MODEL_RESUME, true)},
-	[STRATEGY_HEAL] = {FIXED("detect", MODEL_DETECT, true), FIXED("drain", MODEL_DRAIN, true),
-			   FIXED("heal", MODEL_HEAL, true), FIXED("flush", MODEL_FLUSH, true),
-			   FIXED("resume", MODEL_RESUME, true)},
+	[STRATEGY_HEAL] = {FIXED("detect", MODEL_DETECT, true), FIXED("heal", MODEL_HEAL, true)},
 	[STRATEGY_PIVOT] = {FIXED("detect", MODEL_DETECT, true), FIXED("drain", MODEL_DRAIN, true),
 			    FIXED("overlay", MODEL_OVERLAY, true),
 			    FIXED("freeze", MODEL_FREEZE, true),
@@ -243,9 +261,10 @@ static const struct step plans[STRATEGIES][MODEL_STEPS_MAX] = {
 	[STRATEGY_RESTART] = {FIXED("detect", MODEL_DETECT, true),
 			      FIXED("start", MODEL_START, true), FIXED("boot", MODEL_BOOT, false)},
 	[STRATEGY_RESET] = {FIXED("detect", MODEL_DETECT, true),
-			    FIXED("reset", MODEL_ROUND_TRIP, true), FIXED("boot", MODEL_BOOT, false)},
+			    FIXED("reset", MODEL_RESET, true), FIXED("boot", MODEL_BOOT, false)},
 	[STRATEGY_FAILOVER] = {FIXED("switch", MODEL_MIGRATE, true)},
-	[STRATEGY_RELINK] = {FIXED("relink", MODEL_RELINK, false)},
+	[STRATEGY_RELINK] = {FIXED("detect", MODEL_DETECT, true),
+			     FIXED("unplug", MODEL_RELINK, true)},
 	[STRATEGY_HOLD] = {{0}},
 };
 

@@ -14,6 +14,9 @@
  *   success       tries are Bernoulli with a Beta(a, b) prior: (a + s) / (a + b + n)
  *   cost          C = sum of weight times quantity
  *
+ * A step that is calls to QEMU takes so many round trips: until it was seen, its prior
+ * goes with the round trips that were.
+ *
  * Medians are of the latest MODEL_WINDOW values (and the prior, while there are
  * fewer than MODEL_PRIOR_FADES): a window forgets a disk that was replaced, which
  * the P-square method does not.
@@ -50,8 +53,9 @@ enum model_figure {
 	MODEL_ROUND_TRIP,
 	MODEL_BOOT,	/* reset to the guest's first sign of life */
 	MODEL_START,	/* exec of QEMU to its monitor's greeting */
-	MODEL_HEAL,	/* a block */
-	MODEL_RELINK,
+	MODEL_HEAL,	/* a block, with the pause for it */
+	MODEL_RESET,	/* the button and `cont` */
+	MODEL_RELINK,	/* until the guest has given the card back */
 	MODEL_MIGRATE,	/* the last, paused part of a migration */
 	MODEL_CATCH_UP_RATE,
 	MODEL_COPY_RATE, /* mirror, restore */

@@ -25,6 +25,7 @@ static const char *const figure_names[MODEL_FIGURES] = {
 	[MODEL_SWAP] = "swap_ms",	[MODEL_PROMOTE] = "promote_ms",
 	[MODEL_RESUME] = "resume_ms",	[MODEL_ROUND_TRIP] = "round_trip_ms",
 	[MODEL_BOOT] = "boot_ms",	[MODEL_START] = "start_ms",
+	[MODEL_RESET] = "reset_ms",
 	[MODEL_HEAL] = "heal_ms",	[MODEL_RELINK] = "relink_ms",
 	[MODEL_MIGRATE] = "migrate_ms", [MODEL_CATCH_UP_RATE] = "catch_up_bytes_per_s",
 	[MODEL_COPY_RATE] = "copy_bytes_per_s",
