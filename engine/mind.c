@@ -97,8 +97,7 @@ bool mind_watched(struct mind *mind, double seconds, double answer_ms)
 	model_observe_hours(&mind->model, seconds / 3600);
 	mind->unsaved_s += seconds;
 	mind->minute_s += seconds;
-	if (mind->minute_s >= MINUTE_S ||
-	    mind->model.figures[MODEL_ROUND_TRIP].count < MODEL_PRIOR_FADES) {
+	if (mind->minute_s >= MINUTE_S) {
 		mind->minute_s = 0;
 		model_observe(&mind->model, MODEL_ROUND_TRIP, answer_ms);
 	}

@@ -21,14 +21,6 @@ static const double figure_priors[MODEL_FIGURES] = {
 	[MODEL_CATCH_UP_RATE] = 8e8, [MODEL_COPY_RATE] = 1e8,
 };
 
-/* Those that are calls to QEMU: a slow or busy host lengthens all of them. */
-static const bool of_calls[MODEL_FIGURES] = {
-	[MODEL_DETECT] = true,	 [MODEL_DRAIN] = true, [MODEL_FREEZE] = true,
-	[MODEL_CATCH_UP] = true, [MODEL_SWAP] = true,  [MODEL_PROMOTE] = true,
-	[MODEL_RESUME] = true,	 [MODEL_HEAL] = true,  [MODEL_RESET] = true,
-};
-#define SLOWER_MAX 10.0 /* more is a stall, not the host */
-
 /* Beta(a, b) of a strategy's success: as good as A tries that went well and B
  * that did not.  A pivot swaps what was tested; a resume only hopes. */
 static const struct {
@@ -168,16 +160,6 @@ static double median_of(double *values, unsigned count)
 	return count ? (values[(count - 1) / 2] + values[count / 2]) / 2 : 0;
 }
 
-static double prior_of(const struct model *model, enum model_figure figure)
-{
-	double slower;
-
-	if (!of_calls[figure] || !model->figures[MODEL_ROUND_TRIP].count)
-		return figure_priors[figure];
-	slower = model_median(model, MODEL_ROUND_TRIP) / figure_priors[MODEL_ROUND_TRIP];
-	return figure_priors[figure] * fmin(fmax(slower, 1), SLOWER_MAX);
-}
-
 double model_median(const struct model *model, enum model_figure figure)
 {
 	const struct model_window *window = &model->figures[figure];
@@ -186,7 +168,7 @@ double model_median(const struct model *model, enum model_figure figure)
 	memcpy(values, window->values, window->count * sizeof(double));
 	if (window->count >= MODEL_PRIOR_FADES)
 		return median_of(values, window->count);
-	values[window->count] = prior_of(model, figure);
+	values[window->count] = figure_priors[figure];
 	return median_of(values, window->count + 1);
 }
 

@@ -14,9 +14,6 @@
  *   success       tries are Bernoulli with a Beta(a, b) prior: (a + s) / (a + b + n)
  *   cost          C = sum of weight times quantity
  *
- * A step that is calls to QEMU takes so many round trips: until it was seen, its prior
- * goes with the round trips that were.
- *
  * Medians are of the latest MODEL_WINDOW values (and the prior, while there are
  * fewer than MODEL_PRIOR_FADES): a window forgets a disk that was replaced, which
  * the P-square method does not.
