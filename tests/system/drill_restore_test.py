@@ -21,6 +21,7 @@ BOOT_S = 90  # on a machine that does a lot else
 
 class Damaged(FaultCase):
     once = True  # about the store and the policy; the swap is that of a roll back
+
     def guest(self):
         return loaded(disks=2, pattern="seq", rate=500, region=1 * MIB)
 
