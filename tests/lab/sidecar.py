@@ -94,6 +94,19 @@ class Sidecar:
                               capture_output=True, text=True, timeout=60, check=False, **how)
         return done.returncode, done.stdout, done.stderr
 
+    def last_record(self, point):
+        """The number of the last record that this point of the store has, which is whole."""
+        images = [self.vm.work / f"{point.replace(':', '')}-{disk.id}.raw" for disk in self.vm.disks]
+        for disk, image in zip(self.vm.disks, images):
+            code, _, err = self.command("restore", "--disk", disk.id, "--point", point, "--output",
+                                        image, "--force")
+            if code:
+                raise LabError(f"qheal restore: {err}")
+        verdict = self.vm.check(images, acked=0)
+        if not verdict["consistent"]:
+            raise AssertionError(f"point {point}: {verdict}")
+        return verdict["n"]
+
     def status(self):
         """qheal status --json"""
         code, out, err = self.command("status", "--json")

@@ -35,20 +35,9 @@ class Damaged(FaultCase):
         for name in ("P1", "P2"):
             code, _, err = sidecar.command("points", "--create", name)
             self.assertEqual(code, 0, err)
-            self.kept[name] = self.last_of(vm, sidecar, name)
+            self.kept[name] = sidecar.last_record(name)
             vm.wait_more(2 * vm.guest["region"] // vm.guest["size"] + 100)
         return sidecar
-
-    def last_of(self, vm, sidecar, name):
-        """The last record of a point."""
-        images = [vm.work / f"{name}-{disk.id}.raw" for disk in vm.disks]
-        for disk, image in zip(vm.disks, images):
-            code, _, err = sidecar.command("restore", "--disk", disk.id, "--point", name,
-                                           "--output", image, "--force")
-            self.assertEqual(code, 0, err)
-        verdict = vm.check(images, acked=0)
-        self.assertTrue(verdict["consistent"], verdict)
-        return verdict["n"]
 
     def damage(self, vm, sidecar, disk, also=None):
         """A block of the head of the disk, where the guest writes, and it was found."""

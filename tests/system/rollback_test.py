@@ -27,17 +27,7 @@ class RollbackCase(FaultCase):
         vm.wait_more(more)
         code, _, err = sidecar.command("points", "--create", name)
         self.assertEqual(code, 0, err)
-        return self.last_of(vm, sidecar, name)
-
-    def last_of(self, vm, sidecar, name):
-        images = [vm.work / f"{name.replace(':', '')}-{disk.id}.raw" for disk in vm.disks]
-        for disk, image in zip(vm.disks, images):
-            code, _, err = sidecar.command("restore", "--disk", disk.id, "--point", name,
-                                           "--output", image, "--force")
-            self.assertEqual(code, 0, err)
-        verdict = vm.check(images, acked=0)
-        self.assertTrue(verdict["consistent"], verdict)
-        return verdict["n"]
+        return sidecar.last_record(name)
 
     def roll_back(self, vm, sidecar, name, kept):
         """To the point, whose last record is `kept`; the `recovered` object."""
@@ -97,9 +87,9 @@ class There(RollbackCase):
         left = vm.acked
         answer = self.roll_back(vm, sidecar, "two", kept[1])
         self.replica_right(vm, sidecar, self.images(vm, answer))
-        newest = self.last_of(vm, sidecar, answer["before"])
+        newest = sidecar.last_record(answer["before"])
         self.assertGreaterEqual(newest, left)
-        self.assertEqual(self.last_of(vm, sidecar, "three"), kept[2])
+        self.assertEqual(sidecar.last_record("three"), kept[2])
         forth = self.roll_back(vm, sidecar, answer["before"], newest)
         self.replica_right(vm, sidecar, self.images(vm, forth))
         # Twice to the same point; only the images in use are left.
