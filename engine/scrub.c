@@ -212,13 +212,20 @@ static bool heal(struct sidecar *sidecar, const struct heal_block *bad)
 	return false;
 }
 
+/* Noted before it is told: what was told is known to the next sidecar, too. */
+static void note_bad(struct sidecar *sidecar, const struct heal_block *bad)
+{
+	sidecar->scrub.bad_replica++;
+	damage_note(&sidecar->damage, bad->disk, bad->block);
+	damage_save(sidecar);
+}
+
 /* Where the next window begins: behind this one, or behind what could be healed. */
 static uint64_t conclude(struct sidecar *sidecar, const struct scrub_look *look)
 {
 	const struct store_spec *spec = &store_info(sidecar->store)->spec;
 	uint64_t size = spec->disks[look->disk].size;
 	unsigned heals = 0, told = 0, more = 0;
-	bool healed;
 
 	for (uint32_t i = 0; i < look->count; i++) {
 		struct heal_block bad = {.disk = look->disk, .block = look->block + i,
@@ -237,14 +244,13 @@ static uint64_t conclude(struct sidecar *sidecar, const struct scrub_look *look)
 		if (bad.verdict == SCRUB_SOURCE)
 			sidecar->scrub.bad_source++;
 		else
-			sidecar->scrub.bad_replica++;
+			note_bad(sidecar, &bad);
 		if (told++ < WINDOW_TELLS)
 			tell(sidecar, &bad);
 		else
 			more++;
-		healed = sidecar->config->heal && heal_can(&bad) && ++heals && heal(sidecar, &bad);
-		if (bad.verdict != SCRUB_SOURCE && !healed)
-			damage_note(&sidecar->damage, bad.disk, bad.block);
+		if (sidecar->config->heal && heal_can(&bad) && ++heals && heal(sidecar, &bad))
+			damage_clear(&sidecar->damage, bad.disk, bad.block, 1);
 		if (sidecar->loop.quit || sidecar->monitor.closed)
 			break;
 	}
