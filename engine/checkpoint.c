@@ -48,6 +48,16 @@ static void append_for_members(const struct checkpoint *checkpoint, json_t **act
 	}
 }
 
+static void append_merges(const struct checkpoint *checkpoint, json_t **actions,
+			  const char *target, const char *source)
+{
+	for (unsigned i = 0; i < checkpoint->guest->disk_count; i++) {
+		if (checkpoint_member(checkpoint, i))
+			append(actions, bitmap_plan_merge(checkpoint->guest->disks[i].node, target,
+							  source));
+	}
+}
+
 /* The new bitmaps record before the point and the old ones until after it: a
  * write between the two is in both. */
 unsigned checkpoint_add_begin(struct checkpoint *checkpoint, struct batch *batch)
@@ -68,16 +78,13 @@ unsigned checkpoint_add_begin(struct checkpoint *checkpoint, struct batch *batch
 	return batch_add(batch, "transaction", json_pack("{s:o}", "actions", actions));
 }
 
-/* When the new bitmap is not there, the old one goes on. */
+/* When the new bitmap is not there, the old one goes on: the merge into itself is refused
+ * (bitmap_plan_exists()). */
 void checkpoint_add_end(struct checkpoint *checkpoint, struct batch *batch)
 {
 	json_t *actions = json_array();
 
-	for (unsigned i = 0; i < checkpoint->guest->disk_count; i++) {
-		if (checkpoint_member(checkpoint, i))
-			append(&actions, bitmap_plan_exists(checkpoint->guest->disks[i].node,
-							    checkpoint->next));
-	}
+	append_merges(checkpoint, &actions, checkpoint->next, checkpoint->next);
 	append_for_members(checkpoint, &actions, "block-dirty-bitmap-disable", checkpoint->last);
 	batch_add(batch, "transaction", json_pack("{s:o}", "actions", actions));
 }
@@ -216,11 +223,7 @@ int checkpoint_revert(struct checkpoint *checkpoint, struct errinfo *err)
 	if (!checkpoint->rotated)
 		return 0;
 	actions = json_array();
-	for (unsigned i = 0; i < checkpoint->guest->disk_count; i++) {
-		if (checkpoint_member(checkpoint, i))
-			append(&actions, bitmap_plan_merge(checkpoint->guest->disks[i].node,
-							   checkpoint->last, checkpoint->next));
-	}
+	append_merges(checkpoint, &actions, checkpoint->last, checkpoint->next);
 	append_for_members(checkpoint, &actions, "block-dirty-bitmap-enable", checkpoint->last);
 	append_for_members(checkpoint, &actions, "block-dirty-bitmap-remove", checkpoint->next);
 	checkpoint->rotated = false;
