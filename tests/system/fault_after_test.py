@@ -34,7 +34,6 @@ class Recovered(FaultCase):
             self.assertEqual([image["disk"] for image in again["images"]], ["vdb"])
             self.nothing_lost(vm, self.images(vm, moved, again))
 
-
     def test_an_overlay_that_a_killed_sidecar_left_is_closed(self):
         """It died between opening it and the swap: the next pivot has the same name for it."""
         with loaded(disks=2) as vm:

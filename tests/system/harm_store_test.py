@@ -180,14 +180,7 @@ class StoreFails(HarmTest):
             self.wait_degraded(vm, sidecar)
             disk.let_backing_be(400)
             self.wait_protected(sidecar)
-            try:
-                self.assert_replica(vm, sidecar)
-            except AssertionError:
-                # An ext4 without a journal may lose an extent that it had said was written: seen
-                # once in some fifteen runs, a block of zeros. Never without a word.
-                end(sidecar, signal.SIGTERM, timeout=10)
-                code, out, _ = sidecar.command("verify", "--json")
-                self.assertEqual(code, 1, out)
+            self.assert_replica(vm, sidecar)
             self.assert_nothing_left(vm)
 
     @once_is_enough
