@@ -42,7 +42,8 @@ class Sequence(RestartCase):
                 vm.kill()
                 sidecar.wait("recovered", since=since, strategy="restart", timeout=60)
                 vm.adopt()
-                vm.console.wait("READY", 90)
+                # Taken back, it boots into the panic once more, and is rolled back then.
+                sidecar.wait("well", since=since, timeout=90)
                 vm.order("pause")
                 images = self.images_of(vm)
                 self.assertEqual(len({"rollback-" in image for image in images}), 1, images)
