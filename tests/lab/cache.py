@@ -12,6 +12,10 @@ class LabError(Exception):
     """The lab itself could not do what was asked; says what to do."""
 
 
+class Late(LabError):
+    """What was waited for did not come in time."""
+
+
 def build_dir():
     """The build folder: $BUILD, relative to the repository, or build/."""
     return ROOT / os.environ.get("BUILD", "build")

@@ -4,7 +4,7 @@
 import threading
 import time
 
-from .cache import LabError
+from .cache import Late
 
 
 class Console:
@@ -36,7 +36,7 @@ class Console:
         found = self.find(prefix, since)
         if not found:
             last = "\n".join(text for _, text in self.lines[-5:])
-            raise LabError(f"the guest did not say {prefix!r} within {timeout} s; last:\n{last}")
+            raise Late(f"the guest did not say {prefix!r} within {timeout} s; last:\n{last}")
         return found[0]
 
     def close(self):
@@ -92,7 +92,7 @@ class Acks:
         deadline = time.monotonic() + timeout
         while self.read() < number:
             if time.monotonic() > deadline:
-                raise LabError(f"record {number} not acknowledged within {timeout} s: "
-                               f"the guest is at {self.now}")
+                raise Late(f"record {number} not acknowledged within {timeout} s: "
+                           f"the guest is at {self.now}")
             time.sleep(0.002)
         return self.now

@@ -10,7 +10,7 @@ import threading
 import time
 
 from . import cache
-from .cache import LabError
+from .cache import LabError, Late
 
 
 class Sidecar:
@@ -75,8 +75,9 @@ class Sidecar:
         if self.garbage or len(found()) < count:
             why = (f"qheal printed {self.garbage[0]!r}" if self.garbage else
                    f"qheal ended with {self.process.wait()}" if self.ended else f"after {timeout} s")
-            raise LabError(f"{len(found())} of {count} events {name} {fields or ''}: {why}\n"
-                           f"{self.report()}")
+            kind = LabError if self.garbage or self.ended else Late
+            raise kind(f"{len(found())} of {count} events {name} {fields or ''}: {why}\n"
+                       f"{self.report()}")
         return found()[-1]
 
     def wait_generations(self, count, timeout=30):

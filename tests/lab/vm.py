@@ -17,7 +17,7 @@ import tempfile
 import time
 
 from . import cache
-from .cache import LabError
+from .cache import LabError, Late
 from .disk import LETTERS, MIB, Disk, options
 from .guest import Acks, Console
 from .qmp import Qmp
@@ -48,7 +48,7 @@ class Adopted:
 
     def wait(self, timeout=30):
         if not select.select([self.pidfd], [], [], timeout)[0]:
-            raise LabError(f"process {self.pid} does not end")
+            raise Late(f"process {self.pid} does not end")
         return 0
 
     def send_signal(self, sig):
@@ -157,7 +157,7 @@ class Vm:
         deadline = time.monotonic() + timeout
         while not (found := self.processes()):
             if time.monotonic() > deadline:
-                raise LabError("nobody started QEMU again")
+                raise Late("nobody started QEMU again")
             time.sleep(0.002)
         self.process = Adopted(found[0])
         self.console = self.console_socket()

@@ -6,7 +6,7 @@ import time
 import unittest
 
 from fault_support import FaultCase, loaded
-from lab.cache import LabError
+from lab.cache import Late
 
 
 class Degrading(FaultCase):
@@ -22,7 +22,7 @@ class Degrading(FaultCase):
         deadline = time.monotonic() + timeout
         while "usual_ms" not in self.health(sidecar):
             if time.monotonic() > deadline:
-                raise LabError(f"nothing is usual after {timeout} s: {self.health(sidecar)}")
+                raise Late(f"nothing is usual after {timeout} s: {self.health(sidecar)}")
             time.sleep(1)
         return self.health(sidecar)
 
