@@ -130,6 +130,8 @@ int cut_connection(int pidfd, int pid, const char *file, struct errinfo *err)
 		count += rc > 0;
 	}
 	closedir(dir);
+	if (rc == -ESRCH && count) /* it was cut, and the process has ended over it */
+		rc = 0;
 	if (rc < 0)
 		return err_set(err, rc, "QEMU's connections cannot be ended from outside: %s",
 			       strerror(-rc));
