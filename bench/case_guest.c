@@ -66,10 +66,10 @@ static void headline(struct bench *bench, const char *from, const char *name)
 
 int case_delta(struct bench *bench, struct errinfo *err)
 {
-	int rc = driver_run(bench, "cycle", 40, 5, err);
+	int rc = driver_run(bench, "cycle", 25, 5, err);
 
 	if (!rc)
-		rc = driver_run(bench, "lag", 1, 6, err);
+		rc = driver_run(bench, "lag", 1, 5, err);
 	if (!rc)
 		rc = driver_run(bench, "delta", 3, 5, err);
 	headline(bench, "lag.steady.lag", "delta.lag");
@@ -80,7 +80,7 @@ int case_delta(struct bench *bench, struct errinfo *err)
 
 int case_pivot(struct bench *bench, struct errinfo *err)
 {
-	int rc = driver_run(bench, "pivot", 12, 5, err);
+	int rc = driver_run(bench, "pivot", 9, 5, err);
 
 	headline(bench, "pivot.small.downtime", "pivot");
 	return rc;

@@ -8,7 +8,7 @@
 
 #include "bench.h"
 
-#define RESTORE_ROUNDS 5
+#define RESTORE_ROUNDS 4
 
 struct variant {
 	const char *name;

@@ -58,6 +58,11 @@ def verdict(value, at_least=None, at_most=None):
     return {"measured": None if value is None else round(value, 3), **bound, "reached": kept}
 
 
+def fewer(rounds, mib):
+    """How often a sample with so much data is taken: what takes long varies less."""
+    return max(1, min(rounds, rounds * 64 // max(mib, 1)))
+
+
 # --- processes ---
 
 def cpu_seconds(pid):

@@ -102,7 +102,7 @@ def peers(size, mib, rounds):
 def by_dirty(rounds, every):
     entries = []
     for mib in every:
-        size, count = (mib + 64) * MIB, min(rounds, 2 if mib > 64 else rounds)
+        size, count = (mib + 64) * MIB, common.fewer(rounds, mib)
         if mib:  # cycle.py has the look that finds nothing
             entries.append({"tool": "qheal", "mib": mib, **qheal_cycles(size, mib, count)})
         entries += peers(size, mib, count)

@@ -22,7 +22,7 @@ WANTED = {1000: 0.95, 100: 0.80}
 PATTERNS = ("seq", "rand")
 MODES = ("background", "write-blocking")
 PERCENTILES = ("p50", "p99", "p999")
-COPY_BYTES = 1 << 30
+COPY_BYTES = 512 << 20
 COPY_ROUNDS = 2
 
 

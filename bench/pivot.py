@@ -15,7 +15,7 @@ from lab.vm import Vm
 
 ROUNDS = 50
 LARGE_MIB = (64, 256, 1024)
-LARGE_ROUNDS = 3
+LARGE_PART = 4  # of the rounds
 HAND_ROUNDS = 3
 
 
@@ -152,7 +152,7 @@ def measure(chosen):
     least = summary(repeat(chosen.rounds or ROUNDS, small))
     base_ms, more = least["downtime_ms"]["median"], []
     for mib in LARGE_MIB[:1] if chosen.rounds == 1 else LARGE_MIB:  # 1: only whether it runs
-        count = min(chosen.rounds or LARGE_ROUNDS, LARGE_ROUNDS)
+        count = common.fewer((chosen.rounds or ROUNDS) // LARGE_PART, mib)
         entry = summary(repeat(count, large, mib))
         beyond_ms = entry["downtime_ms"]["median"] - base_ms
         entry["gb_s"] = round(entry["catch_up_bytes"]["median"] / 1e6 / beyond_ms, 3)
