@@ -257,21 +257,67 @@ static void count_skipped(struct sidecar *sidecar, int64_t *due_ns, int64_t inte
 	*due_ns += late_ns / interval_ns * interval_ns;
 }
 
-/* A cycle goes first, but cannot keep the scrub from its turn for ever; and a scrub that is
- * late all the time keeps nobody waiting who asked for something. */
-static bool scrub_goes(const struct sidecar *sidecar, int64_t cycle_ns, bool ticked)
+static bool cycle_comes(const struct sidecar *sidecar)
+{
+	return sidecar->state == SIDECAR_PROTECTED || sidecar->state == SIDECAR_DEGRADED;
+}
+
+static bool is_asked(const struct sidecar *sidecar)
+{
+	return keeper_wants(sidecar) || rollback_wants(sidecar) || reprotect_wants(sidecar);
+}
+
+/* A cycle goes first, but cycles that are late all the time cannot keep the scrub, nor who
+ * asked for something, from their turn for ever: each has one between two cycles. */
+struct turns {
+	bool scrub, asked;
+};
+
+static bool cycle_goes(const struct sidecar *sidecar, int64_t due_ns, const struct turns *turns)
+{
+	return cycle_comes(sidecar) && ring_now_ns() >= due_ns &&
+	       !(turns->asked && is_asked(sidecar));
+}
+
+/* A scrub that is late all the time keeps nobody waiting who asked for something. */
+static bool scrub_goes(const struct sidecar *sidecar, int64_t cycle_ns, const struct turns *turns)
 {
 	int64_t now_ns = ring_now_ns();
 
 	if (keeper_wants(sidecar) || rollback_wants(sidecar))
 		return false;
-	return now_ns >= scrub_due_ns(sidecar) && (ticked || now_ns < cycle_ns);
+	return now_ns >= scrub_due_ns(sidecar) && (turns->scrub || now_ns < cycle_ns);
+}
+
+/* What somebody asked for, one thing of it.  False: there is nothing. */
+static bool serve(struct sidecar *sidecar)
+{
+	if (reprotect_wants(sidecar))
+		reprotect_run(sidecar);
+	else if (rollback_wants(sidecar))
+		rollback_run(sidecar);
+	else if (keeper_wants(sidecar))
+		keeper_run(sidecar);
+	else
+		return false;
+	return true;
+}
+
+static int64_t next_due_ns(const struct sidecar *sidecar)
+{
+	int64_t dues[] = {keeper_due_ns(sidecar), scrub_due_ns(sidecar), recover_due_ns(sidecar),
+			  reprotect_due_ns(sidecar)};
+	int64_t next_ns = INT64_MAX;
+
+	for (unsigned i = 0; i < sizeof(dues) / sizeof(dues[0]); i++)
+		next_ns = dues[i] < next_ns ? dues[i] : next_ns;
+	return next_ns;
 }
 
 static int steady(struct sidecar *sidecar, struct errinfo *err)
 {
 	int64_t wait_ms = sidecar->config->interval_ms, due_ns = ring_now_ns(), next_ns;
-	bool ticked = false;
+	struct turns turns = {0};
 	int rc = 0;
 
 	sidecar->alert = true; /* a fault that came before could not be attended to */
@@ -279,49 +325,31 @@ static int steady(struct sidecar *sidecar, struct errinfo *err)
 	damage_load(sidecar);
 	keeper_start(sidecar);
 	while (!sidecar->loop.quit && !sidecar->monitor.closed && !sidecar->rebirth && !rc) {
-		bool cycling = sidecar->state == SIDECAR_PROTECTED ||
-			       sidecar->state == SIDECAR_DEGRADED;
-
 		if (sidecar->alert) {
 			err_clear(err);
 			rc = attend(sidecar, err);
 			continue;
 		}
-		if (scrub_goes(sidecar, due_ns, ticked)) {
-			ticked = false;
+		if (scrub_goes(sidecar, due_ns, &turns)) {
+			turns.scrub = false;
 			scrub_run(sidecar);
 			continue;
 		}
-		if (cycling && ring_now_ns() >= due_ns) {
+		if (cycle_goes(sidecar, due_ns, &turns)) {
 			rc = tick(sidecar, &wait_ms);
 			count_skipped(sidecar, &due_ns, wait_ms * NS_PER_MS);
-			ticked = true;
+			turns = (struct turns){true, true};
 			continue;
 		}
 		if (recover_has_room(sidecar)) {
 			sidecar->alert = true;
 			continue;
 		}
-		if (reprotect_wants(sidecar)) {
-			reprotect_run(sidecar);
+		turns.asked = false;
+		if (serve(sidecar))
 			continue;
-		}
-		if (rollback_wants(sidecar)) {
-			rollback_run(sidecar);
-			continue;
-		}
-		if (keeper_wants(sidecar)) {
-			keeper_run(sidecar);
-			continue;
-		}
-		next_ns = keeper_due_ns(sidecar);
-		if (scrub_due_ns(sidecar) < next_ns)
-			next_ns = scrub_due_ns(sidecar);
-		if (recover_due_ns(sidecar) < next_ns)
-			next_ns = recover_due_ns(sidecar);
-		if (reprotect_due_ns(sidecar) < next_ns)
-			next_ns = reprotect_due_ns(sidecar);
-		rest(sidecar, cycling && due_ns < next_ns ? due_ns : next_ns);
+		next_ns = next_due_ns(sidecar);
+		rest(sidecar, cycle_comes(sidecar) && due_ns < next_ns ? due_ns : next_ns);
 	}
 	return sidecar->loop.quit || sidecar->rebirth ? 0 : rc ? rc : -ENOTCONN;
 }

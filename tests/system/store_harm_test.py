@@ -70,14 +70,14 @@ class StoreDisk:
 
 
 @contextlib.contextmanager
-def slow(path, random):
-    """Every request to this file system takes up to 150 ms, now and then."""
+def slow(path, goes, stands):
+    """Requests to this file system take long, now and then: it goes and stands, so many seconds."""
     stop = threading.Event()
 
     def work():
-        while not stop.wait(random.uniform(0, 0.1)):
+        while not stop.wait(goes()):
             run("fsfreeze", "-f", path)
-            time.sleep(random.uniform(0, 0.15))
+            time.sleep(stands())
             run("fsfreeze", "-u", path)
 
     thread = threading.Thread(target=work, daemon=True)
@@ -197,7 +197,8 @@ class StoreHarm(HarmTest):
                     Vm(disks=2, region=4 * MIB, pattern="rand") as vm, \
                     Sidecar(vm, store=disk.path / "store", **self.options) as sidecar:
                 sidecar.wait("protected")
-                with slow(disk.path, random):
+                with slow(disk.path, lambda: random.uniform(0, 0.1),
+                          lambda: random.uniform(0, 0.15)):
                     for _ in range(6):
                         time.sleep(1)
                         self.assert_goes_on(vm, 50)
@@ -205,6 +206,22 @@ class StoreHarm(HarmTest):
                 self.assert_replica(vm, sidecar)
                 self.assert_clean(sidecar.store)
                 self.assert_points_consistent(vm, sidecar.store, disk.base)
+
+    def test_who_asks_is_served_though_every_cycle_is_late(self):
+        with StoreDisk("ext4") as disk, Vm(disks=2, region=4 * MIB, pattern="rand") as vm, \
+                Sidecar(vm, store=disk.path / "store", interval=50) as sidecar:
+            sidecar.wait("protected")
+            with slow(disk.path, lambda: 0.02, lambda: 0.3):
+                sidecar.wait_generations(5)
+                skipped = sidecar.status()["skipped_cycles"]
+                for name in ("one", "two", "three"):
+                    since = len(sidecar.events)
+                    done = sidecar.command("points", "--create", name)
+                    self.assertEqual(done[0], 0, done[2])
+                    self.assertLess(len(sidecar.find("generation", since)), 10)
+                self.assertGreater(sidecar.status()["skipped_cycles"], skipped + 5)
+            self.assert_replica(vm, sidecar)
+            self.assert_clean(sidecar.store)
 
     def test_store_that_becomes_read_only(self):
         with StoreDisk("ext4") as disk, Vm(disks=1, region=4 * MIB) as vm, \
