@@ -8,17 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CATCH_UP_SMALL (256u << 10) /* up to that the time is that of the calls */
-
-/* What is expected before anything was seen: bench/pivot.py and the design's table. */
+/* What is expected before anything was seen. */
 static const double figure_priors[MODEL_FIGURES] = {
-	[MODEL_DETECT] = 0.5,	[MODEL_DRAIN] = 0.5,	[MODEL_OVERLAY] = 0.5,
-	[MODEL_FREEZE] = 1.5,	[MODEL_CATCH_UP] = 3.0, [MODEL_FLUSH] = 2.0,
-	[MODEL_SWAP] = 2.0,	[MODEL_PROMOTE] = 1.5,	[MODEL_RESUME] = 0.5,
-	[MODEL_ROUND_TRIP] = 0.3, [MODEL_BOOT] = 20000, [MODEL_START] = 300,
-	[MODEL_HEAL] = 8.0,	[MODEL_RELINK] = 700,	[MODEL_MIGRATE] = 300,
-	[MODEL_RESET] = 1.5,
-	[MODEL_CATCH_UP_RATE] = 8e8, [MODEL_COPY_RATE] = 1e8,
+	[MODEL_ROUND_TRIP] = 0.3,     [MODEL_BOOT] = 20000,	[MODEL_HEAL] = 8.0,
+	[MODEL_CATCH_UP_RATE] = 8e8,  [MODEL_COPY_RATE] = 1e8, [MODEL_POINT_RATE] = 4e8,
 };
 
 /* Beta(a, b) of a strategy's success: as good as A tries that went well and B
@@ -63,50 +56,19 @@ void model_empty(struct model *model)
 
 /* --- learning --- */
 
-static double figure_max(unsigned figure)
+void model_window_add(struct model_window *window, double value, double max)
 {
-	return figure == MODEL_CATCH_UP_RATE || figure == MODEL_COPY_RATE ? MODEL_RATE_MAX
-									  : MODEL_MS_MAX;
-}
-
-void model_observe(struct model *model, enum model_figure figure, double value)
-{
-	struct model_window *window = &model->figures[figure];
-
-	if (!isfinite(value) || value <= 0 || value > figure_max(figure))
+	if (!isfinite(value) || value <= 0 || value > max)
 		return;
 	window->values[window->next] = value;
 	window->next = (window->next + 1) % MODEL_WINDOW;
 	window->count += window->count < MODEL_WINDOW;
 }
 
-void model_observe_step(struct model *model, const char *name, double ms, uint64_t bytes)
+void model_observe(struct model *model, enum model_figure figure, double value)
 {
-	static const struct {
-		const char *name;
-		enum model_figure figure;
-	} table[] = {
-		{"detect", MODEL_DETECT},   {"drain", MODEL_DRAIN},   {"overlay", MODEL_OVERLAY},
-		{"freeze", MODEL_FREEZE},   {"flush", MODEL_FLUSH},   {"swap", MODEL_SWAP},
-		{"promote", MODEL_PROMOTE}, {"resume", MODEL_RESUME}, {"heal", MODEL_HEAL},
-		{"boot", MODEL_BOOT},	    {"start", MODEL_START},   {"unplug", MODEL_RELINK},
-		{"reset", MODEL_RESET},
-	};
-	double fixed_ms;
-
-	for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-		if (!strcmp(table[i].name, name))
-			model_observe(model, table[i].figure, ms);
-	}
-	if (strcmp(name, "catch-up"))
-		return;
-	if (bytes <= CATCH_UP_SMALL) {
-		model_observe(model, MODEL_CATCH_UP, ms);
-		return;
-	}
-	/* What the calls take is no matter of the bytes, but never all of the time. */
-	fixed_ms = fmin(model_median(model, MODEL_CATCH_UP), ms / 2);
-	model_observe(model, MODEL_CATCH_UP_RATE, (double)bytes / (ms - fixed_ms) * 1e3);
+	model_window_add(&model->figures[figure], value,
+			 figure >= MODEL_CATCH_UP_RATE ? MODEL_RATE_MAX : MODEL_MS_MAX);
 }
 
 void model_observe_hours(struct model *model, double hours)
@@ -160,16 +122,20 @@ static double median_of(double *values, unsigned count)
 	return count ? (values[(count - 1) / 2] + values[count / 2]) / 2 : 0;
 }
 
-double model_median(const struct model *model, enum model_figure figure)
+double model_window_median(const struct model_window *window, double prior)
 {
-	const struct model_window *window = &model->figures[figure];
 	double values[MODEL_WINDOW + 1];
 
 	memcpy(values, window->values, window->count * sizeof(double));
 	if (window->count >= MODEL_PRIOR_FADES)
 		return median_of(values, window->count);
-	values[window->count] = figure_priors[figure];
+	values[window->count] = prior;
 	return median_of(values, window->count + 1);
+}
+
+double model_median(const struct model *model, enum model_figure figure)
+{
+	return model_window_median(&model->figures[figure], figure_priors[figure]);
 }
 
 double model_probability(const struct model *model, enum fault_kind kind, double hours)
@@ -205,86 +171,7 @@ double model_success(const struct model *model, enum strategy strategy)
 	return (a + tries->succeeded) / (a + b + tries->tried);
 }
 
-/* --- the steps of a strategy --- */
-
-#define FIXED(name, figure, down) {name, figure, MODEL_FIGURES, down}
-
-struct step {
-	const char *name;
-	enum model_figure figure; /* MODEL_FIGURES: no fixed part */
-	enum model_figure rate;	  /* MODEL_FIGURES: no bytes */
-	bool down;
-};
-
-static const struct step plans[STRATEGIES][MODEL_STEPS_MAX] = {
-	[STRATEGY_RESUME] = {FIXED("detect", MODEL_DETECT, true),
-			     FIXED("resume", MODEL_RESUME, true)},
-	[STRATEGY_HEAL] = {FIXED("detect", MODEL_DETECT, true), FIXED("heal", MODEL_HEAL, true)},
-	[STRATEGY_PIVOT] = {FIXED("detect", MODEL_DETECT, true), FIXED("drain", MODEL_DRAIN, true),
-			    FIXED("overlay", MODEL_OVERLAY, true),
-			    FIXED("freeze", MODEL_FREEZE, true),
-			    {"catch-up", MODEL_CATCH_UP, MODEL_CATCH_UP_RATE, true},
-			    FIXED("flush", MODEL_FLUSH, true), FIXED("swap", MODEL_SWAP, true),
-			    FIXED("promote", MODEL_PROMOTE, true),
-			    FIXED("resume", MODEL_RESUME, true)},
-	[STRATEGY_MIRROR] = {{"copy", MODEL_FIGURES, MODEL_COPY_RATE, false},
-			     FIXED("swap", MODEL_SWAP, true)},
-	[STRATEGY_ROLLBACK] = {FIXED("detect", MODEL_DETECT, true),
-			       FIXED("drain", MODEL_DRAIN, true),
-			       FIXED("overlay", MODEL_OVERLAY, true),
-			       FIXED("flush", MODEL_FLUSH, true), FIXED("swap", MODEL_SWAP, true),
-			       FIXED("promote", MODEL_PROMOTE, true),
-			       FIXED("resume", MODEL_RESUME, true),
-			       FIXED("boot", MODEL_BOOT, false)},
-	[STRATEGY_RESTORE] = {FIXED("detect", MODEL_DETECT, true),
-			      {"copy", MODEL_FIGURES, MODEL_COPY_RATE, true},
-			      FIXED("flush", MODEL_FLUSH, true), FIXED("swap", MODEL_SWAP, true),
-			      FIXED("resume", MODEL_RESUME, true), FIXED("boot", MODEL_BOOT, false)},
-	[STRATEGY_RESTART] = {FIXED("detect", MODEL_DETECT, true),
-			      FIXED("start", MODEL_START, true), FIXED("boot", MODEL_BOOT, false)},
-	[STRATEGY_RESET] = {FIXED("detect", MODEL_DETECT, true),
-			    FIXED("reset", MODEL_RESET, true), FIXED("boot", MODEL_BOOT, false)},
-	[STRATEGY_FAILOVER] = {FIXED("switch", MODEL_MIGRATE, true)},
-	[STRATEGY_RELINK] = {FIXED("detect", MODEL_DETECT, true),
-			     FIXED("unplug", MODEL_RELINK, true)},
-	[STRATEGY_HOLD] = {{0}},
-};
-
-/* What a step moves: a copy the whole disk, of a point all disks, a catch-up what is dirty. */
-static uint64_t step_bytes(enum strategy strategy, const struct step *step,
-			   const struct model_work *work)
-{
-	if (step->rate == MODEL_FIGURES)
-		return 0;
-	if (step->rate == MODEL_CATCH_UP_RATE)
-		return work->dirty_bytes;
-	return strategy == STRATEGY_RESTORE ? work->point_bytes : work->disk_bytes;
-}
-
-void model_predict(const struct model *model, enum strategy strategy,
-		   const struct model_work *work, struct model_prediction *prediction)
-{
-	memset(prediction, 0, sizeof(*prediction));
-	for (const struct step *step = plans[strategy];
-	     prediction->count < MODEL_STEPS_MAX && step->name; step++) {
-		uint64_t bytes = step_bytes(strategy, step, work);
-		double ms = 0;
-
-		if (step->figure != MODEL_FIGURES)
-			ms = model_median(model, step->figure);
-		if (step->figure == MODEL_HEAL && work->heal_blocks > 1)
-			ms *= (double)work->heal_blocks;
-		if (bytes)
-			ms += (double)bytes / model_median(model, step->rate) * 1e3;
-		prediction->steps[prediction->count].name = step->name;
-		prediction->steps[prediction->count].down = step->down;
-		prediction->steps[prediction->count++].ms = ms;
-		prediction->work_ms += ms;
-		prediction->downtime_ms += step->down ? ms : 0;
-		prediction->boot_ms += step->figure == MODEL_BOOT ? ms : 0;
-		prediction->moved_bytes += bytes;
-	}
-}
+/* --- what it costs, and how good it was --- */
 
 double model_cost(const struct model_weights *weights, enum strategy strategy,
 		  const struct model_prediction *prediction, uint64_t lost_bytes)

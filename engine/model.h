@@ -9,8 +9,9 @@
  *                 hours it is Gamma(a + n, b + t) (Gelman et al., Bayesian Data
  *                 Analysis, 3rd ed., 2.6).  At least one in h hours:
  *                 P = 1 - (b / (b + h))^a.  Several: 1 - prod(1 - Pi) <= sum Pi
- *   time          T = sum of the steps; a step without data is the median of its
- *                 latest times, one with data bytes over the median throughput
+ *   time          T = what has passed already + sum of the steps to come; a step without
+ *                 data is the median of its latest times in this strategy, one with data
+ *                 that and bytes over the median throughput (model_plan.c)
  *   success       tries are Bernoulli with a Beta(a, b) prior: (a + s) / (a + b + n)
  *   cost          C = sum of weight times quantity
  *
@@ -36,27 +37,21 @@
 #define MODEL_MS_MAX 1e9     /* eleven days: longer is no time of a step */
 #define MODEL_RATE_MAX 1e12  /* bytes a second */
 
-/* Times in milliseconds, but the throughputs, in bytes a second. */
+/* What is not of one strategy alone. Times in milliseconds, throughputs in bytes a second. */
 enum model_figure {
-	MODEL_DETECT,
-	MODEL_DRAIN,
-	MODEL_OVERLAY,
-	MODEL_FREEZE,
-	MODEL_CATCH_UP, /* with next to nothing to read */
-	MODEL_FLUSH,
-	MODEL_SWAP,
-	MODEL_PROMOTE,
-	MODEL_RESUME,
 	MODEL_ROUND_TRIP,
-	MODEL_BOOT,	/* reset to the guest's first sign of life */
-	MODEL_START,	/* exec of QEMU to its monitor's greeting */
-	MODEL_HEAL,	/* a block, with the pause for it */
-	MODEL_RESET,	/* the button and `cont` */
-	MODEL_RELINK,	/* until the guest has given the card back */
-	MODEL_MIGRATE,	/* the last, paused part of a migration */
+	MODEL_BOOT, /* reset to the guest's first sign of life */
+	MODEL_HEAL, /* a block, with the pause for it */
 	MODEL_CATCH_UP_RATE,
-	MODEL_COPY_RATE, /* mirror, restore */
+	MODEL_COPY_RATE,  /* of QEMU's mirror, of a first copy */
+	MODEL_POINT_RATE, /* of a point into images */
 	MODEL_FIGURES,
+};
+
+/* A strategy's steps; a roll back has two kinds. */
+enum model_plan {
+	MODEL_PLAN_POINT = STRATEGIES, /* of a guest that fails: all disks back to a point */
+	MODEL_PLANS,
 };
 
 struct model_window {
@@ -64,6 +59,11 @@ struct model_window {
 	unsigned next;
 	double values[MODEL_WINDOW];
 };
+
+/* Left out when it cannot be: not above 0, or above MAX. */
+void model_window_add(struct model_window *window, double value, double max);
+/* With PRIOR as one value more while there are few. */
+double model_window_median(const struct model_window *window, double prior);
 
 struct model_rate {
 	double faults, hours; /* seen, without the prior */
@@ -82,8 +82,11 @@ struct model_outcome {
 	bool succeeded;
 };
 
+#define MODEL_STEPS_MAX 12
+
 struct model {
 	struct model_window figures[MODEL_FIGURES];
+	struct model_window steps[MODEL_PLANS][MODEL_STEPS_MAX]; /* the part that no bytes make */
 	struct model_rate rates[FAULT_KINDS];
 	struct model_tries tries[STRATEGIES];
 	struct model_outcome outcomes[MODEL_OUTCOMES_MAX]; /* a ring */
@@ -95,8 +98,10 @@ void model_empty(struct model *model);
 /* --- learning; values that cannot be are left out --- */
 
 void model_observe(struct model *model, enum model_figure figure, double value);
-/* A step of a recovery by the name it has in `recovered`; BYTES that it moved. */
-void model_observe_step(struct model *model, const char *name, double ms, uint64_t bytes);
+/* A step of a recovery that went well, by the name it has in `recovered`; BYTES that it
+ * moved.  A name that is not in the plan is left out. */
+void model_observe_step(struct model *model, unsigned plan, const char *name, double ms,
+			uint64_t bytes);
 void model_observe_hours(struct model *model, double hours); /* under watch, all kinds */
 void model_observe_fault(struct model *model, enum fault_kind kind);
 /* Also counts the try. */
@@ -108,6 +113,13 @@ void model_retract(struct model *model, enum strategy strategy);
 /* --- asking --- */
 
 double model_median(const struct model *model, enum model_figure figure);
+/* Of a step, without what its bytes take; 0: there is none of this name. */
+double model_step_ms(const struct model *model, unsigned plan, const char *name);
+/* The plan of a strategy; OF_GUEST: the fault is not a disk's. */
+unsigned model_plan_of(enum strategy strategy, bool of_guest);
+const char *model_plan_name(unsigned plan);
+/* The name of a plan's step, NULL behind the last. */
+const char *model_plan_step(unsigned plan, unsigned index);
 /* At least one fault of KIND within HOURS. */
 double model_probability(const struct model *model, enum fault_kind kind, double hours);
 struct model_total {
@@ -117,9 +129,8 @@ struct model_total {
 struct model_total model_probability_any(const struct model *model, double hours);
 double model_success(const struct model *model, enum strategy strategy);
 
-#define MODEL_STEPS_MAX 12
-
 struct model_work {
+	double elapsed_ms;    /* since the fault; 0: none is there yet, it is a forecast */
 	uint64_t dirty_bytes; /* of the disks that are moved, since the last generation */
 	uint64_t disk_bytes;  /* of the disk, for what copies all of it */
 	uint64_t point_bytes; /* of all disks, for what copies a point */
@@ -128,6 +139,7 @@ struct model_work {
 
 struct model_prediction {
 	double downtime_ms; /* of the steps until the guest runs, as `recovered` counts it */
+	double elapsed_ms;  /* that much of it has passed: no strategy changes it */
 	double boot_ms;	    /* and until it is of use again */
 	double work_ms;	    /* of all steps */
 	uint64_t moved_bytes;
@@ -139,8 +151,11 @@ struct model_prediction {
 	} steps[MODEL_STEPS_MAX];
 };
 
-void model_predict(const struct model *model, enum strategy strategy,
-		   const struct model_work *work, struct model_prediction *prediction);
+/* One step more; a plan leaves room for it. */
+void model_prediction_add(struct model_prediction *prediction, const char *name, double ms,
+			  bool down);
+void model_predict(const struct model *model, unsigned plan, const struct model_work *work,
+		   struct model_prediction *prediction);
 
 struct model_weights { /* each in units of a second of downtime */
 	double downtime_s;

@@ -19,16 +19,12 @@
 #define MODEL_COUNT_MAX 1e9 /* faults, hours: a hundred thousand years */
 
 static const char *const figure_names[MODEL_FIGURES] = {
-	[MODEL_DETECT] = "detect_ms",	[MODEL_DRAIN] = "drain_ms",
-	[MODEL_OVERLAY] = "overlay_ms", [MODEL_FREEZE] = "freeze_ms",
-	[MODEL_CATCH_UP] = "catch_up_ms", [MODEL_FLUSH] = "flush_ms",
-	[MODEL_SWAP] = "swap_ms",	[MODEL_PROMOTE] = "promote_ms",
-	[MODEL_RESUME] = "resume_ms",	[MODEL_ROUND_TRIP] = "round_trip_ms",
-	[MODEL_BOOT] = "boot_ms",	[MODEL_START] = "start_ms",
-	[MODEL_RESET] = "reset_ms",
-	[MODEL_HEAL] = "heal_ms",	[MODEL_RELINK] = "relink_ms",
-	[MODEL_MIGRATE] = "migrate_ms", [MODEL_CATCH_UP_RATE] = "catch_up_bytes_per_s",
+	[MODEL_ROUND_TRIP] = "round_trip_ms",
+	[MODEL_BOOT] = "boot_ms",
+	[MODEL_HEAL] = "heal_ms",
+	[MODEL_CATCH_UP_RATE] = "catch_up_bytes_per_s",
 	[MODEL_COPY_RATE] = "copy_bytes_per_s",
+	[MODEL_POINT_RATE] = "point_bytes_per_s",
 };
 
 /* --- reading --- */
@@ -51,28 +47,52 @@ static bool bytes_get(const json_t *object, const char *key, uint64_t *bytes)
 	return json_is_integer(value) && json_integer_value(value) >= 0;
 }
 
-static bool figures_get(struct model *model, const json_t *root)
+/* VALUES may be missing. */
+static bool window_get(struct model_window *window, const json_t *values, double max)
 {
-	const json_t *figures = json_object_get(root, "figures"), *values, *value;
+	const json_t *value;
 	size_t i;
 
-	if (!json_is_object(figures))
+	if (values && (!json_is_array(values) || json_array_size(values) > MODEL_WINDOW))
 		return false;
-	for (unsigned figure = 0; figure < MODEL_FIGURES; figure++) {
-		values = json_object_get(figures, figure_names[figure]);
-		if (values && (!json_is_array(values) || json_array_size(values) > MODEL_WINDOW))
-			return false;
-		json_array_foreach(values, i, value) {
-			unsigned before = model->figures[figure].next;
+	json_array_foreach(values, i, value) {
+		unsigned before = window->next;
 
-			if (!json_is_number(value))
-				return false;
-			model_observe(model, (enum model_figure)figure, json_number_value(value));
-			if (model->figures[figure].next == before)
-				return false;
-		}
+		if (!json_is_number(value))
+			return false;
+		model_window_add(window, json_number_value(value), max);
+		if (window->next == before)
+			return false;
 	}
 	return true;
+}
+
+static bool figures_get(struct model *model, const json_t *root)
+{
+	const json_t *figures = json_object_get(root, "figures");
+	bool good = json_is_object(figures);
+
+	for (unsigned i = 0; i < MODEL_FIGURES && good; i++)
+		good = window_get(&model->figures[i], json_object_get(figures, figure_names[i]),
+				  i >= MODEL_CATCH_UP_RATE ? MODEL_RATE_MAX : MODEL_MS_MAX);
+	return good;
+}
+
+/* Of a strategy that was never carried out there is nothing. */
+static bool steps_get(struct model *model, const json_t *root)
+{
+	const json_t *plans = json_object_get(root, "steps");
+	bool good = !plans || json_is_object(plans); /* before there were any: figures alone */
+
+	for (unsigned plan = 0; plan < MODEL_PLANS; plan++) {
+		const json_t *steps = json_object_get(plans, model_plan_name(plan));
+
+		for (unsigned i = 0; good && model_plan_step(plan, i); i++)
+			good = window_get(&model->steps[plan][i],
+					  json_object_get(steps, model_plan_step(plan, i)),
+					  MODEL_MS_MAX);
+	}
+	return good;
 }
 
 static bool rates_get(struct model *model, const json_t *root)
@@ -154,8 +174,8 @@ int model_parse(struct model *model, const char *text, size_t length, struct err
 	bool good;
 
 	good = read && json_integer_value(json_object_get(root, "format")) == MODEL_FORMAT &&
-	       figures_get(read, root) && rates_get(read, root) && tries_get(read, root) &&
-	       outcomes_get(read, root);
+	       figures_get(read, root) && steps_get(read, root) && rates_get(read, root) &&
+	       tries_get(read, root) && outcomes_get(read, root);
 	if (good)
 		*model = *read;
 	free(read);
@@ -166,7 +186,7 @@ int model_parse(struct model *model, const char *text, size_t length, struct err
 
 /* --- writing --- */
 
-static json_t *figure_json(const struct model_window *window)
+static json_t *window_json(const struct model_window *window)
 {
 	unsigned first = window->count < MODEL_WINDOW ? 0 : window->next;
 	json_t *values = json_array();
@@ -175,6 +195,25 @@ static json_t *figure_json(const struct model_window *window)
 		json_array_append_new(values,
 				      json_real(window->values[(first + i) % MODEL_WINDOW]));
 	return values;
+}
+
+static json_t *steps_json(const struct model *model)
+{
+	json_t *plans = json_object();
+
+	for (unsigned plan = 0; plan < MODEL_PLANS; plan++) {
+		json_t *steps = json_object();
+
+		for (unsigned i = 0; model_plan_step(plan, i); i++) {
+			if (model->steps[plan][i].count)
+				json_object_set_new(steps, model_plan_step(plan, i),
+						    window_json(&model->steps[plan][i]));
+		}
+		if (json_object_size(steps))
+			json_object_set(plans, model_plan_name(plan), steps);
+		json_decref(steps);
+	}
+	return plans;
 }
 
 static json_t *outcomes_json(const struct model *model)
@@ -207,7 +246,7 @@ char *model_format(const struct model *model)
 	char *text;
 
 	for (unsigned i = 0; i < MODEL_FIGURES; i++)
-		json_object_set_new(figures, figure_names[i], figure_json(&model->figures[i]));
+		json_object_set_new(figures, figure_names[i], window_json(&model->figures[i]));
 	for (unsigned i = FAULT_NONE + 1; i < FAULT_KINDS; i++)
 		json_object_set_new(rates, fault_name((enum fault_kind)i),
 				    json_pack("{s:f,s:f}", "faults", model->rates[i].faults,
@@ -217,8 +256,9 @@ char *model_format(const struct model *model)
 				    json_pack("{s:I,s:I}", "tried",
 					      (json_int_t)model->tries[i].tried, "succeeded",
 					      (json_int_t)model->tries[i].succeeded));
-	root = json_pack("{s:i,s:o,s:o,s:o,s:o}", "format", MODEL_FORMAT, "figures", figures, "rates",
-			 rates, "tries", tries, "outcomes", outcomes_json(model));
+	root = json_pack("{s:i,s:o,s:o,s:o,s:o,s:o}", "format", MODEL_FORMAT, "figures", figures,
+			 "steps", steps_json(model), "rates", rates, "tries", tries, "outcomes",
+			 outcomes_json(model));
 	text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
 	json_decref(root);
 	return text;

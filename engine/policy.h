@@ -70,6 +70,7 @@ struct policy_facts {
 	uint64_t dirty_bytes;	   /* of the failed disk, since the last generation */
 	uint64_t all_dirty_bytes;  /* of all disks */
 	uint64_t disk_bytes;
+	uint64_t elapsed_us; /* since the fault, for a guest that stands still or is of no use */
 	uint64_t heal_blocks; /* bad, and known */
 	bool heal_stale;      /* one of them was written since the last generation */
 	unsigned points; /* for a fault of the guest: from before it began to fail */
@@ -109,5 +110,9 @@ void policy_decide(const struct policy_facts *facts, const struct policy_setting
 
 /* NULL: the precondition of STRATEGY holds. */
 const char *policy_precondition(const struct policy_facts *facts, enum strategy strategy);
+/* A retry of which nothing shows that it works now, and nothing that it does not. */
+bool policy_is_blind(const struct policy_facts *facts);
+/* QEMU refuses to migrate poisoned memory, and one that is gone cannot be: it boots there. */
+bool policy_failover_boots(const struct policy_facts *facts);
 
 #endif

@@ -21,7 +21,7 @@ static const struct {
 	FLAG(standby_boots),
 }, sizes[] = {
 	FLAG(dirty_bytes), FLAG(all_dirty_bytes), FLAG(disk_bytes), FLAG(heal_blocks),
-	FLAG(point_loss_bytes), FLAG(point_bytes),
+	FLAG(point_loss_bytes), FLAG(point_bytes), FLAG(elapsed_us),
 }, counts[] = {
 	FLAG(points), FLAG(able), FLAG(tried), FLAG(resets),
 };

@@ -114,6 +114,7 @@ static const struct policy_verdict *decide(struct recovery *recovery, enum polic
 		.swappable = true,
 		.source = source,
 		.disk_bytes = sidecar->guest.disks[recovery->fault.disk].size,
+		.elapsed_us = (uint64_t)(ring_now_ns() - sidecar->fault_ns) / 1000,
 		.dirty_bytes = recovery->dirty_bytes,
 		.all_dirty_bytes = all_dirty,
 		.tried = recovery->tried |
@@ -163,7 +164,7 @@ static int read_changes(struct recovery *recovery, struct errinfo *err)
 	checkpoint_context(&sidecar->checkpoint, context);
 	transfer.context = context;
 	rc = transfer_run(sidecar, &transfer, err);
-	recovery->caught_up_bytes = transfer.sum.bytes;
+	recovery->moved_bytes = transfer.sum.bytes;
 	if (!rc) /* the overlay stands above the head */
 		rc = damage_mend(sidecar, &transfer, err);
 	recovery->source_failed = rc && rc != -EINTR && !transfer.sink_failed &&
@@ -370,6 +371,7 @@ static int restore(struct recovery *recovery, uint64_t dirty_bytes)
 		recovery_hint(recovery, &err);
 		return give_up(recovery, "restore", &err);
 	}
+	recovery_learn(recovery);
 	recovery_close_incident(recovery, "recovered", NULL);
 	return 0;
 }
@@ -402,7 +404,7 @@ static int without_catch_up(struct recovery *recovery, struct errinfo *why)
 	recovery->members = all;
 	recovery->dirty_bytes = recovery->lost_bytes = dirty;
 	sidecar->reprotect.lost = true;
-	recovery->caught_up_bytes = 0;
+	recovery->moved_bytes = 0;
 	announce(recovery, verdict);
 	rc = make_overlays(recovery, &err);
 	if (rc) {
@@ -446,6 +448,7 @@ static int resumed(struct recovery *recovery)
 	struct sidecar *sidecar = recovery->sidecar;
 
 	recovery_report_resumed(recovery);
+	recovery_learn(recovery);
 	recovery_close_incident(recovery, "recovered", NULL);
 	sidecar_set_state(sidecar, store_info(sidecar->store)->promoted ? SIDECAR_RECOVERED
 								      : SIDECAR_PROTECTED);

@@ -19,7 +19,7 @@ struct recovery {
 	struct fault fault;
 	uint64_t members; /* bit set of the disks to pivot */
 	const char *strategy;
-	uint64_t dirty_bytes, lost_bytes, caught_up_bytes;
+	uint64_t dirty_bytes, lost_bytes, moved_bytes;
 	unsigned resumes; /* of the guest, before our `cont` */
 	unsigned stood;	  /* the same, when it was seen to stand still */
 	int64_t swap_ns;

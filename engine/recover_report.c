@@ -24,7 +24,7 @@ void recovery_report(struct recovery *recovery)
 			   "generation", (json_int_t)store_info(sidecar->store)->generation,
 			   "downtime_ms", downtime_ms, "swap_ms", (double)recovery->swap_ns / 1e6,
 			   "lost_bytes", (json_int_t)recovery->lost_bytes, "catch_up_bytes",
-			   (json_int_t)recovery->caught_up_bytes, "steps",
+			   (json_int_t)recovery->moved_bytes, "steps",
 			   timeline_json(&recovery->timeline), "image", json_array_get(images, 0),
 			   "images", images);
 	json_decref(sidecar->last_recovery);
@@ -58,6 +58,7 @@ void recovery_report_restored(struct recovery *recovery, json_t *told)
 	json_t *fields;
 
 	recovery->downtime_ms = (double)(sidecar->resume_us - recovery->fault.time_us) / 1e3;
+	recovery->moved_bytes = (uint64_t)json_integer_value(json_object_get(told, "copied_bytes"));
 	fields = json_pack("{s:s,s:f,s:I,s:o}", "strategy", recovery->strategy, "downtime_ms",
 			   recovery->downtime_ms, "lost_bytes", (json_int_t)recovery->lost_bytes,
 			   "steps", timeline_json(&recovery->timeline));
@@ -77,12 +78,14 @@ void recovery_learn(const struct recovery *recovery)
 {
 	struct model *model = &recovery->sidecar->config->mind->model;
 
-	if (strcmp(recovery->strategy, "pivot") || recovery->tries != 1)
+	if (recovery->tries > 1 ||
+	    recovery->tried & ~STRATEGY_BIT(strategy_by_name(recovery->strategy)))
 		return;
 	for (unsigned i = 0; i < recovery->timeline.count; i++)
-		model_observe_step(model, recovery->timeline.steps[i].name,
+		model_observe_step(model, strategy_by_name(recovery->strategy),
+				   recovery->timeline.steps[i].name,
 				   (double)recovery->timeline.steps[i].ns / 1e6,
-				   recovery->caught_up_bytes);
+				   recovery->moved_bytes);
 }
 
 void recovery_begin_incident(struct recovery *recovery)

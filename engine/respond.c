@@ -20,6 +20,9 @@ static const struct policy_verdict *decide(struct response *response)
 
 	situation_gather(sidecar, &response->fault, &response->facts);
 	response->facts.tried = response->tried;
+	if (!response->fault.warning)
+		response->facts.elapsed_us =
+			(uint64_t)(ring_now_ns() - response->since_ns) / 1000;
 	return mind_decide(sidecar->config->mind, &response->facts, ring_now_ns());
 }
 
@@ -70,13 +73,19 @@ static void report_recovered(struct response *response, enum strategy strategy)
 	report_event(&sidecar->report, "recovered", fields);
 }
 
-static void learn(const struct response *response)
+/* Of a fault that was answered at the first try. */
+static void learn(const struct response *response, enum strategy strategy)
 {
 	struct model *model = &response->sidecar->config->mind->model;
+	unsigned plan = model_plan_of(strategy, policy_of_guest(response->fault.kind));
+	json_int_t copied = json_integer_value(json_object_get(response->told, "copied_bytes"));
 
+	if (response->tried)
+		return;
 	for (unsigned i = 0; i < response->timeline.count; i++)
-		model_observe_step(model, response->timeline.steps[i].name,
-				   (double)response->timeline.steps[i].ns / 1e6, 0);
+		model_observe_step(model, plan, response->timeline.steps[i].name,
+				   (double)response->timeline.steps[i].ns / 1e6,
+				   copied > 0 ? (uint64_t)copied : 0);
 }
 
 static bool gone_or_leaving(void *arg)
@@ -125,7 +134,7 @@ static bool attempt(struct response *response, const struct policy_verdict *verd
 				   : err_set(&err, -ENOTSUP, "there is no way to do it here");
 	if (!rc) {
 		report_recovered(response, strategy);
-		learn(response);
+		learn(response, strategy);
 		close_incident(response, "recovered", NULL);
 		aftercare_begin(sidecar, strategy, &response->fault, response->resource,
 				response->tried);

@@ -199,18 +199,15 @@ static int note_begin(struct sidecar *sidecar, struct errinfo *err)
 	return rollback_record_begin(sidecar, &note, rollback->promotions, rollback->count, err);
 }
 
-/* The guest stands still for a generation, of what is dirty, and the swap: a pivot has
- * the same steps; and for the reset. */
+/* The guest stands still from the stop on. */
 static double predicted_ms(const struct sidecar *sidecar)
 {
-	const uint64_t all = (UINT64_C(1) << sidecar->guest.disk_count) - 1;
-	const struct model *model = &sidecar->config->mind->model;
-	struct model_prediction prediction;
-	struct model_work work = {0};
+	static const char *const steps[] = {"stop", "capture", "point", "swap", "reset"};
+	double ms = 0;
 
-	guest_dirty_bytes(&sidecar->guest, all, sidecar->checkpoint.last, &work.dirty_bytes, NULL);
-	model_predict(model, STRATEGY_PIVOT, &work, &prediction);
-	return prediction.downtime_ms + model_median(model, MODEL_ROUND_TRIP);
+	for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
+		ms += model_step_ms(&sidecar->config->mind->model, MODEL_PLAN_POINT, steps[i]);
+	return ms;
 }
 
 static void announce(struct sidecar *sidecar)

@@ -106,14 +106,6 @@ uint64_t situation_since(const struct sidecar *sidecar, const struct point_info 
 	return written ? written : 1;
 }
 
-static void gather_guest(const struct sidecar *sidecar, struct policy_facts *facts)
-{
-	const struct point_info *point = situation_point(sidecar, &facts->points);
-
-	if (point)
-		facts->point_loss_bytes = situation_since(sidecar, point, facts->all_dirty_bytes);
-}
-
 /* A head's data is about what a point's is. */
 static uint64_t used_bytes(const struct sidecar *sidecar)
 {
@@ -129,6 +121,15 @@ static uint64_t used_bytes(const struct sidecar *sidecar)
 		bytes += used > 0 ? (uint64_t)used : 0;
 	}
 	return bytes;
+}
+
+static void gather_guest(const struct sidecar *sidecar, struct policy_facts *facts)
+{
+	const struct point_info *point = situation_point(sidecar, &facts->points);
+
+	facts->point_bytes = used_bytes(sidecar);
+	if (point)
+		facts->point_loss_bytes = situation_since(sidecar, point, facts->all_dirty_bytes);
 }
 
 void situation_of_failed(const struct sidecar *sidecar, uint64_t members,

@@ -249,8 +249,6 @@ int strategy_failover(struct response *response, struct errinfo *err)
 		monitor_close(&move.there);
 	if (rc)
 		return rc;
-	model_observe(&response->sidecar->config->mind->model, MODEL_MIGRATE,
-		      response->downtime_ms);
 	response->rebirth = true;
 	response->sidecar->moved = true;
 	return 0;

@@ -19,19 +19,19 @@ static struct model model;
 static void the_median_follows_what_is_seen_and_forgets(void)
 {
 	model_empty(&model);
-	CU_ASSERT_EQUAL(model_median(&model, MODEL_FREEZE), 1.5); /* the prior */
-	model_observe(&model, MODEL_FREEZE, 3.5);
-	CU_ASSERT_EQUAL(model_median(&model, MODEL_FREEZE), 2.5); /* counts as one more */
-	model_observe(&model, MODEL_FREEZE, 9);
-	CU_ASSERT_EQUAL(model_median(&model, MODEL_FREEZE), 3.5);
-	model_observe(&model, MODEL_FREEZE, 5);
-	CU_ASSERT_EQUAL(model_median(&model, MODEL_FREEZE), 5); /* it is outvoted */
+	CU_ASSERT_EQUAL(model_median(&model, MODEL_HEAL), 8); /* the prior */
+	model_observe(&model, MODEL_HEAL, 10);
+	CU_ASSERT_EQUAL(model_median(&model, MODEL_HEAL), 9); /* counts as one more */
+	model_observe(&model, MODEL_HEAL, 20);
+	CU_ASSERT_EQUAL(model_median(&model, MODEL_HEAL), 10);
+	model_observe(&model, MODEL_HEAL, 15);
+	CU_ASSERT_EQUAL(model_median(&model, MODEL_HEAL), 15); /* it is outvoted */
 	for (int i = 0; i < MODEL_WINDOW; i++)
-		model_observe(&model, MODEL_FREEZE, 100 + i);
-	CU_ASSERT_EQUAL(model_median(&model, MODEL_FREEZE), 115.5);
+		model_observe(&model, MODEL_HEAL, 100 + i);
+	CU_ASSERT_EQUAL(model_median(&model, MODEL_HEAL), 115.5);
 	for (int i = 0; i < MODEL_WINDOW / 2 - 1; i++) /* outliers do not move it far */
-		model_observe(&model, MODEL_FREEZE, 1e6);
-	CU_ASSERT(model_median(&model, MODEL_FREEZE) < 132);
+		model_observe(&model, MODEL_HEAL, 1e6);
+	CU_ASSERT(model_median(&model, MODEL_HEAL) < 132);
 }
 
 static void values_that_cannot_be_are_left_out(void)
@@ -40,12 +40,17 @@ static void values_that_cannot_be_are_left_out(void)
 
 	model_empty(&model);
 	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		model_observe(&model, MODEL_SWAP, wrong[i]);
-		model_observe_step(&model, "catch-up", wrong[i], 1 << 20);
+		model_observe(&model, MODEL_COPY_RATE, wrong[i]);
+		model_observe_step(&model, STRATEGY_PIVOT, "swap", wrong[i], 0);
+		model_observe_step(&model, STRATEGY_PIVOT, "catch-up", wrong[i], 1 << 20);
 		model_observe_hours(&model, wrong[i] > 1e299 && wrong[i] < INFINITY ? -1 : -fabs(wrong[i]));
 	}
-	model_observe_step(&model, "nobody knows", 5, 0);
-	CU_ASSERT_EQUAL(model.figures[MODEL_SWAP].count, 0);
+	model_observe_step(&model, STRATEGY_PIVOT, "nobody knows", 5, 0);
+	model_observe_step(&model, STRATEGY_HOLD, "swap", 5, 0);
+	for (unsigned i = 0; i < MODEL_FIGURES; i++)
+		CU_ASSERT_EQUAL(model.figures[i].count, 0);
+	for (unsigned i = 0; i < MODEL_PLANS * MODEL_STEPS_MAX; i++)
+		CU_ASSERT_EQUAL(model.steps[i / MODEL_STEPS_MAX][i % MODEL_STEPS_MAX].count, 0);
 	CU_ASSERT_EQUAL(model.rates[FAULT_DISK_READ].hours, 0);
 }
 
@@ -101,10 +106,10 @@ static void a_prediction_is_the_sum_of_its_steps(void)
 	struct model_prediction p, less;
 
 	model_empty(&model);
-	for (unsigned strategy = 0; strategy < STRATEGIES; strategy++) {
+	for (unsigned plan = 0; plan < MODEL_PLANS; plan++) {
 		double down = 0, all = 0;
 
-		model_predict(&model, (enum strategy)strategy, &work, &p);
+		model_predict(&model, plan, &work, &p);
 		for (unsigned i = 0; i < p.count; i++) {
 			CU_ASSERT(p.steps[i].ms > 0);
 			all += p.steps[i].ms;
@@ -112,7 +117,7 @@ static void a_prediction_is_the_sum_of_its_steps(void)
 		}
 		CU_ASSERT_DOUBLE_EQUAL(p.work_ms, all, 1e-9);
 		CU_ASSERT_DOUBLE_EQUAL(p.downtime_ms, down, 1e-9);
-		CU_ASSERT(strategy == STRATEGY_HOLD ? p.count == 0 : p.count > 0);
+		CU_ASSERT(plan == STRATEGY_HOLD ? p.count == 0 : p.count > 0);
 	}
 	model_predict(&model, STRATEGY_PIVOT, &work, &p);
 	work.dirty_bytes = 0;
@@ -128,9 +133,10 @@ static void a_model_learns_the_machine_it_runs_on(void)
 
 	model_empty(&model);
 	for (int i = 0; i < 5; i++) {
-		model_observe_step(&model, "catch-up", 10, 4096); /* the calls: 10 ms */
-		model_observe_step(&model, "catch-up", 110, 20000000); /* 200 MB/s */
-		model_observe_step(&model, "swap", 7, 0);
+		model_observe_step(&model, STRATEGY_PIVOT, "catch-up", 10, 4096); /* the calls */
+		model_observe_step(&model, STRATEGY_PIVOT, "catch-up", 110, 20000000); /* 200 MB/s */
+		model_observe_step(&model, STRATEGY_PIVOT, "swap", 7, 0);
+		model_observe_step(&model, MODEL_PLAN_POINT, "swap", 70, 0); /* another story */
 	}
 	CU_ASSERT_DOUBLE_EQUAL(model_median(&model, MODEL_CATCH_UP_RATE), 2e8, 1);
 	model_predict(&model, STRATEGY_PIVOT, &work, &p);
@@ -140,6 +146,37 @@ static void a_model_learns_the_machine_it_runs_on(void)
 		if (!strcmp(p.steps[i].name, "swap"))
 			CU_ASSERT_EQUAL(p.steps[i].ms, 7);
 	}
+}
+
+/* What is over when the decision is made is known, not predicted. */
+static void what_has_passed_already_is_not_guessed(void)
+{
+	struct model_work work = {0};
+	struct model_prediction guessed, known;
+	double before_ms;
+
+	model_empty(&model);
+	before_ms = model_step_ms(&model, STRATEGY_PIVOT, "detect") +
+		    model_step_ms(&model, STRATEGY_PIVOT, "drain");
+	model_predict(&model, STRATEGY_PIVOT, &work, &guessed);
+	work.elapsed_ms = 70;
+	model_predict(&model, STRATEGY_PIVOT, &work, &known);
+	CU_ASSERT_DOUBLE_EQUAL(known.downtime_ms, guessed.downtime_ms - before_ms + 70, 1e-9);
+	CU_ASSERT_EQUAL(known.elapsed_ms, 70);
+	CU_ASSERT_EQUAL(known.count, guessed.count - 1);
+	/* Of what the guest does not wait for nothing has passed. */
+	model_predict(&model, STRATEGY_MIRROR, &work, &known);
+	CU_ASSERT_EQUAL(known.elapsed_ms, 0);
+	CU_ASSERT_EQUAL(known.downtime_ms, 0);
+}
+
+static void a_roll_back_of_a_guest_has_steps_of_its_own(void)
+{
+	CU_ASSERT_EQUAL(model_plan_of(STRATEGY_ROLLBACK, true), MODEL_PLAN_POINT);
+	CU_ASSERT_EQUAL(model_plan_of(STRATEGY_ROLLBACK, false), STRATEGY_ROLLBACK);
+	CU_ASSERT_EQUAL(model_plan_of(STRATEGY_RESET, true), STRATEGY_RESET);
+	CU_ASSERT(model_step_ms(&model, MODEL_PLAN_POINT, "capture") > 0);
+	CU_ASSERT_EQUAL(model_step_ms(&model, STRATEGY_ROLLBACK, "capture"), 0);
 }
 
 static void cost_is_the_weighted_sum(void)
@@ -183,7 +220,7 @@ static void fill(struct model *to)
 	model_empty(to);
 	for (int i = 0; i < 100; i++) {
 		model_observe(to, (enum model_figure)(i % MODEL_FIGURES), 1.0 / (i + 1));
-		model_observe(to, MODEL_SWAP, 0.1 * i + 0.1);
+		model_observe_step(to, (unsigned)i % MODEL_PLANS, "swap", 0.1 * i + 0.1, 0);
 		outcome.time_us++;
 		outcome.succeeded = i % 2;
 		model_observe_outcome(to, &outcome);
@@ -209,7 +246,9 @@ static void what_is_written_is_read_again(void)
 	CU_ASSERT_EQUAL(model_load(&again, dir, &err), 0);
 	second = model_format(&again);
 	CU_ASSERT_STRING_EQUAL(text, second);
-	CU_ASSERT_EQUAL(model_median(&again, MODEL_SWAP), model_median(&model, MODEL_SWAP));
+	CU_ASSERT(!memcmp(again.steps[STRATEGY_PIVOT], model.steps[STRATEGY_PIVOT],
+			  sizeof(model.steps[0])));
+	CU_ASSERT_NOT_EQUAL(model.steps[MODEL_PLAN_POINT][6].count, 0);
 	free(text);
 	free(second);
 	snprintf(path, sizeof(path), "%s/models.json", dir);
@@ -222,9 +261,12 @@ static void a_damaged_file_leaves_the_model_alone(void)
 	static const char *const wrong[] = {
 		"", "{}", "[]", "null", "{\"format\":2}",
 		"{\"format\":1,\"figures\":{},\"rates\":{},\"tries\":{},\"outcomes\":[1]}",
-		"{\"format\":1,\"figures\":{\"swap_ms\":[-1]},\"rates\":{},\"tries\":{},\"outcomes\":[]}",
-		"{\"format\":1,\"figures\":{\"swap_ms\":[\"1\"]},\"rates\":{},\"tries\":{},\"outcomes\":[]}",
-		"{\"format\":1,\"figures\":{\"swap_ms\":1},\"rates\":{},\"tries\":{},\"outcomes\":[]}",
+		"{\"format\":1,\"figures\":{\"boot_ms\":[-1]},\"rates\":{},\"tries\":{},\"outcomes\":[]}",
+		"{\"format\":1,\"figures\":{\"boot_ms\":[\"1\"]},\"rates\":{},\"tries\":{},\"outcomes\":[]}",
+		"{\"format\":1,\"figures\":{\"boot_ms\":1},\"rates\":{},\"tries\":{},\"outcomes\":[]}",
+		"{\"format\":1,\"figures\":{},\"steps\":[],\"rates\":{},\"tries\":{},\"outcomes\":[]}",
+		"{\"format\":1,\"figures\":{},\"steps\":{\"pivot\":{\"swap\":[-1]}},\"rates\":{},"
+		"\"tries\":{},\"outcomes\":[]}",
 		"{\"format\":1,\"figures\":{},\"rates\":{\"nic-down\":{\"faults\":-1,\"hours\":1}},"
 		"\"tries\":{},\"outcomes\":[]}",
 		"{\"format\":1,\"figures\":{},\"rates\":{},\"tries\":{\"pivot\":{\"tried\":1,"
@@ -269,6 +311,8 @@ int main(void)
 		CASE(success_moves_from_the_prior_to_what_is_seen),
 		CASE(a_prediction_is_the_sum_of_its_steps),
 		CASE(a_model_learns_the_machine_it_runs_on),
+		CASE(what_has_passed_already_is_not_guessed),
+		CASE(a_roll_back_of_a_guest_has_steps_of_its_own),
 		CASE(cost_is_the_weighted_sum),
 		CASE(predictions_are_measured),
 		CASE(what_is_written_is_read_again),

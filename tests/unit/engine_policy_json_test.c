@@ -79,6 +79,7 @@ static void make_facts(void)
 	facts.dirty_bytes = any(1 << 30);
 	facts.all_dirty_bytes = any(1 << 30);
 	facts.disk_bytes = any(UINT64_C(1) << 40);
+	facts.elapsed_us = any(1 << 30);
 	facts.heal_blocks = any(3);
 	facts.heal_stale = any(2);
 	facts.points = (unsigned)any(3);

@@ -117,9 +117,8 @@ static void optimal_repairs_in_place_where_fast_may_not(void)
 	DECIDES("resume");
 	model.tries[STRATEGY_RESUME].tried = 30;
 	facts.dirty_bytes = 0;
-	model_observe(&model, MODEL_RESUME, 50);
-	model_observe(&model, MODEL_RESUME, 50);
-	model_observe(&model, MODEL_RESUME, 50);
+	for (int i = 0; i < 3; i++)
+		model_observe_step(&model, STRATEGY_RESUME, "resume", 50, 0);
 	DECIDES("pivot");
 	CU_ASSERT_STRING_EQUAL(verdict.candidates[STRATEGY_RESUME].why_not,
 			       "more downtime is expected of it");
