@@ -53,6 +53,7 @@ struct checkpoint {
 	bool rotated;		 /* `next` exists */
 	uint64_t filtered;	 /* bit set of the disks under a filter */
 	bool halted;		 /* QEMU refused our `cont`: the guest stands because of us */
+	bool stopped_again;	 /* by us, in place of a panic's or a watchdog's pause */
 };
 
 #define CHECKPOINT_READ_BYTES 65536 /* cluster of a copy-before-write filter, at least */

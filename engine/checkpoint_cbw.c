@@ -127,14 +127,18 @@ static int reset_scratch(struct checkpoint *checkpoint, struct errinfo *err)
 	return rc;
 }
 
-/* The owner's `stop` came just before ours, so our `cont` undid it.  (One that
- * comes between the two leaves no trace: QEMU answers it and sends no event.) */
+/* What stopped the guest just before our `stop` our `cont` undid: its owner (one who
+ * comes between the two leaves no trace: QEMU answers and sends no event), a panic or
+ * a watchdog.  An I/O error QEMU tries again, and reports again. */
 static void stop_again(struct checkpoint *checkpoint, const json_t *status)
 {
-	/* Any other state than this is QEMU's own doing: an error that it tries again
-	 * and reports again is none of the owner's stops. */
-	if (!strcmp(json_text(status, "status"), "paused"))
-		monitor_call(checkpoint->monitor, "stop", NULL, NULL, NULL);
+	const char *was = json_text(status, "status");
+	bool by_fault = !strcmp(was, "guest-panicked") || !strcmp(was, "watchdog");
+
+	if (!by_fault && strcmp(was, "paused"))
+		return;
+	monitor_call(checkpoint->monitor, "stop", NULL, NULL, NULL);
+	checkpoint->stopped_again = by_fault;
 }
 
 /* Commands behind one that failed still run; each of them is harmless then: a
@@ -200,13 +204,15 @@ static int cbw_thaw(struct checkpoint *checkpoint, struct errinfo *err)
 	bool pause = guest_running(checkpoint->guest) && in_iothread(checkpoint);
 	int rc = checkpoint_drop_exports(checkpoint, err), rc2;
 	struct batch batch;
-	unsigned cont = 0;
+	unsigned status = 0, cont = 0;
 
 	batch_init(&batch, checkpoint->monitor);
 	add_deletions(checkpoint, &batch, "snap");
 	if (checkpoint->filtered) {
-		if (pause)
+		if (pause) {
+			status = batch_add(&batch, "query-status", NULL);
 			batch_add(&batch, "stop", NULL);
+		}
 		add_removals(checkpoint, &batch);
 		if (pause)
 			cont = batch_add(&batch, "cont", NULL);
@@ -216,6 +222,8 @@ static int cbw_thaw(struct checkpoint *checkpoint, struct errinfo *err)
 	rc2 = batch_run(&batch, err);
 	if (cont && batch.entries[cont].status == -EREMOTEIO)
 		checkpoint->halted = true;
+	if (cont)
+		stop_again(checkpoint, batch.entries[status].result);
 	batch_release(&batch);
 	checkpoint->filtered = 0;
 	if (checkpoint->halted)

@@ -92,6 +92,7 @@ static int read_point(struct sidecar *sidecar, struct copy_progress *sum, struct
 
 	bitmap_name(sidecar, store_info(sidecar->store)->generation + 1, sidecar->checkpoint.next);
 	rc = checkpoint_freeze(&sidecar->checkpoint, &checkpoint_cbw, CHECKPOINT_ALL, err);
+	sense_pause_met(sidecar);
 	/* The point stands still now; who froze the guest's file systems for it need not
 	 * wait for the copy. */
 	quiesce_thaw(&sidecar->quiesce);
@@ -112,8 +113,10 @@ static int read_point(struct sidecar *sidecar, struct copy_progress *sum, struct
 void cycle_thaw(struct sidecar *sidecar)
 {
 	struct errinfo err = {0}, again = {0};
+	int rc = checkpoint_thaw(&sidecar->checkpoint, &err);
 
-	if (!checkpoint_thaw(&sidecar->checkpoint, &err) || sidecar->monitor.closed)
+	sense_pause_met(sidecar);
+	if (!rc || sidecar->monitor.closed)
 		return;
 	log_warn("cycle: %s", err.text);
 	if (leftovers_clean(sidecar, &again))

@@ -128,6 +128,7 @@ int scrub_look(struct sidecar *sidecar, const struct scrub_look *look, struct er
 
 	bitmap_name(sidecar, store_info(sidecar->store)->generation + 1, sidecar->checkpoint.next);
 	rc = checkpoint_freeze(&sidecar->checkpoint, &checkpoint_cbw, CHECKPOINT_ALL, err);
+	sense_pause_met(sidecar);
 	if (!rc)
 		rc = scrub_read(sidecar, look, err);
 	cycle_thaw(sidecar);

@@ -251,10 +251,25 @@ void sense_event(struct sidecar *sidecar, const char *name, const json_t *data)
 		facts->run = RUN_OTHER; /* why: the next answer tells */
 	} else if (!strcmp(name, "RESUME")) {
 		facts->run = RUN_RUNNING;
+		sidecar->sense.stopped_again = false;
 	} else if (!sense_disks_event(sidecar, name, data)) {
 		return;
 	}
 	sense_judge(sidecar);
+}
+
+/* Events come before the answer to our second `stop`.  A guest that was reset before it
+ * (a kernel that reboots when it panics) is not to stand. */
+void sense_pause_met(struct sidecar *sidecar)
+{
+	struct sense *sense = &sidecar->sense;
+
+	if (!sidecar->checkpoint.stopped_again)
+		return;
+	sidecar->checkpoint.stopped_again = false;
+	sense->stopped_again = sense->facts.panicked_ns || sense->facts.watchdog_ns;
+	if (!sense->stopped_again)
+		monitor_call(&sidecar->monitor, "cont", NULL, NULL, NULL);
 }
 
 /* --- questions --- */

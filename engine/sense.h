@@ -53,6 +53,7 @@ struct sense {
 	struct sense_agent agent;
 	struct ring_op pid_op, tick_op;
 	bool started;
+	bool stopped_again; /* the guest stands by a stop of ours, in place of QEMU's for a fault */
 };
 
 /* After the attach.  Never fails: what cannot be watched is not. */
@@ -62,6 +63,8 @@ void sense_stop(struct sidecar *sidecar);
 
 /* From the event handler. */
 void sense_event(struct sidecar *sidecar, const char *name, const json_t *data);
+/* Behind a freeze or a thaw: did a pause of ours meet one for a fault of the guest? */
+void sense_pause_met(struct sidecar *sidecar);
 /* The facts changed: judge them. */
 void sense_judge(struct sidecar *sidecar);
 /* What was dealt with is no fact any more: KIND of the guest, or a NIC. */

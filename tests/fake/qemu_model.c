@@ -425,7 +425,8 @@ static json_t *query_exports(const struct qemu_model *model)
 static json_t *query(struct qemu_model *model, const char *command)
 {
 	if (!strcmp(command, "query-status"))
-		return json_pack("{s:s}", "status", model->running ? "running" : "paused");
+		return json_pack("{s:s}", "status", model->running ? "running"
+						    : model->stands ? model->stands : "paused");
 	if (!strcmp(command, "query-block"))
 		return query_block(model);
 	if (!strcmp(command, "query-block-exports"))

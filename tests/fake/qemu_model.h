@@ -58,6 +58,7 @@ struct qemu_model {
 	struct model_export exports[MODEL_DISKS_MAX];
 	unsigned export_count;
 	bool running;
+	const char *stands; /* what `query-status` says when it does not run; NULL: paused */
 	bool aborted;	 /* a real QEMU would have (7.2 and 10.0 do) */
 	unsigned writes; /* so far */
 	unsigned fdsets;

@@ -3,6 +3,7 @@
 back."""
 
 import json
+import signal
 import time
 import unittest
 
@@ -69,10 +70,14 @@ class Guest(FaultCase):
             vm.wait_more(60)
             vm.order("poison")
             sidecar.wait_generations(2)
-            # One that is taken too late has the reason on its disk.
+            # One that is taken too late has the reason on its disk. (There is something new for it:
+            # a point of the generation before the panic would be one from before the panic.)
+            sidecar.process.send_signal(signal.SIGSTOP)
+            vm.wait_more(10)
             vm.order("panic")
+            sidecar.process.send_signal(signal.SIGCONT)
             sidecar.wait("recovered", strategy="reset")
-            sidecar.command("points", "--create", "bad")
+            self.assertEqual(sidecar.command("points", "--create", "bad")[0], 0)
             recovery = sidecar.wait("recovery", strategy="rollback", timeout=240)
             back = sidecar.wait("recovered", strategy="rollback", timeout=60)
             self.assertEqual(len(sidecar.find("recovered", strategy="reset")), 2)

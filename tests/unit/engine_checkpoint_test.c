@@ -275,6 +275,26 @@ static void a_guest_paused_by_its_owner_in_the_last_moment_is_paused_again(void)
 	teardown();
 }
 
+/* The same by a panic; an I/O error is tried again. */
+static void a_guest_that_failed_in_the_last_moment_is_stopped_again(void)
+{
+	static const struct {
+		const char *stands;
+		bool again;
+	} table[] = {{"guest-panicked", true}, {"watchdog", true}, {"io-error", false}};
+
+	for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		setup((struct shape){2, false, false});
+		model.running = false;
+		model.stands = table[i].stands;
+		CU_ASSERT_EQUAL(freeze(&checkpoint_cbw), 0);
+		CU_ASSERT_EQUAL(checkpoint.stopped_again, table[i].again);
+		CU_ASSERT_EQUAL(model.running, !table[i].again);
+		give_up();
+		teardown();
+	}
+}
+
 static void the_new_bitmap_is_there_before_the_old_one_stands_still(void)
 {
 	const char *write = NULL, *swap = NULL;
@@ -583,6 +603,7 @@ int main(void)
 		CASE(a_hundred_cycles_leave_nothing_behind),
 		CASE(each_pause_is_in_one_write),
 		CASE(a_paused_guest_is_neither_stopped_nor_let_go),
+		CASE(a_guest_that_failed_in_the_last_moment_is_stopped_again),
 		CASE(a_guest_paused_by_its_owner_in_the_last_moment_is_paused_again),
 		CASE(the_new_bitmap_is_there_before_the_old_one_stands_still),
 		CASE(a_revert_takes_back_before_it_removes),
