@@ -15,7 +15,7 @@ from fault_support import (MIB, Disk, FaultCase, burst_in_the_end, fill, loaded,
 class Transient(FaultCase):
     def once(self, objective, **config):
         """A write fails once, and would work when tried again."""
-        vm = loaded(disks=2)
+        vm = loaded(disks=[Disk(), Disk(size=1024 * MIB)])  # that is much to move
         with vm:
             sidecar = self.protect(vm, objective=objective, interval=3600000, generations=0,
                                    **config)
