@@ -39,7 +39,7 @@ class Transient(FaultCase):
             self.survived(vm, sidecar, [1])
 
     def test_what_fails_again_is_moved(self):
-        with loaded(disks=2) as vm:
+        with loaded(disks=[Disk(size=1024 * MIB), Disk()]) as vm:
             sidecar = self.protect(vm, objective="optimal", interval=3600000, generations=0)
             vm.wait_more(100)
             vm.fail(0, "write")
