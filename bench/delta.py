@@ -24,8 +24,10 @@ def cycle(vm, qheal, mib):
     qheal.process.send_signal(signal.SIGSTOP)
     vm.order(f"burst {mib}", timeout=180)
     qheal.process.send_signal(signal.SIGCONT)
+    count = 0  # the guest is paused: a generation that came meanwhile was perhaps the last
     while sum(event["bytes"] for event in qheal.find("generation", since)) < mib * MIB:
-        qheal.wait_generations(1)
+        count += 1
+        qheal.wait("generation", since=since, count=count)
     return max(qheal.find("generation", since), key=lambda event: event["bytes"])
 
 

@@ -31,6 +31,7 @@ def load(name, rate, pattern, seconds):
         before, acked, since = qheal.status(), vm.acked, len(qheal.events)
         begin = time.monotonic()
         time.sleep(seconds)
+        qheal.wait("generation", since=since, count=2)  # on a busy machine, too
         after, records, took = qheal.status(), vm.acked - acked, time.monotonic() - begin
         found = qheal.find("generation", since)
         others = [event for event in qheal.events[since:] if event["event"] != "generation"]

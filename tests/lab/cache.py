@@ -4,6 +4,7 @@
 import os
 import pathlib
 import subprocess
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -14,6 +15,24 @@ class LabError(Exception):
 
 class Late(LabError):
     """What was waited for did not come in time."""
+
+
+def until(condition, what, timeout=60, every=0.02):
+    """Waits for what the condition returns."""
+    deadline = time.monotonic() + timeout
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            raise Late(f"{what}: not within {timeout} s")
+        time.sleep(every)
+    return found
+
+
+def in_time(began, limit_s, what):
+    """It took no longer than that since BEGAN (time.monotonic()); seconds."""
+    took = time.monotonic() - began
+    if took > limit_s:
+        raise Late(f"{what}: {took:.1f} s instead of {limit_s} s at most")
+    return took
 
 
 def build_dir():

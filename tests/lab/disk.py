@@ -6,9 +6,8 @@ import os
 import pathlib
 import socket
 import subprocess
-import time
 
-from .cache import LabError
+from .cache import LabError, until
 
 MIB = 1 << 20
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -70,11 +69,7 @@ class Disk:
              "--filter=pause", "--filter=error", "file", self.path,
              f"pause-control={self.control}", f"{what}=EIO", f"{what}-rate=100%",
              f"{what}-file={self.error_file}"], stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
-        while not self.socket.exists():
-            if time.monotonic() > deadline or self.server.poll() is not None:
-                raise LabError(f"nbdkit does not serve {self.path}")
-            time.sleep(0.002)
+        wait_listening(self.socket, self.server)
 
     def protocol(self):
         """The node f0: the file itself."""
@@ -173,6 +168,17 @@ class Disk:
         """nbdkit only: the server dies; QEMU sees EIO at once."""
         self.server.kill()
         self.server.wait()
+
+
+def wait_listening(path, server):
+    """Until the server takes connections: its socket is there a moment before."""
+    def listens():
+        if server.poll() is not None:
+            raise LabError(f"no server at {path}: it ended with {server.returncode}")
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(path)) == 0
+
+    until(listens, f"a server at {path}", every=0.005)
 
 
 def options(*words, **pairs):

@@ -4,7 +4,7 @@
 import threading
 import time
 
-from .cache import Late
+from .cache import Late, until
 
 
 class Console:
@@ -60,7 +60,23 @@ class Acks:
         self.path, self.offset, self.pending = path, 0, b""
         self.now = 0  # since the last boot: what the guest believes
         self.highest = 0  # ever
-        self.boots = []  # the count that each boot began with
+        self.begun = []  # (the count before it, the count that it began with) of each boot
+
+    @property
+    def boots(self):
+        """The count that each boot began with."""
+        self.read()
+        return [begin for _, begin in self.begun]
+
+    @property
+    def before_boot(self):
+        """What was acknowledged before the newest boot."""
+        self.read()
+        return self.begun[-1][0]
+
+    def wait_boots(self, more_than, timeout=120):
+        """Until there were more boots than that."""
+        until(lambda: len(self.boots) > more_than, "it does not boot again", timeout)
 
     def read(self):
         """How many records are acknowledged."""
@@ -77,8 +93,9 @@ class Acks:
             if len(data) < mark + 17:
                 self.pending = data[mark:]
                 return self.now
-            self.now = int(data[mark + 1:mark + 17], 16)
-            self.boots.append(self.now)
+            number = int(data[mark + 1:mark + 17], 16)
+            self.begun.append((self.now, number))
+            self.now = number
             data = data[mark + 17:]
         self._count(len(data))
         return self.now

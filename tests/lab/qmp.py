@@ -26,7 +26,11 @@ class Qmp:
             self.socket.close()
             raise
         self.buffer, self.events, self.next_id = b"", [], 0
-        self.greeting = self._receive(time.monotonic() + timeout)["QMP"]
+        greeting = self._receive(time.monotonic() + timeout)
+        if greeting is None:
+            self.socket.close()
+            raise TimeoutError(f"QEMU did not greet within {timeout} s")
+        self.greeting = greeting["QMP"]
         self("qmp_capabilities")
 
     def _receive(self, deadline):
@@ -66,17 +70,19 @@ class Qmp:
             raise QmpError(command, reply["error"])
         return reply["return"]
 
-    def insist(self, command, arguments=None, tries=400, **more):
+    def insist(self, command, arguments=None, within=60, **more):
         """A command that is refused while a filter of qheal is above the disk: never for long.
         Returns how often it was."""
-        for refused in range(tries):
+        refused, deadline = 0, time.monotonic() + within
+        while True:
             try:
                 self(command, arguments, **more)
                 return refused
-            except QmpError:
-                if refused == tries - 1:
-                    raise
-                time.sleep(0.005)
+            except QmpError as error:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"refused for {within} s: {error}") from None
+            refused += 1
+            time.sleep(0.005)
 
     def poll(self):
         """Takes in the events that arrived."""

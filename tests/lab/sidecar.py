@@ -10,7 +10,9 @@ import threading
 import time
 
 from . import cache
-from .cache import LabError, Late
+from .cache import LabError, Late, until
+
+READER_S = 60  # what an ended sidecar wrote is there; a busy machine takes its time
 
 
 class Sidecar:
@@ -85,9 +87,23 @@ class Sidecar:
         return self.wait("generation", timeout, since=len(self.events), count=count)
 
     def stop(self, sig=signal.SIGTERM, timeout=30):
-        """Ends it and returns its exit status."""
+        """Ends it and returns its exit status; all that it said is in .events then."""
         self.process.send_signal(sig)
-        return self.process.wait(timeout)
+        status = self.process.wait(timeout)
+        self.reader.join(READER_S)
+        return status
+
+    def halt(self):
+        """SIGSTOP, and waits until it stands still."""
+        self.process.send_signal(signal.SIGSTOP)
+        stat = pathlib.Path(f"/proc/{self.process.pid}/stat")
+        until(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == "T",
+              "the sidecar stands still", every=0.001)
+
+    def wait_caught_up(self, timeout=60):
+        """Until two cycles found nothing to copy: the guest writes no more, and all is stored."""
+        began = self.status()["empty_cycles"]
+        until(lambda: self.status()["empty_cycles"] >= began + 2, "the replica catches up", timeout)
 
     def command(self, *words, **how):
         """Another qheal command on this store: (exit status, stdout, stderr)."""
@@ -109,11 +125,18 @@ class Sidecar:
         return verdict["n"]
 
     def status(self):
-        """qheal status --json"""
-        code, out, err = self.command("status", "--json")
-        if code != 0:
-            raise LabError(f"qheal status: {err}")
-        return json.loads(out)
+        """qheal status --json.  Who asks slowly is hung up on, and may have to ask again."""
+        def asked():
+            code, out, err = self.command("status", "--json")
+            if code == 0:
+                return json.loads(out)
+            passes = ("ask again", "does not answer", "gave no answer")
+            lives = self.process and self.process.poll() is None
+            if not lives or not any(words in err for words in passes):
+                raise LabError(f"qheal status: {err}")
+            return None
+
+        return until(asked, "qheal status")
 
     def heads(self):
         """The replica's images, one per disk of the guest; quiet only while no sidecar runs."""
@@ -138,5 +161,5 @@ class Sidecar:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
             self.process.wait()
-        self.reader.join(5)
+        self.reader.join(READER_S)
         self.process.stdout.close()

@@ -4,6 +4,7 @@
 import pathlib
 import subprocess
 
+from .cache import until
 from .disk import options
 
 
@@ -28,6 +29,8 @@ class Standby:
             self.process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *self.arguments], stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log)
+        last = pathlib.Path(self.uri.removeprefix("unix:") or self.folder / "qmp.sock")
+        until(lambda: last.exists() or self.process.poll() is not None, f"QEMU listens at {last}")
         return self
 
     def __exit__(self, *_):

@@ -28,6 +28,7 @@ DRIVERS = {"virtio-blk": "virtio_blk", "virtio-scsi": "virtio_scsi", "ide": "ata
 # decompressor to its pages is looked at. A small cache is emptied now and then.
 CODE_MIB = 8
 BOOT_S = 90  # two seconds; a busy machine takes its time
+START_S = 60  # until QEMU opens its sockets
 QUICK = ("quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check "
          "cryptomgr.notests lsm=lockdown audit=0")
 
@@ -35,6 +36,14 @@ QUICK = ("quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check "
 def have_kvm():
     flags = pathlib.Path("/proc/cpuinfo").read_text()
     return bool(re.search(r"\b(vmx|svm)\b", flags)) and os.access("/dev/kvm", os.R_OK | os.W_OK)
+
+
+def still_starts(vm, deadline):
+    """QEMU has not ended, nor is it too late."""
+    if vm.process.poll() is not None:
+        raise LabError(f"QEMU did not start: {vm.log.read_text()}") from None
+    if time.monotonic() > deadline:
+        raise Late(f"QEMU does not start: {vm.log.read_text()}") from None
 
 
 class Adopted:
@@ -138,7 +147,7 @@ class Vm:
         return self
 
     def console_socket(self, path=None):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + START_S
         while True:
             stream = socket.socket(socket.AF_UNIX)
             try:
@@ -146,8 +155,7 @@ class Vm:
                 return Console(stream.makefile("rb"), stream.makefile("wb"))
             except (FileNotFoundError, ConnectionRefusedError):
                 stream.close()
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise LabError(f"QEMU did not start: {self.log.read_text()}") from None
+                still_starts(self, deadline)
                 time.sleep(0.005)
 
     def adopt(self, timeout=30):
@@ -179,13 +187,12 @@ class Vm:
 
     def connect(self, path):
         """A QMP connection; waits for QEMU to open the socket."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + START_S
         while True:
             try:
                 return Qmp(path)
             except (FileNotFoundError, ConnectionRefusedError):
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise LabError(f"QEMU did not start: {self.log.read_text()}") from None
+                still_starts(self, deadline)
                 time.sleep(0.005)
 
     def kill(self, sig=signal.SIGKILL):
@@ -263,14 +270,26 @@ class Vm:
 
     # --- QEMU ---
 
-    def status(self):
-        """Its run state; a sidecar's pause of a moment is none."""
-        for _ in range(30):
+    def status(self, pause_s=10):
+        """Its run state; a sidecar's pause of a moment is none, nor is one that a busy machine made
+        long.  What has to be paused has to be so for PAUSE_S."""
+        for _ in range(int(pause_s * 100)):
             state = self.qmp("query-status")["status"]
             if state != "paused":
                 break
             time.sleep(0.01)
         return state
+
+    def stop(self, tries=5):
+        """Pauses the guest as its owner does.  QEMU gives no sign of a `stop` between a sidecar's
+        own stop and cont, which undoes it: then once more."""
+        for _ in range(tries):
+            self.qmp("stop")
+            since = len(self.qmp.events)  # what comes behind the answer
+            time.sleep(1)
+            if not any(event["event"] == "RESUME" for event in self.qmp.poll()[since:]):
+                return
+        raise AssertionError(f"{tries} times the sidecar undid the owner's stop")
 
     def pauses(self):
         """(began, seconds) of each STOP that was followed by RESUME."""

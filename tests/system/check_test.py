@@ -18,10 +18,11 @@ cd "$1"
 run() { "$QEMU" -nodefaults -no-user-config -display none -S -machine none "$@" & }
 run -name free -qmp unix:free.sock,server=on,wait=off
 run -name taken -qmp "unix:$1/taken.sock,server=on,wait=off"
-run -name mute
+run -name mute -pidfile mute.pid
 for socket in free taken; do
         until [ -S $socket.sock ]; do sleep 0.02; done
 done
+until [ -s mute.pid ]; do sleep 0.02; done
 python3 -c 'import socket, time
 s = socket.socket(socket.AF_UNIX)
 s.connect("taken.sock")

@@ -2,11 +2,10 @@
 """Drill: a disk gets slower and slower, and is told of before it fails. Two minutes, most of them to
 learn what is usual."""
 
-import time
 import unittest
 
 from fault_support import FaultCase, loaded
-from lab.cache import Late
+from lab.cache import until
 
 
 class Degrading(FaultCase):
@@ -19,11 +18,7 @@ class Degrading(FaultCase):
 
     def wait_usual(self, sidecar, timeout=300):
         """Until the sidecar knows what the disk usually takes."""
-        deadline = time.monotonic() + timeout
-        while "usual_ms" not in self.health(sidecar):
-            if time.monotonic() > deadline:
-                raise Late(f"nothing is usual after {timeout} s: {self.health(sidecar)}")
-            time.sleep(1)
+        until(lambda: "usual_ms" in self.health(sidecar), "something is usual", timeout, every=1)
         return self.health(sidecar)
 
     def test_a_disk_that_gets_slower_is_told_of_before_it_fails(self):
@@ -48,11 +43,7 @@ class Degrading(FaultCase):
             vm.fail(0, "write")
             sidecar.wait("recovered", since=since, strategy="pivot")
             vm.wait_more(50)
-            sidecar.status()
-            deadline = time.monotonic() + 10
-            while self.health(sidecar)["slower"] and time.monotonic() < deadline:
-                time.sleep(0.2)
-            self.assertFalse(self.health(sidecar)["slower"])
+            until(lambda: not self.health(sidecar)["slower"], "it is not slower", every=0.2)
             self.assertNotIn("usual_ms", self.health(sidecar))
             self.assertEqual(vm.guest_errors, [])
 

@@ -4,7 +4,6 @@ back."""
 
 import json
 import signal
-import time
 import unittest
 
 from fault_support import FaultCase, loaded
@@ -15,13 +14,10 @@ DEVICES = ["-device", "pvpanic", "-device", "ib700", "-action", "panic=pause,wat
 class Guest(FaultCase):
     once = True  # about the policy, not about QEMU
     timeout_s = 400  # three boots, on a busy machine
+
     def boots_again(self, vm, sidecar, boots, images=None):
         """It came back, wrote on, and everything it was told is on its disks."""
-        deadline = time.monotonic() + 120
-        while len(vm.acks.boots) <= boots and time.monotonic() < deadline:
-            vm.acks.read()
-            time.sleep(0.05)
-        self.assertGreater(len(vm.acks.boots), boots)
+        vm.acks.wait_boots(boots)
         vm.wait_more(50, 120)  # a boot; a busy machine takes its time
         if sidecar.find("recovered"):
             self.assertEqual(sidecar.wait("well")["evidence"], "writes")

@@ -3,10 +3,10 @@
 the migration to the standby is a real one."""
 
 import signal
-import time
 import unittest
 
 from fault_support import FaultCase, loaded
+from lab.cache import until
 from lab.proxy import Proxy
 from lab.standby import Standby
 
@@ -76,10 +76,7 @@ class Standbys(MemoryCase):
             vm.qmp("migrate-set-parameters", {"max-bandwidth": 8 << 20})  # so that it takes a while
             self.warn(proxy)
             sidecar.wait("recovery", strategy="failover")
-            deadline = time.monotonic() + 30
-            while (vm.qmp("query-migrate").get("status") != "active" and
-                   time.monotonic() < deadline):
-                time.sleep(0.02)
+            until(lambda: vm.qmp("query-migrate").get("status") == "active", "it migrates")
             standby.process.send_signal(signal.SIGKILL)
             self.goes_on(vm, sidecar)
 

@@ -9,6 +9,7 @@ import threading
 import unittest
 
 from fault_support import FaultCase, loaded
+from lab.cache import until
 
 
 class Switch:
@@ -24,7 +25,8 @@ class Switch:
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.path)
         self.listener.listen(4)
-        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
+        self.accepts = threading.Thread(target=self._accept, args=(self.listener,), daemon=True)
+        self.accepts.start()
 
     def _accept(self, listener):
         try:
@@ -35,6 +37,7 @@ class Switch:
 
     def die(self):
         self.listener.shutdown(socket.SHUT_RDWR)
+        self.accepts.join()  # it may just have taken one more
         self.listener.close()
         for link in self.links:
             link.close()
@@ -72,6 +75,7 @@ class Nic(FaultCase):
             switch.start()
             sidecar.wait("recovery", since=since, strategy="relink")
             sidecar.wait("recovered", since=since, strategy="relink")
+            until(lambda: switch.links, "the peer takes the connection")
             self.assertEqual(len(switch.links), 1)
             self.assertEqual(self.peer(vm), (mac, backend))
             self.assertEqual(vm.qmp("qom-get", path="/machine/peripheral/net0",

@@ -7,6 +7,7 @@ import time
 import unittest
 
 from fault_support import FaultCase, loaded
+from lab.cache import until
 
 SILENCES = {"fault", "recovery", "recovered", "recovery-failed"}
 DEVICES = ["-device", "pvpanic", "-action", "panic=pause"]
@@ -30,6 +31,7 @@ class Nothing(FaultCase):
         """QEMU is gone, and stays so."""
         vm.process.wait(30)
         self.assertEqual(sidecar.process.wait(30), 0, sidecar.report())
+        sidecar.reader.join()
         self.nothing_done(vm, sidecar, 1.0)
         self.assertEqual(vm.processes(), [])
         self.assertIn("shut down", sidecar.find("degraded")[-1]["reason"])
@@ -65,9 +67,9 @@ class Nothing(FaultCase):
     def test_an_owner_who_pauses(self):
         with self.guest() as vm:
             sidecar = self.watched(vm)
-            vm.qmp("stop")
+            vm.stop()
             self.nothing_done(vm, sidecar)
-            self.assertEqual(vm.status(), "paused")
+            self.assertEqual(vm.status(1), "paused")
             vm.qmp("cont")
             vm.wait_more(50)
             self.nothing_done(vm, sidecar)
@@ -98,10 +100,7 @@ class Nothing(FaultCase):
             sidecar = self.watched(vm)
             path = vm.work / "state"
             vm.qmp("migrate", uri=f"exec:cat > {path}")
-            deadline = time.monotonic() + 60
-            while vm.status() != "postmigrate" and time.monotonic() < deadline:
-                time.sleep(0.05)
-            self.assertEqual(vm.status(), "postmigrate")
+            until(lambda: vm.status() == "postmigrate", "it is migrated", every=0.05)
             self.nothing_done(vm, sidecar)
             vm.qmp("quit")
             self.ended(vm, sidecar)

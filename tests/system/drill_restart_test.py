@@ -8,7 +8,12 @@ import time
 import unittest
 
 from fault_support import Disk, FaultCase, loaded, seeds
+from lab.cache import until
 from lab.lock import Lock
+
+
+# What it said before somebody came to the console of the new QEMU is lost.
+UP = ("READY", "RATE ")
 
 
 class RestartCase(FaultCase):
@@ -24,14 +29,11 @@ class RestartCase(FaultCase):
         return [str(disk.path) if files[disk.id].startswith("nbd") else files[disk.id]
                 for disk in vm.disks]
 
-    def goes_on(self, vm, sidecar, acked, since):
+    def goes_on(self, vm, sidecar, since):
         """A new QEMU is there; its guest found all it was told, writes, and has a replica."""
         vm.adopt()
-        vm.console.wait("READY", 90)
-        deadline = time.monotonic() + 60
-        while vm.acks.read() < acked and time.monotonic() < deadline:
-            time.sleep(0.02)
-        self.assertGreaterEqual(vm.acks.boots[-1], acked)
+        vm.console.wait(UP, 90)
+        self.assertGreaterEqual(vm.acks.boots[-1], vm.acks.before_boot)
         vm.wait_more(50)
         images = self.images_of(vm)
         if not any(image.endswith(".qcow2") for image in images):
@@ -51,13 +53,12 @@ class RestartCase(FaultCase):
         else:
             vm.kill()
         vm.process.wait(60)
-        acked = vm.acks.read()
         fault = sidecar.wait("fault", since=since, kind=kind, timeout=60)
         self.assertEqual(fault["resource"], "qemu")
         recovery = sidecar.wait("recovery", since=since, strategy="restart")
         recovered = sidecar.wait("recovered", since=since, strategy="restart", timeout=60)
         self.assertEqual((recovery["predicted_loss_bytes"], recovered["lost_bytes"]), (0, 0))
-        self.goes_on(vm, sidecar, acked, since)
+        self.goes_on(vm, sidecar, since)
         return recovered
 
 
@@ -96,7 +97,7 @@ class Restart(RestartCase):
                 vm.disks[0].kill()  # what the guest has left is not there any more
                 images = self.images(vm, pivoted)
                 self.struck(vm, sidecar)
-                self.assertEqual(sidecar.status()["state"], "recovered")
+                until(lambda: sidecar.status()["state"] == "recovered", "the state is recovered")
                 self.assertEqual(self.images_of(vm)[0], str(pathlib.Path(images[0]).resolve()))
 
     def test_it_starts_on_what_the_guest_was_rolled_back_to(self):
@@ -109,14 +110,12 @@ class Restart(RestartCase):
             self.assertEqual(sidecar.command("rollback", "--point", "good")[0], 0)
             back = sidecar.wait("recovered", strategy="rollback")
             sidecar.wait("protected", since=since, timeout=60)
-            while len(vm.acks.boots) == boots:
-                vm.acks.wait(1)
+            vm.acks.wait_boots(boots)
             vm.wait_more(20)
             since = len(sidecar.events)
             vm.kill()
-            acked = vm.acks.read()
             sidecar.wait("recovered", since=since, strategy="restart", timeout=60)
-            self.goes_on(vm, sidecar, acked, since)
+            self.goes_on(vm, sidecar, since)
             self.assertEqual(self.images_of(vm), [str(pathlib.Path(image).resolve())
                                                   for image in self.images(vm, back)])
 
@@ -132,9 +131,8 @@ class Restart(RestartCase):
                 vm.kill()
                 vm.disks[0].error(False)
                 vm.process.wait(30)
-                acked = vm.acks.read()
                 sidecar.wait("recovered", since=since, strategy="restart", timeout=60)
-                self.goes_on(vm, sidecar, acked, since)
+                self.goes_on(vm, sidecar, since)
 
     def test_a_disk_that_is_in_use_is_told_and_held(self):
         with self.guest(disks=1) as vm:
@@ -194,14 +192,14 @@ class Hook(FaultCase):
                              'test -S "$QHEAL_QMP" && test -d "$QHEAL_STORE" || exit 8\n'
                              f"setsid {command} < /dev/null > /dev/null 2>&1 &\n")
             sidecar = self.protect(vm, restart=hook)
+            since = len(sidecar.events)
             vm.kill()
-            acked = vm.acks.read()
             recovered = sidecar.wait("recovered", strategy="restart", timeout=60)
             self.assertIn("hook", [step["name"] for step in recovered["steps"]])
             vm.adopt()
-            vm.console.wait("READY", 90)
-            self.assertGreaterEqual(vm.acks.boots[-1] if vm.acks.read() else 0, acked)
-            sidecar.wait("protected", since=len(sidecar.events) - 3, timeout=60)
+            vm.console.wait(UP, 90)
+            self.assertGreaterEqual(vm.acks.boots[-1], vm.acks.before_boot)
+            sidecar.wait("protected", since=since, timeout=60)
 
     def fails(self, text, says):
         with loaded(1, detached=True) as vm:

@@ -42,8 +42,7 @@ class Damaged(FaultCase):
     def damage(self, vm, sidecar, disk, also=None):
         """A block of the head of the disk, where the guest writes, and it was found."""
         vm.order("pause")
-        sidecar.wait_generations(1)
-        time.sleep(1)
+        sidecar.wait_caught_up()
         since = len(sidecar.events)
         offset = self.block_of_region(vm)
         harm(heads_of(sidecar.store, vm)[disk], offset)
@@ -160,7 +159,7 @@ class Damaged(FaultCase):
             sidecar.wait("protected")
             self.die(vm, sidecar)
             sidecar.wait("recovered", strategy="restore", timeout=60)
-            vm.wait_more(50)
+            vm.wait_more(50, BOOT_S)
             self.assertEqual(vm.acks.boots[-1], self.kept["P2"])
 
     def test_killed_before_or_behind_the_swap(self):
@@ -174,7 +173,7 @@ class Damaged(FaultCase):
             sidecar = self.again(vm, sidecar)
             recovered = sidecar.wait("recovered", strategy="restore", timeout=60)
             self.assertGreater(recovered["lost_bytes"], 0)
-            vm.wait_more(50)
+            vm.wait_more(50, BOOT_S)
             self.assertEqual(vm.acks.boots[-1], self.kept["P2"])
             vm.order("pause")
             self.nothing_lost(vm, self.images(vm, recovered))

@@ -88,9 +88,10 @@ class Reprotect(Spare):
                 for _ in range(4):
                     time.sleep(rng.random() * 0.3)
                     sidecar.stop(9)
+                    since = len(sidecar.events)
                     sidecar.start()
-                    sidecar.wait("attached", since=len(sidecar.events))
-                sidecar.wait("protected", since=len(sidecar.events) - 1, timeout=60)
+                    sidecar.wait("attached", since=since)
+                sidecar.wait("protected", since=since, timeout=60)
                 image = self.root_of(vm, "vda")
                 self.assertEqual(list(spare.iterdir()), [image])
                 self.assertEqual(sidecar.find("fault", kind="disk-hang"), [])

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A disk begins to fail under load: the guest must not notice."""
 
-import time
 import unittest
 
 from fault_support import MIB, FaultCase, loaded
@@ -100,7 +99,7 @@ class BadSectors(FaultCase):
         with loaded(disks=3, mix=50, until=500) as vm:
             sidecar = self.protect(vm, generations=0)
             vm.wait_ack(500)
-            time.sleep(0.5)  # the last generation with something in it
+            sidecar.wait_caught_up()
             vm.fail(2, "read")
             sidecar.wait("recovered", strategy="pivot")
             vm.order("until 0")

@@ -7,6 +7,8 @@ import unittest
 from fault_support import (MIB, Disk, FaultCase, Sidecar, Vm, filled_image, loaded, raw_copy,
                            same_from, seeds)
 
+from lab.cache import Late
+
 REGION = 4 * MIB
 
 
@@ -30,12 +32,12 @@ class FirstCopy(FaultCase):
             sidecar.wait("progress")
             vm.fail(0, "write")
             fault = sidecar.wait("fault")
-            self.assertEqual(sidecar.find("protected"), [], "the copy was over too soon")
+            if sidecar.find("protected"):
+                raise Late("the copy was over too soon")
             recovered = self.survived(vm, sidecar, [0])
             self.assertEqual(fault["resource"], "vda")
             copy = raw_copy(recovered["image"]["path"], vm.work / "promoted.raw")
             self.assertTrue(same_from(original, copy, REGION), "the disk's old content differs")
-
 
     def test_fault_before_the_sidecar_came(self):
         """The guest stands still already; a first copy of a failing disk brings it back."""
@@ -91,7 +93,7 @@ class Second(FaultCase):
         self.assertEqual(failed["strategy"], "pivot")
         self.assertEqual(sidecar.find("recovered"), [])
         self.assertEqual(sidecar.status()["state"], "held")
-        self.assertIn(vm.status(), ("io-error", "paused"))
+        self.assertIn(vm.status(1), ("io-error", "paused"))
         self.assertEqual(vm.guest_errors, [])
 
     def test_reads_begin_to_fail_during_the_catch_up(self):
@@ -122,21 +124,23 @@ class Second(FaultCase):
             vm.fail(0, "write")
             sidecar.wait("recovery", strategy="pivot")
             vm.fail(1, "write")
-            self.both_moved(vm, sidecar)
+            self.both_moved(vm, sidecar, {"vda", "vdb"})
 
     def test_two_disks_fail_at_once(self):
         with loaded(disks=3) as vm:
             sidecar = self.protect(vm)
             vm.fail(0, "write")
             vm.fail(2, "write")
-            self.both_moved(vm, sidecar)
+            self.both_moved(vm, sidecar, {"vda", "vdc"})
 
-    def both_moved(self, vm, sidecar):
-        sidecar.wait("recovered", strategy="pivot")
+    def both_moved(self, vm, sidecar, disks):
+        moved = []  # the guest goes on a moment before it is told
+        while {image["disk"] for each in moved for image in each["images"]} < disks:
+            moved.append(sidecar.wait("recovered", strategy="pivot", count=len(moved) + 1))
         vm.wait_more(200, timeout=10)
         vm.order("pause")
         self.nothing_failed(sidecar)
-        self.nothing_lost(vm, self.images(vm, *sidecar.find("recovered", strategy="pivot")))
+        self.nothing_lost(vm, self.images(vm, *moved))
 
     def test_protected_anew_after_a_pivot_and_again_recovered(self):
         """The second disk of a guest that already lives on a promoted one."""

@@ -5,9 +5,9 @@ import signal
 import time
 import unittest
 
-from harm_support import (MIB, MOMENTS, Disk, HarmTest, Sidecar, Vm, again, anonymous_bytes,
-                          descriptors, dice, end, filled_image, graph, memfd_bytes, say, spread,
-                          stop_in_cycle)
+from harm_support import (MIB, MOMENTS, Disk, HarmTest, Late, Sidecar, Vm, again,
+                          anonymous_bytes, descriptors, dice, end, filled_image, graph,
+                          memfd_bytes, say, spread, stop_in_cycle)
 
 REGION = 8 * MIB
 
@@ -30,6 +30,12 @@ class Killed(HarmTest):
         self.assertLess(protected["bytes"], first / 4)
         return protected["bytes"], time.monotonic() - began
 
+    def looks(self, process, count=30):
+        """How many descriptors there are, at several moments."""
+        for _ in range(count):
+            yield descriptors(process)
+            time.sleep(0.02)
+
     def test_guest_survives_sigkill_at_random_moments(self):
         random = dice("SIGKILL")
         restarts, in_cycle = [], 0
@@ -50,7 +56,8 @@ class Killed(HarmTest):
                     again(sidecar)
             self.assert_goes_on(vm)
             self.assertLess(memfd_bytes(vm.process), 33 * MIB)
-            self.assertLess(descriptors(vm.process), fds + 4)
+            # A cycle needs some for a moment; those of the killed would stay.
+            self.assertLess(min(self.looks(vm.process)), fds + 4)
             self.assertLess(anonymous_bytes(vm.process), memory + 64 * MIB)
             self.assert_replica(vm, sidecar)
             self.assert_nothing_left(vm)
@@ -63,13 +70,14 @@ class Killed(HarmTest):
     def test_first_copy_killed_again_and_again_ends_well(self):
         random = dice("SIGKILL in the first copy")
         with loaded_guest(disks=1, size=256 * MIB) as vm, Sidecar(vm, interval=50) as sidecar:
+            sidecar.wait("attached")
             for _ in range(8):
-                sidecar.wait("attached", since=len(sidecar.find("")))
                 time.sleep(random.uniform(0, 0.2))
                 end(sidecar)
                 self.assert_goes_on(vm, 5)
+                since = len(sidecar.events)
                 again(sidecar, "attached")
-            sidecar.wait("protected", since=len(sidecar.events) - 1)
+            sidecar.wait("protected", since=since)
             self.assert_replica(vm, sidecar)
             self.assert_nothing_left(vm)
             self.assert_short_pauses(vm, "SIGKILL in the first copy")
@@ -133,7 +141,8 @@ class Stopped(HarmTest):
                 Sidecar(vm, interval=1000, scratch=32) as sidecar:
             sidecar.wait("protected")
             vm.order("burst 48")
-            self.assertTrue(stop_in_cycle(vm, sidecar))
+            if not stop_in_cycle(vm, sidecar):
+                raise Late("no cycle")
             before = anonymous_bytes(vm.process)
             for _ in range(3):
                 vm.order("burst 48")

@@ -7,7 +7,7 @@ import unittest
 
 from lab import cache
 
-from harm_support import MIB, HarmTest, Sidecar, Vm
+from harm_support import MIB, HarmTest, Late, Sidecar, Vm
 
 NOBODY = 65534
 
@@ -41,8 +41,10 @@ class OtherUser(HarmTest):
             sidecar.wait("recovery")
             with sidecar.changed:
                 sidecar.changed.wait_for(lambda: sidecar.find("recovered") or sidecar.ended or
-                                         sidecar.find("recovery-failed"), 20)
+                                         sidecar.find("recovery-failed"), 60)
             self.assertIsNone(vm.process.poll(), "the recovery killed QEMU")
+            if not (sidecar.find("recovered") or sidecar.find("recovery-failed") or sidecar.ended):
+                raise Late(sidecar.report())
             if sidecar.find("recovered"):
                 self.assert_goes_on(vm)
             else:

@@ -5,6 +5,7 @@ import json
 import unittest
 
 from fault_support import FaultCase, loaded
+from lab.cache import until
 
 
 class Incidents(FaultCase):
@@ -48,7 +49,9 @@ class Incidents(FaultCase):
             vm.wait_more(50)
             vm.fail(0, "dead")
             sidecar.wait("recovery-failed", next="hold")
-            incident = self.told(sidecar, "incidents")["incidents"][-1]
+            # The event is told first, and the file takes a flush.
+            incident = until(lambda: self.told(sidecar, "incidents")["incidents"][-1:],
+                             "the incident is written")[0]
             self.assertEqual(incident["outcome"]["result"], "held")
 
     def test_plan_and_earnest_agree(self):

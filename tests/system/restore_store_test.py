@@ -7,10 +7,10 @@ import pathlib
 import signal
 import subprocess
 import tempfile
-import time
 import unittest
 
 from lab import cache
+from lab.disk import wait_listening
 
 MIB = 1 << 20
 BLOCK = 65536
@@ -108,8 +108,7 @@ class Targets(RestoreTest):
         socket = self.folder / "nbd"
         server = subprocess.Popen(["nbdkit", "-f", "-U", socket, "memory", str(VDB + 3 * MIB)])
         try:
-            while not socket.exists():
-                time.sleep(0.01)
+            wait_listening(socket, server)
             uri = f"nbd+unix:///?socket={socket}"
             self.done(disk="vdb", output=uri)
             subprocess.run(["nbdcopy", uri, self.out], check=True)
@@ -128,8 +127,7 @@ class Targets(RestoreTest):
         server = subprocess.Popen(["nbdkit", "-f", "-U", socket, "--filter=nozero", "file",
                                    str(image)])
         try:
-            while not socket.exists():
-                time.sleep(0.01)
+            wait_listening(socket, server)
             self.done(disk="vdb", output=f"nbd+unix:///?socket={socket}")
             self.assertEqual(image.read_bytes(), self.head("vdb").read_bytes())
         finally:
@@ -344,7 +342,7 @@ class Refused(RestoreTest):
             self.refused("too few", output=small / "out.raw")
             self.assertEqual(os.listdir(small), [])
         finally:
-            run("umount", small)
+            run("umount", "-l", small)  # busy a moment after the last program's end
 
     def test_wrong_usage(self):
         for words in (["--format", "vmdk"], ["--in-place", "--format", "qcow2"], ["--all"],

@@ -5,7 +5,7 @@ import os
 import subprocess
 import unittest
 
-from harm_support import MIB, Disk, Vm, Sidecar, again, end, once_is_enough, qheal
+from harm_support import MIB, Disk, Vm, Sidecar, again, end, once_is_enough, qheal, until
 from resync_restart_test import ResyncTest
 
 
@@ -15,7 +15,7 @@ class DisksTest(ResyncTest):
     def assert_same(self, vm, sidecar, tail=True):
         """Guest paused, sidecar ended: heads are the disks, byte for byte."""
         vm.order("pause")
-        self.wait_caught_up(vm, sidecar)
+        sidecar.wait_caught_up()
         self.assertEqual(end(sidecar, 15), 0)
         vm.kill()
         for disk in vm.disks:
@@ -159,12 +159,11 @@ class Others(DisksTest):
                 end(sidecar, 15)
                 del sidecar.options["disk"]
                 for _ in range(4):
-                    sidecar.start()
                     since = len(sidecar.events)
-                    try:
-                        sidecar.wait("progress", since=since, timeout=2)
-                    finally:
-                        end(sidecar)
+                    sidecar.start()
+                    until(lambda: sidecar.find("progress", since) or
+                          sidecar.find("protected", since), "it fills", every=0.001)
+                    end(sidecar)
                 again(sidecar, resumed=True)
                 self.assert_replica(vm, sidecar)
 

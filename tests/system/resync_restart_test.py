@@ -5,7 +5,8 @@ import subprocess
 import time
 import unittest
 
-from harm_support import (MIB, HarmTest, Sidecar, Vm, again, end, filled_image, once_is_enough)
+from harm_support import (MIB, HarmTest, Sidecar, Vm, again, end, filled_image, once_is_enough,
+                          remove_bitmaps)
 
 
 def images(vm):
@@ -154,8 +155,7 @@ class Restart(ResyncTest):
             since = len(sidecar.events)
             sidecar.wait("generation", since=since)  # the next is more than a second away
             time.sleep(0.3)
-            for bitmap in vm.qmp("query-block")[0]["inserted"]["dirty-bitmaps"]:
-                vm.qmp("block-dirty-bitmap-remove", node="d0", name=bitmap["name"])
+            remove_bitmaps(vm)
             sidecar.wait("protected", since=since, resumed=True)
             sidecar.wait_generations(1)
             self.assert_replica(vm, sidecar)

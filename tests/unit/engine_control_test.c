@@ -90,17 +90,19 @@ static bool is_over(void *arg)
 static const char *client_hear(int fd)
 {
 	static char text[65536];
-	int64_t end_ns = ring_now_ns() + 5000 * NS_PER_MS;
+	int64_t end_ns = ring_now_ns() + 60000 * NS_PER_MS;
 	size_t have = 0;
 	ssize_t n;
+	bool over;
 
 	while (!is_over(&fd) && ring_now_ns() < end_ns)
 		pump(2);
+	over = is_over(&fd);
 	while ((n = recv(fd, text + have, sizeof(text) - 1 - have, MSG_DONTWAIT)) > 0)
 		have += (size_t)n;
 	text[have] = '\0';
 	close(fd);
-	return ring_now_ns() < end_ns ? text : NULL;
+	return over ? text : NULL;
 }
 
 static const char *ask(const char *request)
@@ -268,13 +270,20 @@ static void a_client_that_closed_its_half_is_answered(void)
 static void a_silent_client_is_dropped_after_a_second(void)
 {
 	int64_t start_ns;
+	bool quick = false;
 	int silent;
 
 	setup();
-	start_ns = ring_now_ns();
-	silent = client_new();
-	CU_ASSERT(answers()); /* others do not wait for it */
-	CU_ASSERT(!is_over(&silent));
+	/* Others do not wait for it; a machine that stands still for a second does. */
+	for (int i = 0; i < 5 && !quick; i++) {
+		if (i)
+			close(silent);
+		start_ns = ring_now_ns();
+		silent = client_new();
+		CU_ASSERT(answers());
+		quick = !is_over(&silent);
+	}
+	CU_ASSERT(quick);
 	while (!is_over(&silent) && ring_now_ns() - start_ns < 20000 * NS_PER_MS)
 		pump(20);
 	CU_ASSERT(ring_now_ns() - start_ns >= 900 * NS_PER_MS);
@@ -434,7 +443,7 @@ static void a_client_that_drips_is_dropped_after_a_second(void)
 		send(fd, "x", 1, MSG_NOSIGNAL);
 		pump(50);
 	}
-	CU_ASSERT(ring_now_ns() - start_ns < 20000 * NS_PER_MS);
+	CU_ASSERT(is_over(&fd));
 	close(fd);
 	CU_ASSERT(answers());
 	teardown();

@@ -83,7 +83,7 @@ static void hooks_end_in_every_way(void)
 		{"/bin/false", 5000, -ECHILD, "", "status 1"},
 		{"/no/such/hook", 5000, -ECHILD, "No such file", "status 127"},
 		{"/bin/sleep 60", 100, -ETIMEDOUT, "", "was killed"},
-		{"/usr/bin/yes", 100, -ETIMEDOUT, "y\ny\n", "was killed"},
+		{"/usr/bin/yes", 2000, -ETIMEDOUT, "y\ny\n", "was killed"},
 		{"  ", 100, -EINVAL, "", "empty"},
 	};
 
@@ -116,13 +116,13 @@ static void a_hook_is_killed_with_its_children(void)
 	fchmod(fileno(file), 0700);
 	fclose(file);
 	snprintf(command, sizeof(command), "%s", path); /* a path with a blank */
-	CU_ASSERT_EQUAL(run_hook(command, 500, output, sizeof(output), &err), -ETIMEDOUT);
+	CU_ASSERT_EQUAL(run_hook(command, 3000, output, sizeof(output), &err), -ETIMEDOUT);
 	child = (pid_t)atoi(output);
 	CU_ASSERT(child > 0);
+	snprintf(command, sizeof(command), "/proc/%d/stat", child); /* it may be gone at once */
 	for (int i = 0; i < 500 && !kill(child, 0); i++) {
 		if (strstr(read_text("none"), "Z"))
 			break;
-		snprintf(command, sizeof(command), "/proc/%d/stat", child);
 		file = fopen(command, "r");
 		if (!file)
 			break;

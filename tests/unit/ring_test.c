@@ -393,7 +393,7 @@ static void a_timer_fires_at_its_time_and_not_before(void)
 	CU_ASSERT_EQUAL(past.runs + zero.runs, 2);
 	run_until(&early);
 	CU_ASSERT(ring_now_ns() - start >= 1000 * MS);
-	CU_ASSERT(late.op.pending);
+	CU_ASSERT(late.op.pending || ring_now_ns() - start >= 1500 * MS);
 	run_until(&late);
 	CU_ASSERT(ring_now_ns() - start >= 1500 * MS);
 	CU_ASSERT_EQUAL(early.result, 0);
