@@ -192,6 +192,34 @@ class Successor(Spare):
             self.assertEqual([path.name for path in other.iterdir()], ["theirs"])
             self.assertEqual([path.name for path in (vm.work / "spare").iterdir()], ["replica"])
 
+    def test_a_sidecar_killed_while_the_successor_is_made_goes_on_with_a_store_that_works(self):
+        for rng in seeds(1):
+            with SmallDisk(256) as disk, loaded(disks=2) as vm:
+                sidecar = self.protect_on(disk, vm)
+                disk.fill()
+                vm.order("burst 32")
+                step = rng.choice(["replica*", "replica/*", "replica/store.json"])
+                self.wait_for(vm.work / "spare", step)
+                sidecar.stop(signal.SIGKILL)
+                self.assertEqual(sidecar.find("protected")[1:], [])  # nor in the successor
+                disk.make_room()
+                since = len(sidecar.events)
+                sidecar.start()
+                store = sidecar.wait("attached", since=since)["store"]
+                self.assertEqual(store, str(sidecar.store))
+                self.assertTrue(sidecar.wait("protected", since=since, timeout=60)["resumed"])
+                # What was begun there is in nobody's way.
+                disk.die()
+                since = len(sidecar.events)
+                self.succeeded(vm, sidecar, since)
+                self.unharmed(vm, sidecar)
+                self.pivots(vm, sidecar)
+
+    def wait_for(self, folder, pattern, timeout=90):
+        deadline = time.monotonic() + timeout
+        while not any(folder.glob(pattern)):
+            self.assertLess(time.monotonic(), deadline, pattern)
+
     def test_a_sidecar_killed_at_any_moment_of_the_move_harms_nothing(self):
         for rng in seeds(2):
             with SmallDisk(256) as disk, loaded(disks=[Disk(size=160 * MIB), Disk()]) as vm:
