@@ -175,12 +175,18 @@ static int damage_find(struct points *points, struct errinfo *err)
 int points_give_up(struct points *points, struct errinfo *err)
 {
 	struct keep *keep = &points->store->keep;
+	int status;
 
 	for (unsigned i = 0; i < points->count; i++)
 		points->list[i].damaged |= points->list[i].id == keep->target.id;
+	/* Before the heads lose anything that it does not get. */
+	status = damage_name(points, err);
+	if (status)
+		return status;
 	keep_target_set(keep, NULL);
+	keep->point_failures = 0;
 	points_changed(points);
-	return damage_name(points, err);
+	return 0;
 }
 
 /* The newest kept point receives what the heads lose from now on. */

@@ -206,11 +206,23 @@ static void settle_all(struct store *store, int status, const struct errinfo *er
 		waiters[i].done(waiters[i].arg, status, error);
 }
 
+/* A point whose own files fail again and again does not stop the store: what the heads lose is
+ * not kept for it, and it is damaged before it misses anything. */
+static bool point_given_up(struct store *store)
+{
+	struct errinfo ignored = {0};
+
+	return store->keep.point_failures >= POINT_TRIES && !points_busy(&store->points) &&
+	       points_give_up(&store->points, &ignored) == 0;
+}
+
 void store_applied(struct apply *apply, int status, const struct errinfo *error)
 {
 	struct store *store = member_of(apply, struct store, apply);
 
 	store->apply_failed = status < 0;
+	if (status < 0 && point_given_up(store) && store_apply_next(store))
+		return;
 	if (!status)
 		store->stats.apply_ns = ring_now_ns() - store->apply_start_ns;
 	points_applied(&store->points, status, error);

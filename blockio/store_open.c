@@ -249,18 +249,13 @@ static int replay(struct store *store, struct errinfo *err)
 	return result.status;
 }
 
-/* A point whose own files fail again and again does not stop the store: what the heads lose is
- * not kept for it, and it is damaged before it misses anything. */
-static int replay_or_give_up(struct store *store, struct errinfo *err)
+/* Until a point whose own files fail is given up (store_applied()). */
+static int replay_patiently(struct store *store, struct errinfo *err)
 {
 	struct errinfo why = {0};
 	int status = replay(store, &why);
 
 	while (status && store->keep.point_failures && store->keep.point_failures < POINT_TRIES) {
-		err_clear(&why);
-		status = replay(store, &why);
-	}
-	if (status && store->keep.point_failures && points_give_up(&store->points, err) == 0) {
 		err_clear(&why);
 		status = replay(store, &why);
 	}
@@ -306,7 +301,7 @@ static int journal_recover(struct store *store, const struct journal_found found
 
 	for (unsigned i = 0; i < plan->count; i++)
 		journal_adopt(&store->journal, plan->area[i], &found[plan->area[i]]);
-	status = replay_or_give_up(store, err);
+	status = replay_patiently(store, err);
 	/* The power went between the first commit and its mark. */
 	if (!status && plan->count && (json->state == STORE_FILLED || disks_unnoted(json))) {
 		json->state = STORE_READY;

@@ -33,25 +33,6 @@ int sidecar_size_check(const struct guest_disk *disk, uint32_t block_bytes, stru
 		       (unsigned long long)most);
 }
 
-static int make_store(struct sidecar *sidecar, uint64_t need_bytes, struct errinfo *err)
-{
-	struct store_spec spec = {.block_bytes = sidecar->config->block_bytes,
-				  .disk_count = sidecar->guest.disk_count};
-
-	snprintf(spec.vm, sizeof(spec.vm), "%s", sidecar->guest.name);
-	snprintf(spec.vm_uuid, sizeof(spec.vm_uuid), "%s", sidecar->guest.uuid);
-	for (unsigned i = 0; i < spec.disk_count; i++) {
-		int rc = sidecar_size_check(&sidecar->guest.disks[i], spec.block_bytes, err);
-
-		if (rc)
-			return rc;
-		snprintf(spec.disks[i].name, sizeof(spec.disks[i].name), "%s",
-			 sidecar->guest.disks[i].name);
-		spec.disks[i].size = sidecar->guest.disks[i].size;
-	}
-	return store_create(sidecar->config->store, &spec, need_bytes, err);
-}
-
 /* What the disks take now, as the bytes the first copy will write; QEMU tells
  * it for files, else the full size counts. */
 static uint64_t allocated_bytes(struct sidecar *sidecar)
@@ -78,6 +59,26 @@ static uint64_t allocated_bytes(struct sidecar *sidecar)
 	return sum;
 }
 
+int sidecar_make_store(struct sidecar *sidecar, const char *dir, uint64_t reserve_bytes,
+		       struct errinfo *err)
+{
+	struct store_spec spec = {.block_bytes = sidecar->config->block_bytes,
+				  .disk_count = sidecar->guest.disk_count};
+
+	snprintf(spec.vm, sizeof(spec.vm), "%s", sidecar->guest.name);
+	snprintf(spec.vm_uuid, sizeof(spec.vm_uuid), "%s", sidecar->guest.uuid);
+	for (unsigned i = 0; i < spec.disk_count; i++) {
+		int rc = sidecar_size_check(&sidecar->guest.disks[i], spec.block_bytes, err);
+
+		if (rc)
+			return rc;
+		snprintf(spec.disks[i].name, sizeof(spec.disks[i].name), "%s",
+			 sidecar->guest.disks[i].name);
+		spec.disks[i].size = sidecar->guest.disks[i].size;
+	}
+	return store_create(dir, &spec, allocated_bytes(sidecar) + reserve_bytes, err);
+}
+
 static int open_store(struct sidecar *sidecar, struct errinfo *err)
 {
 	const char *dir = sidecar->config->store;
@@ -88,7 +89,7 @@ static int open_store(struct sidecar *sidecar, struct errinfo *err)
 
 	if (rc == -ENOENT) {
 		err_clear(err);
-		rc = make_store(sidecar, allocated_bytes(sidecar), err);
+		rc = sidecar_make_store(sidecar, dir, 0, err);
 		if (!rc)
 			rc = store_inspect(dir, &info, err);
 	}
@@ -110,6 +111,18 @@ static int open_store(struct sidecar *sidecar, struct errinfo *err)
 	if (!rc && changed)
 		rc = disk_list_apply(sidecar, err);
 	return rc;
+}
+
+/* That of the configuration, or, when it is gone, the one that took its place: then the
+ * story begins anew. */
+static int find_store(struct sidecar *sidecar, struct errinfo *err)
+{
+	int rc;
+
+	if (successor_goes_first(sidecar))
+		return 0;
+	rc = open_store(sidecar, err);
+	return rc && successor_steps_in(sidecar, rc, err->text) ? 0 : rc;
 }
 
 int sidecar_make_scratch(struct sidecar *sidecar, struct errinfo *err)
@@ -160,8 +173,9 @@ static void report_attached(struct sidecar *sidecar)
 	snprintf(text, sizeof(text), "%d.%d.%d", version->major, version->minor, version->micro);
 	snprintf(sidecar->report.vm, sizeof(sidecar->report.vm), "%s", sidecar->guest.name);
 	report_event(&sidecar->report, "attached",
-		     json_pack("{s:s,s:o}", "qemu", text, "disks",
-			       sidecar_disks_json(&sidecar->guest)));
+		     json_pack("{s:s,s:o,s:s}", "qemu", text, "disks",
+			       sidecar_disks_json(&sidecar->guest), "store",
+			       sidecar->config->store));
 }
 
 static int look_at_guest(struct sidecar *sidecar, struct errinfo *err)
@@ -238,8 +252,8 @@ int sidecar_attach(struct sidecar *sidecar, struct errinfo *err)
 	if (!rc)
 		rc = reprotect_check_spare(sidecar, err);
 	if (!rc)
-		rc = open_store(sidecar, err);
-	if (rc)
+		rc = find_store(sidecar, err);
+	if (rc || sidecar->rebirth)
 		return rc;
 	sidecar->checkpoint.monitor = &sidecar->monitor;
 	sidecar->checkpoint.guest = &sidecar->guest;

@@ -5,6 +5,7 @@
 #ifndef ENGINE_CONFIG_H
 #define ENGINE_CONFIG_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,6 +22,7 @@ enum restart_mode { RESTART_NEVER, RESTART_RECORDED, RESTART_HOOK };
 struct config {
 	const char *qmp;   /* address of the monitor */
 	const char *store; /* directory */
+	const char *origin; /* the store that was asked for, when STORE is its successor; else NULL */
 	const char *config; /* file, or NULL */
 	const char *agent; /* socket of the guest agent's chardev, or NULL */
 	const char *events; /* file, "-", or NULL */
@@ -35,6 +37,7 @@ struct config {
 	const char *restart_hook; /* the command, of RESTART_HOOK */
 	struct mind *mind; /* settings of the policy, models, incidents */
 	const char *spare; /* directory for images a guest is moved to, or NULL */
+	char successor[PATH_MAX]; /* of the store, in the spare directory; "": there is no spare */
 	uint64_t optimal_rate; /* bytes a second of a copy beside the guest, objective optimal */
 	unsigned optimal_cpu_percent;  /* of one core, of such a copy; 0: no limit */
 	bool drop_disks; /* replicas of disks that were not asked for may go */

@@ -49,10 +49,13 @@ static int refresh(struct sidecar *sidecar, uint64_t *dirty_bytes, struct errinf
 }
 
 /* What a store's own disk fails with; its other refusals are no fault. */
-static void note_store(struct sidecar *sidecar, int rc)
+void cycle_note_store(struct sidecar *sidecar, int rc)
 {
-	int error = rc == -ENOSPC || rc == -EDQUOT || rc == -EIO || rc == -EROFS ? -rc : 0;
+	static const int own[] = {ENOSPC, EDQUOT, EIO, EROFS, ENODEV, ENXIO, ESHUTDOWN};
+	int error = 0;
 
+	for (unsigned i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		error = rc == -own[i] ? own[i] : error;
 	if (sidecar->sense.facts.store_error == error || (rc && !error))
 		return;
 	sidecar->sense.facts.store_error = error;
@@ -71,7 +74,7 @@ static int begin(struct sidecar *sidecar, struct errinfo *err)
 	if (!rc)
 		rc = store_begin(sidecar->store, err);
 	if (rc)
-		note_store(sidecar, rc);
+		cycle_note_store(sidecar, rc);
 	return rc;
 }
 
@@ -102,7 +105,7 @@ static int read_point(struct sidecar *sidecar, struct copy_progress *sum, struct
 		transfer.read_limit = sidecar->checkpoint.read_limit;
 		rc = transfer_run(sidecar, &transfer, err);
 		if (rc && transfer.sink_failed)
-			note_store(sidecar, rc);
+			cycle_note_store(sidecar, rc);
 	}
 	*sum = transfer.sum;
 	return rc;
@@ -134,7 +137,7 @@ static int commit_and_thaw(struct sidecar *sidecar, int64_t *durable_us, struct 
 	cycle_thaw(sidecar);
 	rc = outcome_wait(&committed, &sidecar->loop, err);
 	*durable_us = committed.time_us;
-	note_store(sidecar, rc);
+	cycle_note_store(sidecar, rc);
 	if (rc) {
 		checkpoint_revert(&sidecar->checkpoint, NULL);
 		return rc;

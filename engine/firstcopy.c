@@ -65,8 +65,10 @@ int firstcopy_run(struct sidecar *sidecar, struct errinfo *err)
 	for (unsigned i = 0; i < sidecar->guest.disk_count; i++)
 		sidecar->figures.total += sidecar->guest.disks[i].size;
 	rc = store_fill_begin(sidecar->store, err);
-	if (rc)
+	if (rc) {
+		cycle_note_store(sidecar, rc);
 		return rc;
+	}
 	transfer.sink = store_fill_sink(sidecar->store);
 	/* The bitmaps only after the store says "filling": one of that name must
 	 * never be found beside heads that were filled before it. */
@@ -75,6 +77,8 @@ int firstcopy_run(struct sidecar *sidecar, struct errinfo *err)
 		rc = firstcopy_exports(sidecar, CHECKPOINT_ALL, err);
 	if (!rc)
 		rc = transfer_run(sidecar, &transfer, err);
+	if (rc && transfer.sink_failed)
+		cycle_note_store(sidecar, rc);
 	sidecar->figures.done = transfer.sum.bytes;
 	drop_rc = checkpoint_drop_exports(&sidecar->checkpoint, &drop_err);
 	if (isatty(STDERR_FILENO))
@@ -87,6 +91,7 @@ int firstcopy_run(struct sidecar *sidecar, struct errinfo *err)
 	}
 	store_fill_end(sidecar->store, outcome_set, &filled);
 	rc = outcome_wait(&filled, &sidecar->loop, err);
+	cycle_note_store(sidecar, rc);
 	if (!rc && drop_rc)
 		rc = err_set(err, drop_rc, "%s", drop_err.text);
 	return rc;

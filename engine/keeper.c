@@ -407,6 +407,7 @@ static void look_around(struct sidecar *sidecar)
 	if (prune(sidecar) || let_go(sidecar))
 		return;
 	quiesce_tidy(&sidecar->quiesce);
+	points_tell_damaged(sidecar->store, &keeper->damaged);
 	keeper->tick_ns = ring_now_ns() + KEEPER_TICK_MS * NS_PER_MS;
 	keeper->pruned_to = keeper->let_go_to = 0;
 	if (!make_room(sidecar))
@@ -446,21 +447,8 @@ void keeper_run(struct sidecar *sidecar)
 	json_decref(order);
 }
 
-static void tell_damaged(struct sidecar *sidecar)
-{
-	unsigned count;
-	const struct point_info *points = store_points(sidecar->store, &count);
-
-	for (unsigned i = 0; i < count; i++)
-		if (points[i].damaged)
-			log_warn("%s: point %s (%u) is damaged, or one that it is read through, "
-				 "and is left alone; delete it to have its room",
-				 store_dir(sidecar->store), points[i].name, points[i].id);
-}
-
 void keeper_start(struct sidecar *sidecar)
 {
-	tell_damaged(sidecar);
 	sidecar->keeper.point_ns = ring_now_ns() +
 				   sidecar->config->point_every_s * 1000 * NS_PER_MS;
 	sidecar->keeper.prune = true;

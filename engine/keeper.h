@@ -42,6 +42,7 @@ struct keeper {
 	uint32_t cleared_to;   /* the same, when room is short */
 	uint32_t let_go_to;    /* the same, of temporary ones */
 	bool prune, short_told;
+	unsigned damaged; /* points that were told of */
 	struct space_trend trend;
 };
 

@@ -38,6 +38,22 @@ void points_name_of_time(int64_t time_us, unsigned try, char name[POINT_NAME_MAX
 		snprintf(name + length, POINT_NAME_MAX + 1 - length, ".%u", try);
 }
 
+void points_tell_damaged(const struct store *store, unsigned *told)
+{
+	unsigned count, damaged = 0;
+	const struct point_info *points = store_points(store, &count);
+
+	for (unsigned i = 0; i < count; i++)
+		damaged += points[i].damaged;
+	for (unsigned i = 0; i < count && damaged > *told; i++) {
+		if (points[i].damaged)
+			log_warn("%s: point %s (%u) is damaged, or one that it is read through, "
+				 "and is left alone; delete it to have its room", store_dir(store),
+				 points[i].name, points[i].id);
+	}
+	*told = damaged;
+}
+
 json_t *points_item(const struct point_info *point)
 {
 	json_t *disks = json_array();

@@ -215,7 +215,7 @@ static void choose(const struct policy_settings *settings, struct policy_verdict
  * been, rather than one that could not. */
 static const char *why_hold(const struct policy_facts *facts, const struct policy_verdict *verdict)
 {
-	const char *why = "there is no strategy for it";
+	const char *why = facts->hold_why ?: "there is no strategy for it";
 	int near = 0;
 
 	for (unsigned i = 0; i < STRATEGY_HOLD; i++) {

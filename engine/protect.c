@@ -50,6 +50,7 @@ static void become_protected(struct sidecar *sidecar, bool resumed, uint64_t byt
 	report_event(&sidecar->report, "protected", fields);
 	mind_copied(sidecar->config->mind, resumed ? 0 : bytes, seconds);
 	sidecar->figures.resynced = false;
+	successor_mark(sidecar);
 	notify_ready();
 }
 
@@ -199,6 +200,9 @@ static int reach_protection(struct sidecar *sidecar, struct errinfo *err)
 		if (!rc || hopeless(sidecar, rc))
 			return rc;
 		sidecar_degrade(sidecar, err->text);
+		successor_attend(sidecar, rc);
+		if (sidecar->rebirth)
+			return 0;
 		if (recovered_meanwhile(sidecar, ring_now_ns() + wait_ms * NS_PER_MS))
 			return sidecar->config->once ? rc : 0;
 		if (sidecar->loop.quit || sidecar->monitor.closed)
@@ -228,6 +232,7 @@ static int tick(struct sidecar *sidecar, int64_t *wait_ms)
 		return rc;
 	}
 	if (!rc) {
+		successor_attend(sidecar, rc);
 		if (sidecar->state == SIDECAR_DEGRADED)
 			become_protected(sidecar, true, sidecar->figures.last_bytes,
 					 ring_now_ns());
@@ -237,6 +242,7 @@ static int tick(struct sidecar *sidecar, int64_t *wait_ms)
 	sidecar->figures.failed++;
 	if (!sidecar->alert || !sidecar->fault.kind || sidecar->state == SIDECAR_COPYING)
 		sidecar_degrade(sidecar, err.text);
+	successor_attend(sidecar, rc);
 	*wait_ms = *wait_ms < RETRY_FIRST_MS ? RETRY_FIRST_MS : *wait_ms * 2;
 	if (*wait_ms > RETRY_LAST_MS)
 		*wait_ms = RETRY_LAST_MS;
@@ -358,6 +364,8 @@ static int run(struct sidecar *sidecar, struct errinfo *err)
 {
 	int rc = sidecar_attach(sidecar, err);
 
+	if (sidecar->rebirth)
+		return 0;
 	if (!rc) {
 		sense_start(sidecar);
 		restart_record(sidecar);
@@ -419,7 +427,7 @@ static void leave(struct sidecar *sidecar)
 	report_release(&sidecar->report);
 }
 
-/* From one QEMU to its end, or ours. */
+/* From one QEMU to its end, or ours; or to another store. */
 static int live(struct sidecar *sidecar, const struct config *config, bool restarted)
 {
 	struct errinfo err = {0};
@@ -450,6 +458,21 @@ static int live(struct sidecar *sidecar, const struct config *config, bool resta
 	return status;
 }
 
+/* What the next life begins with.  STANDBY: where its monitor's address can stay. */
+static void follow(struct config *config, const struct sidecar *sidecar,
+		   char standby[sizeof(config->standby.qmp)])
+{
+	if (sidecar->succeeded) {
+		config->origin = config->store;
+		config->store = config->successor;
+	}
+	if (sidecar->moved) {
+		memcpy(standby, config->standby.qmp, sizeof(config->standby.qmp));
+		config->qmp = standby;
+		config->standby.qmp[0] = '\0';
+	}
+}
+
 int protect_run(struct config *config)
 {
 	static struct sidecar sidecar; /* some 200 KiB, one a process */
@@ -457,14 +480,11 @@ int protect_run(struct config *config)
 	bool restarted = false;
 	int status;
 
+	successor_name(config);
 	do {
 		status = live(&sidecar, config, restarted);
-		restarted = !sidecar.moved;
-		if (!sidecar.moved)
-			continue;
-		memcpy(standby, config->standby.qmp, sizeof(standby));
-		config->qmp = standby;
-		config->standby.qmp[0] = '\0';
+		restarted = !sidecar.moved && !sidecar.succeeded;
+		follow(config, &sidecar, standby);
 	} while (sidecar.rebirth);
 	return status;
 }

@@ -118,6 +118,8 @@ static int compare(struct sidecar *sidecar, uint64_t *bytes, struct errinfo *err
 		rc = firstcopy_exports(sidecar, transfer.members, err);
 	if (!rc)
 		rc = transfer_run(sidecar, &transfer, err);
+	if (rc && transfer.sink_failed)
+		cycle_note_store(sidecar, rc);
 	drop_rc = checkpoint_drop_exports(&sidecar->checkpoint, &drop_err);
 	if (isatty(STDERR_FILENO))
 		fputs("\r\033[K", stderr);
@@ -157,6 +159,8 @@ int resync_run(struct sidecar *sidecar, uint64_t covered, struct errinfo *err)
 	/* The sums that are compared with are those of generation G. */
 	store_settle(sidecar->store, outcome_set, &settled);
 	rc = outcome_wait(&settled, &sidecar->loop, err);
+	if (rc)
+		cycle_note_store(sidecar, rc);
 	if (!rc)
 		rc = track(sidecar, covered, err);
 	if (!rc)

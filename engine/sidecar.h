@@ -13,6 +13,7 @@
  *   recover.c    a disk failed: catch up, pivot, go on
  *   sense.c      all other faults; respond.c: what is done about them
  *   reprotect.c  after a pivot: on to the spare, and protected again
+ *   successor.c  the store's own disk fails: protected anew, in the spare
  *   rollback.c   somebody asked: all disks back to a point, reset
  *   protect.c    the order of the above, and what to do when one fails
  *
@@ -50,6 +51,7 @@
 #include "scrub.h"
 #include "sense.h"
 #include "store.h"
+#include "successor.h"
 
 enum sidecar_state {
 	SIDECAR_ATTACHING,
@@ -83,6 +85,7 @@ struct sidecar {
 	struct damage damage; /* that the scrub found in the heads */
 	struct rollback *rollback; /* under way, or NULL */
 	struct reprotect reprotect;
+	struct successor successor;
 	struct quiesce quiesce;
 	struct nics nics;
 	struct sense sense; /* what is watched, and what is wrong */
@@ -94,8 +97,10 @@ struct sidecar {
 	bool restart_recorded;	 /* it is known how QEMU was started */
 	const char *restart_why; /* it is not: why, a literal */
 	bool restarted; /* this QEMU is one that we started, or met again */
-	bool rebirth; /* a recovery brought another QEMU: the story begins anew with it */
-	bool moved;   /* that is the standby, which there is no longer */
+	/* A recovery brought another QEMU, or the store is another: the story begins anew. */
+	bool rebirth;
+	bool moved;   /* that QEMU is the standby, which there is no longer */
+	bool succeeded; /* that store is the successor, in the spare directory */
 	bool predecessor_killed; /* QEMU had scratch files of one */
 	int instance_fd; /* the abstract socket that stands for "this QEMU has a sidecar" */
 	enum sidecar_state state;
@@ -151,6 +156,10 @@ int sidecar_track(struct sidecar *sidecar, struct errinfo *err); /* begin to rec
 /* -EFBIG: a recovery could not make an overlay for that many bytes. */
 int sidecar_size_check(const struct guest_disk *disk, uint32_t block_bytes, struct errinfo *err);
 int sidecar_make_scratch(struct sidecar *sidecar, struct errinfo *err);
+/* An empty store of this guest in DIR.  -ENOSPC: there is less room than the disks take and
+ * RESERVE_BYTES. */
+int sidecar_make_store(struct sidecar *sidecar, const char *dir, uint64_t reserve_bytes,
+		       struct errinfo *err);
 json_t *sidecar_disks_json(const struct guest *guest);
 
 /* leftovers.c: remove what an earlier sidecar left in QEMU; never a disk's root. */
@@ -203,6 +212,8 @@ int cycle_run_after(struct sidecar *sidecar,
 		    struct errinfo *err);
 /* What stands against a frozen point now, and what is dirty. */
 int cycle_look(struct sidecar *sidecar, uint64_t *dirty_bytes, struct errinfo *err);
+/* RC of the store: a fault of its own disk, or none any more. */
+void cycle_note_store(struct sidecar *sidecar, int rc);
 /* The filters and exports of a frozen point go. */
 void cycle_thaw(struct sidecar *sidecar);
 /* recover.c: 0 when the guest runs again. */

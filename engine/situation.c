@@ -107,7 +107,7 @@ uint64_t situation_since(const struct sidecar *sidecar, const struct point_info 
 }
 
 /* A head's data is about what a point's is. */
-static uint64_t used_bytes(const struct sidecar *sidecar)
+uint64_t situation_used_bytes(const struct sidecar *sidecar)
 {
 	uint64_t bytes = 0;
 
@@ -143,7 +143,7 @@ void situation_of_failed(const struct sidecar *sidecar, uint64_t members,
 	/* Bad blocks that are listed are read from a disk that can be read; else all go back. */
 	facts->head_intact = damage_none(&sidecar->damage, gone ? all : members, !gone);
 	facts->spare = sidecar->config->spare && !store_info(sidecar->store)->promoted;
-	facts->point_bytes = used_bytes(sidecar);
+	facts->point_bytes = situation_used_bytes(sidecar);
 	if (point)
 		facts->point_loss_bytes = situation_since(sidecar, point, facts->all_dirty_bytes);
 }
@@ -166,6 +166,8 @@ void situation_gather(const struct sidecar *sidecar, const struct detect_fault *
 	gather_replica(sidecar, facts);
 	if (policy_of_guest(fault->kind))
 		gather_guest(sidecar, facts);
+	if (fault->kind == FAULT_REPLICA)
+		facts->hold_why = successor_outlook(sidecar);
 	if (fault->kind == FAULT_NIC)
 		facts->nic_replaceable = nics_replaceable(sidecar, fault->index);
 	facts->standby = sidecar->config->standby.qmp[0];

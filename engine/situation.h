@@ -22,6 +22,8 @@ const struct point_info *situation_newest(const struct sidecar *sidecar, uint32_
 /* What was written since POINT, or more. */
 uint64_t situation_since(const struct sidecar *sidecar, const struct point_info *point,
 			 uint64_t dirty_bytes);
+/* What the heads occupy; what cannot be asked does not count. */
+uint64_t situation_used_bytes(const struct sidecar *sidecar);
 /* What counts when disks have failed and the guest stands still: the heads, and what could
  * be restored in their place.  FACTS has `source` and the dirty bytes. */
 void situation_of_failed(const struct sidecar *sidecar, uint64_t members,

@@ -2,6 +2,7 @@
 #include "status.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "space.h"
 #include "status_show.h"
 #include "status_watch.h"
+#include "successor.h"
 
 #define WATCH_MS 1000
 
@@ -87,6 +89,8 @@ json_t *status_of_sidecar(const struct sidecar *sidecar)
 		json_object_set_new(status, "model",
 				    plan_model_json(&sidecar->config->mind->model));
 	}
+	if (sidecar->config->origin)
+		json_object_set_new(status, "origin", json_string(sidecar->config->origin));
 	json_object_set_new(status, "space", keeper_json(sidecar));
 	if (sidecar->config->scrub_rate)
 		json_object_set_new(status, "scrub", scrub_json(sidecar));
@@ -124,6 +128,7 @@ static json_t *status_get(const char *store)
 	struct errinfo err = {0};
 	struct store_info info;
 	json_t *status = NULL;
+	char left[PATH_MAX];
 	int rc = ask_sidecar(store, json_pack("{s:s}", "command", "status"), ASK_TIMEOUT_S,
 			     &status, &err);
 
@@ -138,6 +143,8 @@ static json_t *status_get(const char *store)
 			return NULL;
 		}
 		status = status_of_store(&info);
+		if (successor_left(store, left))
+			json_object_set_new(status, "left", json_string(left));
 	}
 	add_space(status, store);
 	return status;

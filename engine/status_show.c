@@ -135,8 +135,14 @@ static void show_cycles(FILE *out, const json_t *status)
 {
 	if (!json_is_true(json_object_get(status, "sidecar"))) {
 		fprintf(out, "  no sidecar is running on this store\n");
+		if (json_text(status, "left")[0])
+			fprintf(out, "  it failed, and was left for %s\n",
+				json_text(status, "left"));
 		return;
 	}
+	if (json_text(status, "origin")[0])
+		fprintf(out, "  it took the place of %s, which failed\n",
+			json_text(status, "origin"));
 	fprintf(out, "  guest %s; lag %lld ms, every %lld ms\n"
 		"  %lld cycles, %lld with nothing to do, %lld skipped, %lld failed\n"
 		"  %lld bytes in all, %lld in the last cycle, %lld ms\n", json_text(status, "guest"),

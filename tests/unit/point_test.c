@@ -583,6 +583,45 @@ void __wrap_ring_read(struct ring *ring, struct ring_op *op, int fd, void *buffe
 	__real_ring_read(ring, op, fd, buffer, length, offset);
 }
 
+/* While the store is open: tried three times, then it goes on, and the point is damaged. */
+static void a_point_that_fails_is_given_up_beside_the_generations(void)
+{
+	struct fixture f;
+	unsigned count, tries = 0;
+	char path[512];
+	struct stat status;
+
+	ready(&f);
+	CU_ASSERT_EQUAL_FATAL(take(&f, "first"), 0);
+	generation(&f, 1, 59);
+	CU_ASSERT_EQUAL_FATAL(take(&f, "second"), 0);
+	CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+	point_entries_path(f.dir, newest(&f), "vda", path, sizeof(path));
+	CU_ASSERT_EQUAL_FATAL(stat(path, &status), 0);
+	unreadable_fd = open("/proc/self/mem", O_RDONLY);
+	broken_inode = status.st_ino;
+	generation(&f, 0, 60);
+	do {
+		CU_ASSERT_EQUAL(damaged_count(&f, &count), 0);
+		tries++;
+	} while (fixture_settle(&f) == -EIO && tries < 4);
+	CU_ASSERT_TRUE(tries == 2 || tries == 3); /* or the first was that of the commit */
+	CU_ASSERT_EQUAL_FATAL(fixture_settle(&f), 0);
+	CU_ASSERT_EQUAL(damaged_count(&f, &count), 2); /* the first is read through it */
+	generation(&f, 0, 61);
+	CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+	CU_ASSERT_EQUAL_FATAL(take(&f, "third"), 0);
+	generation(&f, 0, 62);
+	CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+	CU_ASSERT_TRUE(point_is(&f, newest(&f), 0, 61));
+	broken_inode = 0;
+	close(unreadable_fd);
+	CU_ASSERT_EQUAL_FATAL(fixture_reopen(&f), 0);
+	CU_ASSERT_EQUAL(damaged_count(&f, &count), 2); /* for ever: nothing was kept for them */
+	CU_ASSERT_EQUAL(count, 3);
+	fixture_release(&f);
+}
+
 static void a_point_that_cannot_be_read_does_not_stop_the_store(void)
 {
 	struct fixture f;
@@ -732,6 +771,8 @@ int main(void)
 		{"damaged_point_json_is_refused", damaged_point_json_is_refused},
 		{"damaged_point_stops_only_those_read_through_it",
 		 damaged_point_stops_only_those_read_through_it},
+		{"a_point_that_fails_is_given_up_beside_the_generations",
+		 a_point_that_fails_is_given_up_beside_the_generations},
 		{"a_point_that_cannot_be_read_does_not_stop_the_store",
 		 a_point_that_cannot_be_read_does_not_stop_the_store},
 		{"a_lost_entry_of_zeros_does_not_give_the_head",
