@@ -127,7 +127,7 @@ static void gather_guest(const struct sidecar *sidecar, struct policy_facts *fac
 {
 	const struct point_info *point = situation_point(sidecar, &facts->points);
 
-	facts->point_bytes = used_bytes(sidecar);
+	facts->point_bytes = situation_used_bytes(sidecar);
 	if (point)
 		facts->point_loss_bytes = situation_since(sidecar, point, facts->all_dirty_bytes);
 }
