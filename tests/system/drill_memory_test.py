@@ -29,7 +29,9 @@ class MemoryCase(FaultCase):
 
 
 class Standbys(MemoryCase):
-    once = True  # about the policy and the migration that QEMU has had for long
+    # Under TCG a guest that QEMU 7.2 has migrated crashes now and then, on a busy machine one in
+    # three: its kernel runs into its own data. Of 10.0 that was never seen.
+    once, newest = False, True
 
     def failed_over(self, vm, standby, sidecar):
         recovery = sidecar.wait("recovery", strategy="failover")
