@@ -21,6 +21,7 @@
 #include "unhang.h"
 
 #define LATE_TICKS 3
+#define EVENT_AGE_US 60000000
 #define ANSWER_TIMEOUT_MS 120000 /* long: that it is late is what we want to know */
 
 /* --- what is there now --- */
@@ -91,6 +92,16 @@ static bool is_ours(const struct detect_fault *fault)
 	}
 }
 
+/* An event may have waited in the socket: what was captured meanwhile is not from before it.
+ * The clock of a QEMU elsewhere is not believed. */
+static int64_t time_of_fault(const struct sense *sense)
+{
+	int64_t now_us = loop_realtime_us();
+
+	return sense->event_us > now_us - EVENT_AGE_US && sense->event_us < now_us
+		       ? sense->event_us : now_us;
+}
+
 /* Who waits for an answer of a QEMU that hangs could not attend to that. */
 static void note_silence(struct sidecar *sidecar)
 {
@@ -121,7 +132,7 @@ void sense_judge(struct sidecar *sidecar)
 			continue;
 		}
 		now[count++] = (struct sense_fault){.fault = verdict.faults[i],
-						    .time_us = loop_realtime_us(),
+						    .time_us = time_of_fault(sense),
 						    .since_ns = ring_now_ns()};
 		sidecar->alert = true;
 		tell(sidecar, &verdict.faults[i]);
@@ -237,7 +248,7 @@ static void on_memory_failure(struct detect_facts *facts, const json_t *data)
 			      !strcmp(json_text(data, "recipient"), "hypervisor");
 }
 
-void sense_event(struct sidecar *sidecar, const char *name, const json_t *data)
+static void note_event(struct sidecar *sidecar, const char *name, const json_t *data)
 {
 	struct detect_facts *facts = &sidecar->sense.facts;
 
@@ -268,6 +279,13 @@ void sense_event(struct sidecar *sidecar, const char *name, const json_t *data)
 		return;
 	}
 	sense_judge(sidecar);
+}
+
+void sense_event(struct sidecar *sidecar, const char *name, const json_t *data, int64_t time_us)
+{
+	sidecar->sense.event_us = time_us;
+	note_event(sidecar, name, data);
+	sidecar->sense.event_us = 0;
 }
 
 /* Events come before the answer to our second `stop`.  A guest that was reset before it

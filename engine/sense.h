@@ -52,6 +52,7 @@ struct sense {
 	struct sense_host host;
 	struct sense_agent agent;
 	struct ring_op pid_op, tick_op;
+	int64_t event_us; /* of the event that is being judged, 0: none */
 	bool started;
 	bool stopped_again; /* the guest stands by a stop of ours, in place of QEMU's for a fault */
 };
@@ -61,8 +62,8 @@ void sense_start(struct sidecar *sidecar);
 /* The monitor is about to close; the facts stay. */
 void sense_stop(struct sidecar *sidecar);
 
-/* From the event handler. */
-void sense_event(struct sidecar *sidecar, const char *name, const json_t *data);
+/* From the event handler; TIME_US: when QEMU says that it was. */
+void sense_event(struct sidecar *sidecar, const char *name, const json_t *data, int64_t time_us);
 /* Behind a freeze or a thaw: did a pause of ours meet one for a fault of the guest? */
 void sense_pause_met(struct sidecar *sidecar);
 /* The facts changed: judge them. */

@@ -91,7 +91,7 @@ void sidecar_event(void *arg, const char *name, json_t *data, int64_t time_us)
 	if (is_over(sidecar, name, data, time_us))
 		return;
 	checkpoint_event(&sidecar->checkpoint, name, data);
-	sense_event(sidecar, name, data);
+	sense_event(sidecar, name, data, time_us);
 	if (!strcmp(name, "BLOCK_IO_ERROR")) {
 		on_block_error(sidecar, data, time_us);
 	} else if (!strcmp(name, "STOP")) {

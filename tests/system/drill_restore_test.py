@@ -43,6 +43,12 @@ class Damaged(FaultCase):
         """A block of the head of the disk, where the guest writes, and it was found."""
         vm.order("pause")
         sidecar.wait_caught_up()
+        # Everything is in the heads and nothing in the journal, from where the block would be
+        # written once more.
+        self.assertEqual(sidecar.stop(), 0)
+        since = len(sidecar.events)
+        sidecar.start()
+        sidecar.wait("protected", since=since)
         since = len(sidecar.events)
         offset = self.block_of_region(vm)
         harm(heads_of(sidecar.store, vm)[disk], offset)
@@ -77,7 +83,7 @@ class Damaged(FaultCase):
         self.assertEqual(announced["predicted_loss_bytes"], recovered["lost_bytes"])
         since = len(sidecar.events)
         if sidecar.status()["state"] != "protected":
-            sidecar.wait("protected", since=0, count=2)
+            sidecar.wait("protected", since=sidecar.events.index(recovered))
         sidecar.wait_generations(1)
         vm.order("pause")
         self.nothing_lost(vm, self.images(vm, recovered))
