@@ -51,11 +51,10 @@ static uint64_t loss_of(const struct policy_facts *facts, enum strategy strategy
 	}
 }
 
-/* A retry that fails costs another error, and the guest's requests drain again. */
+/* After a retry that fails the guest's requests drain again. */
 static void weigh_blind(const struct model *model, struct policy_candidate *candidate)
 {
-	double again_ms = model_step_ms(model, STRATEGY_PIVOT, "detect") +
-			  model_step_ms(model, STRATEGY_PIVOT, "drain");
+	double again_ms = model_step_ms(model, STRATEGY_PIVOT, "drain");
 
 	candidate->success *= BLIND;
 	candidate->prediction.downtime_ms += again_ms;

@@ -6,7 +6,7 @@ import time
 import unittest
 
 from drill_spare_test import Spare
-from fault_support import loaded
+from fault_support import MIB, Disk, loaded
 
 
 class Move(Spare):
@@ -21,7 +21,7 @@ class Move(Spare):
                 time.sleep(2.5)  # else it would count as the same error
 
     def test_errors_that_become_frequent_move_the_guest_without_a_pause(self):
-        with loaded(disks=2) as vm:
+        with loaded(disks=[Disk(), Disk(size=1024 * MIB)]) as vm:  # much to move by a pivot
             sidecar = self.protect(vm, spare=self.spare_of(vm), objective="optimal")
             self.warn(vm, sidecar)
             fault = sidecar.wait("fault", kind="disk-degrading")
@@ -35,8 +35,8 @@ class Move(Spare):
 
     def test_a_disk_that_fails_in_the_move_is_pivoted(self):
         with loaded(disks=2) as vm:
-            config = vm.work / "qheal.conf"
-            config.write_text("[optimal]\nrate-mib-s = 1\n")
+            config = vm.work / "qheal.conf"  # a pivot's copy costs much: errors are tried again
+            config.write_text("[optimal]\nrate-mib-s = 1\n[weights]\nmoved-gib = 100\n")
             sidecar = self.protect(vm, spare=self.spare_of(vm), objective="optimal",
                                    config=config)
             vm.wait_more(200)
