@@ -48,9 +48,10 @@ enum model_figure {
 	MODEL_FIGURES,
 };
 
-/* A strategy's steps; a roll back has two kinds. */
+/* A strategy's steps; a roll back has three kinds. */
 enum model_plan {
 	MODEL_PLAN_POINT = STRATEGIES, /* of a guest that fails: all disks back to a point */
+	MODEL_PLAN_ASKED,	       /* the same of a guest that runs, as somebody asked for it */
 	MODEL_PLANS,
 };
 

@@ -45,15 +45,19 @@ static const struct step plans[MODEL_PLANS][MODEL_STEPS_MAX] = {
 	[STRATEGY_RESTORE] = {BEFORE("detect", 4), BEFORE("drain", 2),
 			      {"copy", 20, MODEL_POINT_RATE, STEP_DOWN}, DOWN("prepare", 2),
 			      DOWN("point", 4), DOWN("swap", 18), DOWN("reset", 9), BOOT},
-	[STRATEGY_RESTART] = {BEFORE("detect", 4), DOWN("prepare", 0.5), DOWN("start", 270),
+	[STRATEGY_RESTART] = {BEFORE("detect", 4), DOWN("prepare", 0.5), DOWN("start", 300),
 			      DOWN("resume", 5), BOOT},
 	[STRATEGY_RESET] = {BEFORE("detect", 4), DOWN("reset", 9), BOOT},
-	[STRATEGY_FAILOVER] = {DOWN("switch", 60)},
-	[STRATEGY_RELINK] = {BEFORE("detect", 4), DOWN("connect", 6), DOWN("unplug", 400),
-			     DOWN("plug", 13)},
+	[STRATEGY_FAILOVER] = {DOWN("switch", 35)},
+	[MODEL_PLAN_ASKED] = {{"copy", 200, MODEL_POINT_RATE, STEP_BESIDE},
+			      {"prepare", 90, NO_RATE, STEP_BESIDE}, DOWN("stop", 2),
+			      DOWN("capture", 66), DOWN("point", 5), DOWN("swap", 16),
+			      DOWN("reset", 12)},
+	[STRATEGY_RELINK] = {BEFORE("detect", 4), DOWN("connect", 9), DOWN("unplug", 230),
+			     DOWN("plug", 15)},
 	[MODEL_PLAN_POINT] = {BEFORE("detect", 4), {"copy", 20, MODEL_POINT_RATE, STEP_DOWN},
 			      DOWN("prepare", 5), DOWN("stop", 1), DOWN("capture", 1.5),
-			      DOWN("point", 3), DOWN("swap", 17), DOWN("reset", 12), BOOT},
+			      DOWN("point", 4), DOWN("swap", 22), DOWN("reset", 15), BOOT},
 };
 
 unsigned model_plan_of(enum strategy strategy, bool of_guest)
@@ -63,7 +67,8 @@ unsigned model_plan_of(enum strategy strategy, bool of_guest)
 
 const char *model_plan_name(unsigned plan)
 {
-	return plan == MODEL_PLAN_POINT ? "rollback-to-point" : strategy_names[plan];
+	return plan == MODEL_PLAN_POINT	  ? "rollback-to-point"
+	       : plan == MODEL_PLAN_ASKED ? "rollback-asked-for" : strategy_names[plan];
 }
 
 const char *model_plan_step(unsigned plan, unsigned index)

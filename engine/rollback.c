@@ -202,12 +202,22 @@ static int note_begin(struct sidecar *sidecar, struct errinfo *err)
 /* The guest stands still from the stop on. */
 static double predicted_ms(const struct sidecar *sidecar)
 {
-	static const char *const steps[] = {"stop", "capture", "point", "swap", "reset"};
-	double ms = 0;
+	struct model_prediction prediction;
 
-	for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
-		ms += model_step_ms(&sidecar->config->mind->model, MODEL_PLAN_POINT, steps[i]);
-	return ms;
+	model_predict(&sidecar->config->mind->model, MODEL_PLAN_ASKED, &(struct model_work){0},
+		      &prediction);
+	return prediction.downtime_ms;
+}
+
+static void learn(const struct sidecar *sidecar)
+{
+	const struct rollback *rollback = sidecar->rollback;
+
+	for (unsigned i = 0; i < rollback->timeline.count; i++)
+		model_observe_step(&sidecar->config->mind->model, MODEL_PLAN_ASKED,
+				   rollback->timeline.steps[i].name,
+				   (double)rollback->timeline.steps[i].ns / 1e6,
+				   rollback->copied_bytes);
 }
 
 static void announce(struct sidecar *sidecar)
@@ -439,8 +449,10 @@ int rollback_switch_over(struct sidecar *sidecar, struct errinfo *err)
 	if (rollback_record_done(sidecar, err))
 		log_warn("roll back: %s", err->text);
 	err_clear(err);
-	if (!rollback->by_fault)
+	if (!rollback->by_fault) {
 		report_recovered(sidecar);
+		learn(sidecar);
+	}
 	move_on(sidecar);
 	rollback_clean(sidecar);
 	return 0;
