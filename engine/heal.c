@@ -39,8 +39,11 @@ static void announce(struct sidecar *sidecar, const struct heal_block *bad)
 				  ? "the sum in the replica is wrong, disk and replica agree"
 				  : "the replica's block is bad, the disk's verifies";
 
+	/* The guest's disk is written in a pause, the replica beside the guest. */
 	tell_recovery(sidecar, STRATEGY_HEAL,
-		      model_median(&sidecar->config->mind->model, MODEL_HEAL), 0, why, NULL);
+		      bad->verdict == SCRUB_SOURCE
+			      ? model_median(&sidecar->config->mind->model, MODEL_HEAL) : 0,
+		      0, why, NULL);
 }
 
 static void note_healed(struct sidecar *sidecar, const struct heal_block *bad, uint64_t was,
