@@ -71,7 +71,7 @@ int case_delta(struct bench *bench, struct errinfo *err)
 	if (!rc)
 		rc = driver_run(bench, "lag", 1, 5, err);
 	if (!rc)
-		rc = driver_run(bench, "delta", 3, 5, err);
+		rc = driver_run(bench, "delta", 2, 5, err);
 	headline(bench, "lag.steady.lag", "delta.lag");
 	document_miss(&bench->document, "delta", "virtnbdbackup",
 		      "backs up guests of libvirt, and this one has none");
@@ -80,7 +80,7 @@ int case_delta(struct bench *bench, struct errinfo *err)
 
 int case_pivot(struct bench *bench, struct errinfo *err)
 {
-	int rc = driver_run(bench, "pivot", 9, 5, err);
+	int rc = driver_run(bench, "pivot", 7, 5, err);
 
 	headline(bench, "pivot.small.downtime", "pivot");
 	return rc;

@@ -16,7 +16,7 @@ from lab.vm import Vm
 ROUNDS = 50
 LARGE_MIB = (64, 256, 1024)
 LARGE_PART = 4  # of the rounds
-HAND_ROUNDS = 3
+HAND_ROUNDS = 2
 
 
 def recovery(vm, qheal):

@@ -12,7 +12,7 @@ from lab.vm import Vm
 
 ROUNDS = 3
 SECONDS = 3
-SIZE = 256 * MIB
+SIZE = 128 * MIB
 WANTED = 0.90  # of the undisturbed rate, by the objective `optimal`
 
 
