@@ -110,6 +110,13 @@ void mind_copied(struct mind *mind, uint64_t bytes, double seconds)
 		model_observe(&mind->model, MODEL_COPY_RATE, (double)bytes / seconds);
 }
 
+void mind_learn(struct mind *mind, unsigned plan, const struct timeline *timeline, uint64_t bytes)
+{
+	for (unsigned i = 0; i < timeline->count; i++)
+		model_observe_step(&mind->model, plan, timeline->steps[i].name,
+				   (double)timeline->steps[i].ns / 1e6, bytes);
+}
+
 void mind_save(struct mind *mind)
 {
 	struct errinfo err = {0};

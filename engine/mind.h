@@ -12,6 +12,7 @@
 #include "incident.h"
 #include "model.h"
 #include "policy.h"
+#include "timeline.h"
 
 struct mind {
 	const char *store;
@@ -57,6 +58,8 @@ void mind_end(struct mind *mind, const char *result, double downtime_ms, uint64_
 bool mind_watched(struct mind *mind, double seconds, double answer_ms);
 /* BYTES were copied from a running guest's disks; learned when nothing limited that. */
 void mind_copied(struct mind *mind, uint64_t bytes, double seconds);
+/* The steps of a recovery that went well, by PLAN (model.h), which moved BYTES. */
+void mind_learn(struct mind *mind, unsigned plan, const struct timeline *timeline, uint64_t bytes);
 /* The models to the store.  Blocking; what cannot be written is told. */
 void mind_save(struct mind *mind);
 /* Recoveries by STRATEGY within the flap window. */

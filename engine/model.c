@@ -65,10 +65,14 @@ void model_window_add(struct model_window *window, double value, double max)
 	window->count += window->count < MODEL_WINDOW;
 }
 
+double model_figure_max(enum model_figure figure)
+{
+	return figure >= MODEL_CATCH_UP_RATE ? MODEL_RATE_MAX : MODEL_MS_MAX;
+}
+
 void model_observe(struct model *model, enum model_figure figure, double value)
 {
-	model_window_add(&model->figures[figure], value,
-			 figure >= MODEL_CATCH_UP_RATE ? MODEL_RATE_MAX : MODEL_MS_MAX);
+	model_window_add(&model->figures[figure], value, model_figure_max(figure));
 }
 
 void model_observe_hours(struct model *model, double hours)

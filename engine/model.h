@@ -99,6 +99,7 @@ void model_empty(struct model *model);
 /* --- learning; values that cannot be are left out --- */
 
 void model_observe(struct model *model, enum model_figure figure, double value);
+double model_figure_max(enum model_figure figure);
 /* A step of a recovery that went well, by the name it has in `recovered`; BYTES that it
  * moved.  A name that is not in the plan is left out. */
 void model_observe_step(struct model *model, unsigned plan, const char *name, double ms,

@@ -74,7 +74,7 @@ static bool figures_get(struct model *model, const json_t *root)
 
 	for (unsigned i = 0; i < MODEL_FIGURES && good; i++)
 		good = window_get(&model->figures[i], json_object_get(figures, figure_names[i]),
-				  i >= MODEL_CATCH_UP_RATE ? MODEL_RATE_MAX : MODEL_MS_MAX);
+				  model_figure_max((enum model_figure)i));
 	return good;
 }
 

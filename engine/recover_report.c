@@ -76,16 +76,12 @@ void recovery_report_restored(struct recovery *recovery, json_t *told)
 /* What a step takes is learned only from recoveries without a second try. */
 void recovery_learn(const struct recovery *recovery)
 {
-	struct model *model = &recovery->sidecar->config->mind->model;
+	enum strategy strategy = strategy_by_name(recovery->strategy);
 
-	if (recovery->tries > 1 ||
-	    recovery->tried & ~STRATEGY_BIT(strategy_by_name(recovery->strategy)))
+	if (recovery->tries > 1 || recovery->tried & ~STRATEGY_BIT(strategy))
 		return;
-	for (unsigned i = 0; i < recovery->timeline.count; i++)
-		model_observe_step(model, strategy_by_name(recovery->strategy),
-				   recovery->timeline.steps[i].name,
-				   (double)recovery->timeline.steps[i].ns / 1e6,
-				   recovery->moved_bytes);
+	mind_learn(recovery->sidecar->config->mind, strategy, &recovery->timeline,
+		   recovery->moved_bytes);
 }
 
 void recovery_begin_incident(struct recovery *recovery)

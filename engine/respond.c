@@ -76,16 +76,13 @@ static void report_recovered(struct response *response, enum strategy strategy)
 /* Of a fault that was answered at the first try. */
 static void learn(const struct response *response, enum strategy strategy)
 {
-	struct model *model = &response->sidecar->config->mind->model;
 	unsigned plan = model_plan_of(strategy, policy_of_guest(response->fault.kind));
 	json_int_t copied = json_integer_value(json_object_get(response->told, "copied_bytes"));
 
 	if (response->tried)
 		return;
-	for (unsigned i = 0; i < response->timeline.count; i++)
-		model_observe_step(model, plan, response->timeline.steps[i].name,
-				   (double)response->timeline.steps[i].ns / 1e6,
-				   copied > 0 ? (uint64_t)copied : 0);
+	mind_learn(response->sidecar->config->mind, plan, &response->timeline,
+		   copied > 0 ? (uint64_t)copied : 0);
 }
 
 static bool gone_or_leaving(void *arg)

@@ -209,17 +209,6 @@ static double predicted_ms(const struct sidecar *sidecar)
 	return prediction.downtime_ms;
 }
 
-static void learn(const struct sidecar *sidecar)
-{
-	const struct rollback *rollback = sidecar->rollback;
-
-	for (unsigned i = 0; i < rollback->timeline.count; i++)
-		model_observe_step(&sidecar->config->mind->model, MODEL_PLAN_ASKED,
-				   rollback->timeline.steps[i].name,
-				   (double)rollback->timeline.steps[i].ns / 1e6,
-				   rollback->copied_bytes);
-}
-
 static void announce(struct sidecar *sidecar)
 {
 	const struct rollback *rollback = sidecar->rollback;
@@ -451,7 +440,8 @@ int rollback_switch_over(struct sidecar *sidecar, struct errinfo *err)
 	err_clear(err);
 	if (!rollback->by_fault) {
 		report_recovered(sidecar);
-		learn(sidecar);
+		mind_learn(sidecar->config->mind, MODEL_PLAN_ASKED, &rollback->timeline,
+			   rollback->copied_bytes);
 	}
 	move_on(sidecar);
 	rollback_clean(sidecar);
