@@ -236,11 +236,6 @@ static void batch_reply(void *arg, const struct qmp_reply *reply)
 
 	entry->batch->replied++;
 	entry->status = reply->status;
-	if (reply->status == -ECANCELED && entry->batch->monitor->silent) {
-		entry->status = -ETIMEDOUT;
-		snprintf(entry->error, sizeof(entry->error), "it hangs");
-		return;
-	}
 	if (reply->status)
 		snprintf(entry->error, sizeof(entry->error), "%s",
 			 reply->error_text ? reply->error_text : strerror(-reply->status));
@@ -251,13 +246,12 @@ static void batch_reply(void *arg, const struct qmp_reply *reply)
 static int64_t entry_send(struct batch_entry *entry, int fd)
 {
 	struct monitor *monitor = entry->batch->monitor;
-	int64_t timeout_ms = monitor->silent ? MONITOR_SILENT_MS : monitor->timeout_ms;
 	json_t *arguments = entry->arguments;
 
 	entry->arguments = NULL;
-	return fd >= 0 ? qmp_execute_fd(monitor->qmp, entry->command, arguments, fd, timeout_ms,
-					batch_reply, entry)
-		       : qmp_execute(monitor->qmp, entry->command, arguments, timeout_ms,
+	return fd >= 0 ? qmp_execute_fd(monitor->qmp, entry->command, arguments, fd,
+					monitor->timeout_ms, batch_reply, entry)
+		       : qmp_execute(monitor->qmp, entry->command, arguments, monitor->timeout_ms,
 				     batch_reply, entry);
 }
 
@@ -287,7 +281,7 @@ static int batch_send_fd(struct batch *batch, int fd, struct errinfo *err)
 	}
 	qmp_cork(monitor->qmp);
 	for (unsigned i = 0; i < batch->count && !rc; i++) {
-		ids[i] = batch->entries[i].id = entry_send(&batch->entries[i], fd);
+		ids[i] = entry_send(&batch->entries[i], fd);
 		if (ids[i] < 0) {
 			char why[sizeof(batch->entries[i].error)];
 
@@ -314,22 +308,9 @@ static bool batch_complete(void *arg)
 	return batch->replied == batch->count;
 }
 
-void monitor_silent(struct monitor *monitor, bool silent)
-{
-	struct batch *batch = monitor->waiting;
-
-	monitor->silent = silent;
-	if (!silent || !batch || !monitor->qmp)
-		return;
-	for (unsigned i = 0; i < batch->count; i++)
-		qmp_cancel(monitor->qmp, batch->entries[i].id); /* of what has its reply, nothing */
-}
-
 int batch_wait(struct batch *batch, struct errinfo *err)
 {
-	batch->monitor->waiting = batch;
 	loop_until(batch->monitor->loop, batch_complete, batch, INT64_MAX);
-	batch->monitor->waiting = NULL;
 	for (unsigned i = 0; i < batch->count; i++) {
 		const struct batch_entry *entry = &batch->entries[i];
 

@@ -15,7 +15,6 @@
 #include "qmp.h"
 
 #define MONITOR_TIMEOUT_MS 30000	/* QEMU's main loop may hang in a drain this long */
-#define MONITOR_SILENT_MS 1000		/* of one that is known to hang */
 #define MONITOR_GREETING_MS 5000	/* a guard of an earlier sidecar lets go when QEMU has answered */
 #define MONITOR_BATCH_MAX 180		/* five commands a disk, 32 disks, and some */
 
@@ -30,8 +29,6 @@ struct monitor {
 	bool ready, closed;
 	int64_t timer_ns;
 	int64_t timeout_ms; /* of a command */
-	bool silent;	    /* monitor_silent() */
-	struct batch *waiting;
 	monitor_event_fn *on_event;
 	void *on_event_arg;
 };
@@ -71,13 +68,8 @@ int monitor_call(struct monitor *monitor, const char *command, json_t *arguments
 int monitor_call_fd(struct monitor *monitor, const char *command, json_t *arguments, int fd,
 		    json_t **result, struct errinfo *err);
 
-/* It is known that QEMU hangs: what batch_wait() and monitor_call() wait for ends now, with
- * -ETIMEDOUT, and what is called from now on soon.  False: it answers again. */
-void monitor_silent(struct monitor *monitor, bool silent);
-
 struct batch_entry {
 	struct batch *batch;
-	int64_t id;
 	const char *command;
 	json_t *arguments;
 	json_t *result;

@@ -102,17 +102,6 @@ static int64_t time_of_fault(const struct sense *sense)
 		       ? sense->event_us : now_us;
 }
 
-/* Who waits for an answer of a QEMU that hangs could not attend to that. */
-static void note_silence(struct sidecar *sidecar)
-{
-	const struct detect_fault hang = {.kind = FAULT_QEMU_HANG, .index = -1};
-	const struct sense_fault *found = find(&sidecar->sense, &hang);
-	bool silent = found && found->fault.cause == CAUSE_HUNG;
-
-	if (silent != sidecar->monitor.silent)
-		monitor_silent(&sidecar->monitor, silent);
-}
-
 void sense_judge(struct sidecar *sidecar)
 {
 	static struct detect_verdict verdict; /* large, and one a process */
@@ -141,7 +130,6 @@ void sense_judge(struct sidecar *sidecar)
 	}
 	memcpy(sense->faults, now, count * sizeof(now[0]));
 	sense->fault_count = count;
-	note_silence(sidecar);
 }
 
 enum detect_cause sense_cause(struct sidecar *sidecar, int disk)

@@ -197,41 +197,6 @@ static void a_reply_in_the_socket_counts_although_the_deadline_has_passed(void)
 	teardown();
 }
 
-static void it_hangs(struct ring_op *op, int result)
-{
-	monitor_silent(&monitor, true);
-}
-
-/* Long before their deadline, and what follows soon; when it answers again, late replies do
- * no harm. */
-static void who_waits_for_a_qemu_that_hangs_is_released(void)
-{
-	struct ring_op op = {.done = it_hangs};
-	struct batch batch;
-	char text[64];
-
-	setup();
-	fake.answer = silent;
-	monitor.timeout_ms = 3600000;
-	ring_timer(loop.ring, &op, ring_now_ns() + 20 * NS_PER_MS);
-	add_pause(&batch);
-	CU_ASSERT_EQUAL(batch_run(&batch, &err), -ETIMEDOUT);
-	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "stop"));
-	for (unsigned i = 0; i < 3; i++)
-		CU_ASSERT_EQUAL(batch.entries[i].status, -ETIMEDOUT);
-	batch_release(&batch);
-	err_clear(&err);
-	CU_ASSERT_EQUAL(monitor_call(&monitor, "query-status", NULL, NULL, &err), -ETIMEDOUT);
-	err_clear(&err);
-	monitor_silent(&monitor, false);
-	snprintf(text, sizeof(text), "{\"return\":{},\"id\":%lld}\r\n",
-		 strtoll(strstr(fake_writes.text[0], "\"id\":") + 5, NULL, 10));
-	fake_say(&fake, text);
-	fake.answer = number;
-	CU_ASSERT_EQUAL(monitor_call(&monitor, "query-status", NULL, NULL, &err), 0);
-	teardown();
-}
-
 static void note_event(void *arg, const char *name, json_t *data, int64_t time_us)
 {
 	char *text = arg;
@@ -387,7 +352,6 @@ int main(void)
 		CASE(a_silent_qemu_times_out_and_its_late_reply_does_no_harm),
 		CASE(a_reply_in_the_socket_counts_although_the_deadline_has_passed),
 		CASE(events_are_heard_while_a_call_waits),
-		CASE(who_waits_for_a_qemu_that_hangs_is_released),
 		CASE(a_descriptor_comes_with_its_command),
 		CASE(a_result_is_the_callers),
 		CASE(a_batch_that_cannot_be_queued_whole_is_not_sent_at_all),
