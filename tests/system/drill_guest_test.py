@@ -7,6 +7,7 @@ import signal
 import unittest
 
 from fault_support import FaultCase, loaded
+from lab.cache import until
 
 DEVICES = ["-device", "pvpanic", "-device", "ib700", "-action", "panic=pause,watchdog=pause"]
 
@@ -68,13 +69,17 @@ class Guest(FaultCase):
             vm.wait_more(60)
             vm.order("poison")
             sidecar.wait_generations(2)
-            # One that is taken too late has the reason on its disk. (There is something new for it:
-            # a point of the generation before the panic would be one from before the panic.)
+            # One that is taken too late has the reason on its disk. (There is something new for it,
+            # and it waits for that: a point of the generation before the panic would be one from
+            # before the panic.)
             sidecar.process.send_signal(signal.SIGSTOP)
             vm.wait_more(10)
             vm.order("panic")
             sidecar.process.send_signal(signal.SIGCONT)
             sidecar.wait("recovered", strategy="reset")
+            panic = sidecar.wait("fault", kind="guest-panic")
+            until(lambda: any(event["at"] - event["lag_ms"] / 1000 > panic["at"]
+                              for event in sidecar.find("generation")), "what is new is copied")
             self.assertEqual(sidecar.command("points", "--create", "bad")[0], 0)
             recovery = sidecar.wait("recovery", strategy="rollback", timeout=240)
             back = sidecar.wait("recovered", strategy="rollback", timeout=60)
