@@ -90,3 +90,9 @@ int file_lock_image(int fd)
 		status = lock_range(fd, F_OFD_SETLK, F_RDLCK, LOCK_NOT_SHARED);
 	return status ? status : file_check_image(fd);
 }
+
+void file_unlock_image(int fd)
+{
+	lock_range(fd, F_OFD_SETLK, F_UNLCK, LOCK_USED);
+	lock_range(fd, F_OFD_SETLK, F_UNLCK, LOCK_NOT_SHARED);
+}

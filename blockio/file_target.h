@@ -19,9 +19,12 @@ int file_identify(int fd, struct file_identity *identity);
 int file_identify_path(const char *path, struct file_identity *identity); /* links are followed */
 /* The first byte from OFFSET on that is not in a hole; -ENXIO: there is none. */
 int64_t file_next_data(int fd, uint64_t offset);
-/* As QEMU locks its images: nobody may read or write it until FD is closed.  -EBUSY:
+/* As QEMU locks its images: nobody may read or write it until it is unlocked.  -EBUSY:
  * a QEMU, or another restore, has it open. */
 int file_lock_image(int fd);
 int file_check_image(int fd); /* the same question, without a lock of ours */
+/* Before FD is closed: where a ring had it registered, the kernel may keep the open
+ * file, and with it the lock, for some moments more. */
+void file_unlock_image(int fd);
 
 #endif

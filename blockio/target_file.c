@@ -119,8 +119,10 @@ int target_file_open(struct target_file *file, struct ring *ring, const char *pa
 
 void target_file_close(struct target_file *file)
 {
-	if (file->fd >= 0)
+	if (file->fd >= 0) {
+		file_unlock_image(file->fd);
 		ring_unregister_file(file->ring, file->fd);
+	}
 	file_close(file->fd);
 	file_close(file->tail_fd);
 }
