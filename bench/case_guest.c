@@ -66,10 +66,10 @@ static void headline(struct bench *bench, const char *from, const char *name)
 
 int case_delta(struct bench *bench, struct errinfo *err)
 {
-	int rc = driver_run(bench, "cycle", 25, 5, err);
+	int rc = driver_run(bench, "cycle", 15, 5, err);
 
 	if (!rc)
-		rc = driver_run(bench, "lag", 1, 5, err);
+		rc = driver_run(bench, "lag", 1, 4, err);
 	if (!rc)
 		rc = driver_run(bench, "delta", 2, 5, err);
 	headline(bench, "lag.steady.lag", "delta.lag");

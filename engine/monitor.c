@@ -236,6 +236,7 @@ static void batch_reply(void *arg, const struct qmp_reply *reply)
 
 	entry->batch->replied++;
 	entry->status = reply->status;
+	entry->batch->monitor->unanswered |= reply->status == -ETIMEDOUT;
 	if (reply->status)
 		snprintf(entry->error, sizeof(entry->error), "%s",
 			 reply->error_text ? reply->error_text : strerror(-reply->status));

@@ -90,6 +90,14 @@ static void release(struct sidecar *sidecar)
 		sidecar_degrade(sidecar, "the guest was held and goes on");
 }
 
+static int put_off(struct sidecar *sidecar, const struct errinfo *err)
+{
+	if (sidecar->state == SIDECAR_PROTECTED)
+		sidecar_degrade(sidecar, err->text);
+	sidecar->alert = true;
+	return 0;
+}
+
 /* Look at what the event handler noted; recover when the guest stands still in
  * an I/O error. */
 static int attend(struct sidecar *sidecar, struct errinfo *err)
@@ -101,6 +109,8 @@ static int attend(struct sidecar *sidecar, struct errinfo *err)
 	if (news && news->fault.kind == FAULT_QEMU_HANG)
 		return respond_run(sidecar, err);
 	rc = sidecar_look(sidecar, err);
+	if (rc == -ETIMEDOUT) /* it hangs: asked again until it answers or is gone */
+		return put_off(sidecar, err);
 	if (!rc && sidecar->state == SIDECAR_HELD && sidecar->resumes != sidecar->held_resumes)
 		release(sidecar);
 	if (rc)
@@ -212,11 +222,27 @@ static int reach_protection(struct sidecar *sidecar, struct errinfo *err)
 	}
 }
 
+/* What QEMU did not answer in time it did later, and nobody took it back: as at a start
+ * behind a sidecar that was killed.  Whatever it answers now it does after that. */
+static int tidy(struct sidecar *sidecar, struct errinfo *err)
+{
+	int rc;
+
+	sidecar->monitor.unanswered = false;
+	rc = sidecar_look(sidecar, err);
+	if (!rc)
+		rc = leftovers_clean(sidecar, err);
+	if (rc)
+		sidecar->monitor.unanswered = true;
+	return rc ? rc : -ESTALE;
+}
+
 /* One tick: 0 or the error that ends the story. */
 static int tick(struct sidecar *sidecar, int64_t *wait_ms)
 {
 	struct errinfo err = {0};
-	int rc = sidecar->uncovered ? -ENODATA : cycle_run(sidecar, &err);
+	int rc = sidecar->monitor.unanswered ? tidy(sidecar, &err)
+		 : sidecar->uncovered ? -ENODATA : cycle_run(sidecar, &err);
 
 	/* Somebody removed a bitmap, or made a disk longer: the checksums tell the rest. */
 	if (rc == -ENODATA || rc == -ESTALE) {
