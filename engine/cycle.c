@@ -15,6 +15,8 @@
 #include "jsontext.h"
 #include "outcome.h"
 
+#define HUNG_TIMEOUT_MS 2000 /* of a command to a QEMU that does not answer */
+
 /* A mirror, commit or stream of somebody else changes the nodes below the device,
  * and hides its own filter there: ours must not come in between. */
 static int refuse_jobs(const json_t *jobs, struct errinfo *err)
@@ -169,8 +171,12 @@ static void report_generation(struct sidecar *sidecar, const struct copy_progres
 /* The generation is dropped, and the bitmaps are as if it had not been tried. */
 static void give_back(struct sidecar *sidecar, struct errinfo *err)
 {
+	int64_t timeout_ms = sidecar->monitor.timeout_ms;
 	struct errinfo ignored = {0};
 
+	/* It does what it is told when it goes on, or is ended before; nobody waits for that. */
+	if (sense_hung(sidecar) || (err && err->code == -ETIMEDOUT))
+		sidecar->monitor.timeout_ms = HUNG_TIMEOUT_MS;
 	drop(sidecar);
 	if (sidecar->checkpoint.way) {
 		cycle_thaw(sidecar);
@@ -179,6 +185,7 @@ static void give_back(struct sidecar *sidecar, struct errinfo *err)
 	if (err)
 		exports_revive(&sidecar->exports, &sidecar->monitor, store_dir(sidecar->store),
 			       err);
+	sidecar->monitor.timeout_ms = timeout_ms;
 }
 
 /* What stands against a frozen point now. */

@@ -41,7 +41,6 @@ void mind_begin(struct mind *mind, const char *vm, int64_t time_us,
 	mind->verdict.strategy = STRATEGY_HOLD; /* until something is decided */
 	mind->kind = fault->kind;
 	mind->resource = fault->index;
-	mind->fault_us = time_us;
 }
 
 void mind_consider(const struct mind *mind, struct policy_facts *facts, int64_t now_ns,
@@ -83,7 +82,6 @@ static void note_recovery(struct mind *mind, int64_t now_ns)
 		mind->history_count--;
 	}
 	mind->history[mind->history_count].time_ns = now_ns;
-	mind->history[mind->history_count].fault_us = mind->fault_us;
 	mind->history[mind->history_count].strategy = mind->verdict.strategy;
 	mind->history[mind->history_count++].resource = mind->resource;
 }
@@ -126,25 +124,42 @@ void mind_save(struct mind *mind)
 		log_warn("%s", err.text);
 }
 
+static bool within(const struct mind *mind, int64_t time_ns, int64_t now_ns)
+{
+	return now_ns - time_ns < mind->settings.flap_window_ns;
+}
+
 unsigned mind_count(const struct mind *mind, enum strategy strategy, int64_t now_ns)
 {
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < mind->history_count; i++)
 		count += mind->history[i].strategy == strategy &&
-			 now_ns - mind->history[i].time_ns < mind->settings.flap_window_ns;
+			 within(mind, mind->history[i].time_ns, now_ns);
 	return count;
+}
+
+/* When there are many the first ones count. */
+void mind_struck(struct mind *mind, int64_t fault_us, int64_t now_ns)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < mind->struck_count; i++) {
+		if (within(mind, mind->struck[i].time_ns, now_ns))
+			mind->struck[kept++] = mind->struck[i];
+	}
+	mind->struck_count = kept;
+	if (kept == POLICY_HISTORY_MAX)
+		return;
+	mind->struck[kept].time_ns = now_ns;
+	mind->struck[mind->struck_count++].fault_us = fault_us;
 }
 
 int64_t mind_first_us(const struct mind *mind, int64_t now_ns, int64_t now_us)
 {
-	for (unsigned i = 0; i < mind->history_count; i++) {
-		bool of_guest = mind->history[i].strategy == STRATEGY_RESET ||
-				mind->history[i].strategy == STRATEGY_ROLLBACK;
-
-		if (of_guest && mind->history[i].resource < 0 &&
-		    now_ns - mind->history[i].time_ns < mind->settings.flap_window_ns)
-			return mind->history[i].fault_us;
+	for (unsigned i = 0; i < mind->struck_count; i++) {
+		if (within(mind, mind->struck[i].time_ns, now_ns))
+			return mind->struck[i].fault_us;
 	}
 	return now_us;
 }

@@ -22,7 +22,6 @@ struct mind {
 	json_t *incident;	       /* open, NULL for none */
 	enum fault_kind kind;
 	int resource;
-	int64_t fault_us; /* when the fault was seen */
 	struct aftercare aftercare; /* of the latest recovery */
 	double unsaved_s; /* watched since the models were saved */
 	double minute_s;
@@ -30,9 +29,13 @@ struct mind {
 	struct {
 		int64_t time_ns;
 		int resource;
-		int64_t fault_us;
 		enum strategy strategy;
 	} history[POLICY_HISTORY_MAX];
+	unsigned struck_count; /* faults of the guest itself, answered or not, oldest first */
+	struct {
+		int64_t time_ns;
+		int64_t fault_us;
+	} struck[POLICY_HISTORY_MAX];
 };
 
 /* Reads the models of the store in the directory STORE, which has to stay valid; a
@@ -64,8 +67,10 @@ void mind_learn(struct mind *mind, unsigned plan, const struct timeline *timelin
 void mind_save(struct mind *mind);
 /* Recoveries by STRATEGY within the flap window. */
 unsigned mind_count(const struct mind *mind, enum strategy strategy, int64_t now_ns);
-/* When the first fault was seen of those of the guest itself that were answered within
- * the window; NOW_US: none was. */
+/* A fault of the guest itself, as it was told: it may be over before it is answered. */
+void mind_struck(struct mind *mind, int64_t fault_us, int64_t now_ns);
+/* When the first fault of the guest itself within the window was seen; NOW_US: there was
+ * none. */
 int64_t mind_first_us(const struct mind *mind, int64_t now_ns, int64_t now_us);
 void mind_forget(struct mind *mind); /* there was nothing to do */
 

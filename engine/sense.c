@@ -125,6 +125,10 @@ void sense_judge(struct sidecar *sidecar)
 						    .since_ns = ring_now_ns()};
 		sidecar->alert = true;
 		tell(sidecar, &verdict.faults[i]);
+		if (verdict.faults[i].kind == FAULT_GUEST_PANIC ||
+		    verdict.faults[i].kind == FAULT_GUEST_WATCHDOG)
+			mind_struck(sidecar->config->mind, now[count - 1].time_us,
+				    now[count - 1].since_ns);
 		if (verdict.faults[i].kind == FAULT_DISK_HANG)
 			now[count - 1].attended = unhang_attend(sidecar, &verdict.faults[i]);
 	}
@@ -177,6 +181,17 @@ void sense_again(struct sidecar *sidecar, const struct detect_fault *fault)
 bool sense_has(const struct sidecar *sidecar, const struct detect_fault *fault)
 {
 	return find((struct sense *)&sidecar->sense, fault) != NULL;
+}
+
+bool sense_hung(const struct sidecar *sidecar)
+{
+	const struct sense *sense = &sidecar->sense;
+
+	for (unsigned i = 0; i < sense->fault_count; i++) {
+		if (sense->faults[i].fault.kind == FAULT_QEMU_HANG)
+			return true;
+	}
+	return false;
 }
 
 void sense_forget(struct sidecar *sidecar, enum fault_kind kind)

@@ -76,6 +76,8 @@ const struct sense_fault *sense_next(const struct sidecar *sidecar);
 void sense_attended(struct sidecar *sidecar, const struct detect_fault *fault);
 /* Something changed for one that was held: it is attended to once more. */
 void sense_again(struct sidecar *sidecar, const struct detect_fault *fault);
+/* QEMU has not answered for long, and still does not. */
+bool sense_hung(const struct sidecar *sidecar);
 bool sense_has(const struct sidecar *sidecar, const struct detect_fault *fault);
 /* What the errors of a disk of the guest, which stands still, come from. */
 enum detect_cause sense_cause(struct sidecar *sidecar, int disk);

@@ -291,25 +291,26 @@ static uint64_t transfer_position(struct transfer_run *run)
 	return run->transfer->sum.bytes + run->transfer->sum.scanned;
 }
 
-/* A cycle waits for ever: its thaw would hang QEMU together with the disk. */
+/* A cycle waits for a disk for ever: its thaw would hang QEMU together with the disk.  For a
+ * QEMU that hangs itself there is no need to. */
 static int transfer_wait(struct transfer_run *run, struct errinfo *err)
 {
 	uint64_t before, now = 0;
-	int idle = 0;
+	int idle = 0, rc;
 
-	if (!run->transfer->patient)
-		return loop_until(&run->sidecar->loop, transfer_over, run, INT64_MAX);
-	while (loop_until(&run->sidecar->loop, transfer_over, run,
-			  ring_now_ns() + TRANSFER_STALL_STEP_MS * NS_PER_MS) == -ETIMEDOUT) {
+	while ((rc = loop_until(&run->sidecar->loop, transfer_over, run, ring_now_ns() +
+				TRANSFER_STALL_STEP_MS * NS_PER_MS)) == -ETIMEDOUT) {
+		bool counts = run->transfer->patient || sense_hung(run->sidecar);
+
 		before = now;
 		now = transfer_position(run);
-		idle = now == before ? idle + 1 : 0;
+		idle = now == before && counts ? idle + 1 : 0;
 		if (idle == TRANSFER_STALL_STEPS)
 			return err_set(err, -ETIMEDOUT, "nothing was read from the disk, or written to "
 				       "the store, for %d s",
 				       TRANSFER_STALL_STEPS * TRANSFER_STALL_STEP_MS / 1000);
 	}
-	return 0;
+	return rc;
 }
 
 static int transfer_close(struct transfer_run *run, int rc, struct errinfo *err)

@@ -8,6 +8,7 @@ import time
 import unittest
 
 from fault_support import Disk, FaultCase, loaded, seeds
+from harm_support import stop_in_cycle
 from lab.cache import until
 from lab.lock import Lock
 
@@ -52,7 +53,7 @@ class RestartCase(FaultCase):
             end()
         else:
             vm.kill()
-        vm.process.wait(60)
+        vm.process.wait(120)  # a hang in mid-cycle is met when its commands had their time
         fault = sidecar.wait("fault", since=since, kind=kind, timeout=60)
         self.assertEqual(fault["resource"], "qemu")
         recovery = sidecar.wait("recovery", since=since, strategy="restart")
@@ -160,6 +161,17 @@ class Hang(RestartCase):
             recovered = self.struck(vm, sidecar, kind="qemu-hang",
                                     end=lambda: vm.process.send_signal(signal.SIGSTOP))
             self.assertIn("kill", [step["name"] for step in recovered["steps"]])
+
+    def test_one_that_hangs_in_mid_cycle(self):
+        """The sidecar waits for data then, and not for an answer."""
+        def end():
+            self.assertTrue(stop_in_cycle(vm, sidecar))
+            vm.process.send_signal(signal.SIGSTOP)
+            sidecar.process.send_signal(signal.SIGCONT)
+
+        with self.guest() as vm:
+            sidecar = self.protect(vm, restart="recorded")
+            self.struck(vm, sidecar, kind="qemu-hang", end=end)
 
     def test_a_hung_qemu_is_let_alone_unless_asked_for(self):
         with self.guest(disks=1) as vm:
