@@ -14,6 +14,8 @@
 #include "jsontext.h"
 #include "report.h"
 
+#define ENDS_TRIES 20
+#define ENDS_STEP_US 50000
 #define ASK_ANSWER_MAX (1u << 20) /* 32 disks take some 10 KiB, 1024 points 200 KiB */
 
 /* By the directory's descriptor: a socket's path has at most 107 bytes. */
@@ -89,6 +91,20 @@ static int ask_check(const char *store, json_t *answer, int timeout_s, int rc, s
 	return 0;
 }
 
+/* What is left of a process that was killed takes connections for a moment yet. */
+static bool ends_now(const char *store, int timeout_s)
+{
+	for (int i = 0; i < ENDS_TRIES; i++) {
+		int fd = ask_connect(store, timeout_s);
+
+		if (fd < 0)
+			return ask_nobody(fd);
+		close(fd);
+		usleep(ENDS_STEP_US);
+	}
+	return false;
+}
+
 int ask_sidecar(const char *store, json_t *request, int timeout_s, json_t **answer,
 		struct errinfo *err)
 {
@@ -104,6 +120,8 @@ int ask_sidecar(const char *store, json_t *request, int timeout_s, json_t **answ
 	if (!rc)
 		rc = ask_receive(fd, answer);
 	close(fd);
+	if (rc != -ETIMEDOUT && rc != -ENOMEM && !*answer && ends_now(store, timeout_s))
+		return err_set(err, -ECONNREFUSED, "%s: the sidecar has ended", store);
 	rc = ask_check(store, *answer, timeout_s, rc, err);
 	if (rc) {
 		json_decref(*answer);

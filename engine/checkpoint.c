@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "jsontext.h"
+
 #include "bitmap_plan.h"
 
 void checkpoint_export_name(unsigned index, char name[32])
@@ -184,6 +186,7 @@ int checkpoint_freeze(struct checkpoint *checkpoint, const struct checkpoint_way
 	checkpoint->members = members;
 	checkpoint->rotated = false;
 	checkpoint->filtered = 0;
+	checkpoint->offered = false;
 	checkpoint->halted = false;
 	return way->freeze(checkpoint, err);
 }
@@ -194,6 +197,17 @@ int checkpoint_thaw(struct checkpoint *checkpoint, struct errinfo *err)
 
 	checkpoint->way = NULL;
 	return rc;
+}
+
+int checkpoint_refuse_jobs(const json_t *jobs, struct errinfo *err)
+{
+	const json_t *job = json_array_get(jobs, 0);
+
+	if (!job)
+		return 0;
+	return err_set(err, -EAGAIN, "the job %s (%s) of somebody else works on the guest's disks; "
+		       "protection waits for its end", json_text(job, "device"),
+		       json_text(job, "type"));
 }
 
 static int run_actions(struct checkpoint *checkpoint, json_t *actions, struct errinfo *err)

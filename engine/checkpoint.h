@@ -51,6 +51,7 @@ struct checkpoint {
 	uint32_t granularity;	 /* of the bitmaps: the store's block */
 	bool exported[BOUND_DISKS]; /* QEMU still has disk i's export */
 	bool rotated;		 /* `next` exists */
+	bool offered;		 /* nodes above the filters may be there */
 	uint64_t filtered;	 /* bit set of the disks under a filter */
 	bool halted;		 /* QEMU refused our `cont`: the guest stands because of us */
 	bool stopped_again;	 /* by us, in place of a panic's or a watchdog's pause */
@@ -74,6 +75,10 @@ void checkpoint_event(struct checkpoint *checkpoint, const char *name, const jso
 /* Names: of disk INDEX's export, and the metadata context with its changes. */
 void checkpoint_export_name(unsigned index, char name[32]);
 void checkpoint_context(const struct checkpoint *checkpoint, char context[96]);
+
+/* A mirror, commit or stream of somebody else changes the nodes below the device,
+ * and hides its own filter there: ours must not come in between. */
+int checkpoint_refuse_jobs(const json_t *jobs, struct errinfo *err);
 
 /* Shared by the ways.  add_begin and add_exports return the index of
  * their first entry, for what is to be noted after the batch ran. */

@@ -7,8 +7,8 @@
  * an iothread.  A failing or full scratch file breaks the snapshot and never the
  * guest's write.  QEMU 7.1.
  *
- * The whole of it is one write to the monitor: whatever becomes of the sidecar,
- * the `cont` follows its `stop`.  `stop` is in it only when the guest was running:
+ * What follows once the filters are made is one write to the monitor: whatever becomes
+ * of the sidecar, the `cont` follows its `stop`.  `stop` is in it only when the guest was running:
  * a guest paused by its owner stays paused.
  *
  * The filters preserve every block, not only those in a bitmap: a bitmap is
@@ -141,21 +141,41 @@ static void stop_again(struct checkpoint *checkpoint, const json_t *status)
 	checkpoint->stopped_again = by_fault;
 }
 
+/* A node that has a filter is no root any more, and QEMU begins no job on it: what has
+ * begun until then is seen.  A swap would take the guest off the job's own filter. */
+static int prepare(struct checkpoint *checkpoint, struct errinfo *err)
+{
+	unsigned begin, jobs;
+	struct batch batch;
+	int rc;
+
+	batch_init(&batch, checkpoint->monitor);
+	begin = checkpoint_add_begin(checkpoint, &batch);
+	add_filters(checkpoint, &batch);
+	jobs = batch_add(&batch, "query-block-jobs", NULL);
+	rc = batch_run(&batch, err);
+	checkpoint->rotated = batch.entries[begin].status == 0;
+	if (!rc)
+		rc = checkpoint_refuse_jobs(batch.entries[jobs].result, err);
+	batch_release(&batch);
+	return rc;
+}
+
 /* Commands behind one that failed still run; each of them is harmless then: a
  * swap to a node that is not there is refused. */
 static int cbw_freeze(struct checkpoint *checkpoint, struct errinfo *err)
 {
 	bool pause = guest_running(checkpoint->guest) &&
 		     (checkpoint->guest->disk_count > 1 || in_iothread(checkpoint));
-	unsigned begin, swaps, exports, status = 0, cont = 0;
+	unsigned swaps, exports, status = 0, cont = 0;
 	struct batch batch;
 	int rc = reset_scratch(checkpoint, err);
 
+	if (!rc)
+		rc = prepare(checkpoint, err);
 	if (rc)
 		return rc;
 	batch_init(&batch, checkpoint->monitor);
-	begin = checkpoint_add_begin(checkpoint, &batch);
-	add_filters(checkpoint, &batch);
 	if (pause) {
 		status = batch_add(&batch, "query-status", NULL);
 		batch_add(&batch, "stop", NULL);
@@ -166,9 +186,9 @@ static int cbw_freeze(struct checkpoint *checkpoint, struct errinfo *err)
 	checkpoint_add_end(checkpoint, &batch);
 	add_offer(checkpoint, &batch);
 	exports = checkpoint_add_exports(checkpoint, &batch, snap_node);
+	checkpoint->offered = true;
 	checkpoint->time_us = loop_realtime_us();
 	rc = batch_run(&batch, err);
-	checkpoint->rotated = batch.entries[begin].status == 0;
 	note_insertions(checkpoint, &batch, swaps);
 	checkpoint_note_exports(checkpoint, &batch, exports);
 	if (pause) {
@@ -207,7 +227,8 @@ static int cbw_thaw(struct checkpoint *checkpoint, struct errinfo *err)
 	unsigned status = 0, cont = 0;
 
 	batch_init(&batch, checkpoint->monitor);
-	add_deletions(checkpoint, &batch, "snap");
+	if (checkpoint->offered)
+		add_deletions(checkpoint, &batch, "snap");
 	if (checkpoint->filtered) {
 		if (pause) {
 			status = batch_add(&batch, "query-status", NULL);

@@ -17,19 +17,6 @@
 
 #define HUNG_TIMEOUT_MS 2000 /* of a command to a QEMU that does not answer */
 
-/* A mirror, commit or stream of somebody else changes the nodes below the device,
- * and hides its own filter there: ours must not come in between. */
-static int refuse_jobs(const json_t *jobs, struct errinfo *err)
-{
-	const json_t *job = json_array_get(jobs, 0);
-
-	if (!job)
-		return 0;
-	return err_set(err, -EAGAIN, "the job %s (%s) of somebody else works on the guest's disks; "
-		       "protection waits for its end", json_text(job, "device"),
-		       json_text(job, "type"));
-}
-
 static int refresh(struct sidecar *sidecar, uint64_t *dirty_bytes, struct errinfo *err)
 {
 	struct batch batch;
@@ -42,7 +29,7 @@ static int refresh(struct sidecar *sidecar, uint64_t *dirty_bytes, struct errinf
 	if (!rc)
 		rc = guest_refresh(&sidecar->guest, batch.entries[0].result, err);
 	if (!rc)
-		rc = refuse_jobs(batch.entries[1].result, err);
+		rc = checkpoint_refuse_jobs(batch.entries[1].result, err);
 	if (!rc)
 		rc = guest_dirty_bytes(&sidecar->guest, CHECKPOINT_ALL, sidecar->checkpoint.last,
 				       dirty_bytes, err);

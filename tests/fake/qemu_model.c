@@ -431,6 +431,9 @@ static json_t *query(struct qemu_model *model, const char *command)
 		return query_block(model);
 	if (!strcmp(command, "query-block-exports"))
 		return query_exports(model);
+	if (!strcmp(command, "query-block-jobs"))
+		return model->job ? json_pack("[{s:s,s:s}]", "device", "job", "type", "mirror")
+				  : json_array();
 	if (!strcmp(command, "query-named-block-nodes"))
 		return query_nodes(model);
 	if (!strcmp(command, "x-debug-query-block-graph"))

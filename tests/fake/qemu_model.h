@@ -59,6 +59,7 @@ struct qemu_model {
 	unsigned export_count;
 	bool running;
 	const char *stands; /* what `query-status` says when it does not run; NULL: paused */
+	bool job; /* somebody mirrors a disk */
 	bool aborted;	 /* a real QEMU would have (7.2 and 10.0 do) */
 	unsigned writes; /* so far */
 	unsigned fdsets;

@@ -194,6 +194,23 @@ static void a_hundred_cycles_leave_nothing_behind(void)
 	teardown();
 }
 
+/* Begun since somebody looked: a swap would take the guest off the job's filter. */
+static void a_job_of_somebody_else_is_not_cut_off(void)
+{
+	FOR_SHAPES(shape) {
+		setup(*shape);
+		model.job = true;
+		CU_ASSERT_EQUAL(freeze(&checkpoint_cbw), -EAGAIN);
+		CU_ASSERT(!strstr(fake.log, "qom-set") && !strstr(fake.log, "stop"));
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "mirror"));
+		err_clear(&err);
+		CU_ASSERT_EQUAL(checkpoint_thaw(&checkpoint, &err), 0);
+		CU_ASSERT_EQUAL(checkpoint_revert(&checkpoint, &err), 0);
+		CU_ASSERT(model_is_tidy(&model, LAST));
+		teardown();
+	}
+}
+
 /* --- the pause --- */
 
 /* How often WORD is in the writes; the last write that has it in *WRITE. */
@@ -297,17 +314,17 @@ static void a_guest_that_failed_in_the_last_moment_is_stopped_again(void)
 
 static void the_new_bitmap_is_there_before_the_old_one_stands_still(void)
 {
-	const char *write = NULL, *swap = NULL;
+	const char *added = NULL, *write = NULL, *swap = NULL;
 
 	setup((struct shape){2, false, false});
 	CU_ASSERT_EQUAL(freeze(&checkpoint_cbw), 0);
-	CU_ASSERT_EQUAL(count_in_writes("block-dirty-bitmap-add", &write), 2);
-	CU_ASSERT_EQUAL(count_in_writes("block-dirty-bitmap-disable", NULL), 2);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(write);
-	for (const char *at = write; (at = strstr(at, "qom-set")); at++) {
-		CU_ASSERT(strstr(write, "block-dirty-bitmap-add") < at);
+	CU_ASSERT_EQUAL(count_in_writes("block-dirty-bitmap-add", &added), 2);
+	CU_ASSERT_EQUAL(count_in_writes("block-dirty-bitmap-disable", &write), 2);
+	CU_ASSERT_PTR_EQUAL(added, fake_writes.text[0]);
+	CU_ASSERT_PTR_EQUAL_FATAL(write, fake_writes.text[1]);
+	CU_ASSERT_PTR_NULL(strstr(added, "qom-set"));
+	for (const char *at = write; (at = strstr(at, "qom-set")); at++)
 		swap = at;
-	}
 	CU_ASSERT_PTR_NOT_NULL_FATAL(swap);
 	CU_ASSERT(strstr(write, "block-dirty-bitmap-disable") > swap);
 	give_up();
@@ -337,7 +354,7 @@ static void as_many_disks_as_there_may_be_fit(void)
 	setup((struct shape){BOUND_DISKS, true, false});
 	CU_ASSERT_EQUAL(freeze(&checkpoint_cbw), 0);
 	check_frozen();
-	CU_ASSERT_EQUAL(fake_writes.count, 1);
+	CU_ASSERT_EQUAL(fake_writes.count, 2);
 	CU_ASSERT_EQUAL(checkpoint_thaw(&checkpoint, &err), 0);
 	CU_ASSERT_EQUAL(checkpoint_revert(&checkpoint, &err), 0);
 	CU_ASSERT(model_is_tidy(&model, LAST));
@@ -601,6 +618,7 @@ int main(void)
 		CASE(a_generation_that_became_durable_leaves_the_new_bitmap),
 		CASE(a_generation_that_did_not_leaves_the_old_bitmap_with_all),
 		CASE(a_hundred_cycles_leave_nothing_behind),
+		CASE(a_job_of_somebody_else_is_not_cut_off),
 		CASE(each_pause_is_in_one_write),
 		CASE(a_paused_guest_is_neither_stopped_nor_let_go),
 		CASE(a_guest_that_failed_in_the_last_moment_is_stopped_again),
