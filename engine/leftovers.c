@@ -178,6 +178,19 @@ int leftovers_clean(struct sidecar *sidecar, struct errinfo *err)
 	return rc;
 }
 
+int leftovers_late(struct sidecar *sidecar, struct errinfo *err)
+{
+	int rc;
+
+	sidecar->monitor.unanswered = false;
+	rc = sidecar_look(sidecar, err);
+	if (!rc)
+		rc = leftovers_clean(sidecar, err);
+	if (rc)
+		sidecar->monitor.unanswered = true;
+	return rc ? rc : -ESTALE;
+}
+
 int leftovers_bitmaps(struct sidecar *sidecar, uint64_t *covered, struct errinfo *err)
 {
 	const struct store_info *info = store_info(sidecar->store);

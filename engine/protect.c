@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <malloc.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -222,26 +221,11 @@ static int reach_protection(struct sidecar *sidecar, struct errinfo *err)
 	}
 }
 
-/* What QEMU did not answer in time it did later, and nobody took it back: as at a start
- * behind a sidecar that was killed.  Whatever it answers now it does after that. */
-static int tidy(struct sidecar *sidecar, struct errinfo *err)
-{
-	int rc;
-
-	sidecar->monitor.unanswered = false;
-	rc = sidecar_look(sidecar, err);
-	if (!rc)
-		rc = leftovers_clean(sidecar, err);
-	if (rc)
-		sidecar->monitor.unanswered = true;
-	return rc ? rc : -ESTALE;
-}
-
 /* One tick: 0 or the error that ends the story. */
 static int tick(struct sidecar *sidecar, int64_t *wait_ms)
 {
 	struct errinfo err = {0};
-	int rc = sidecar->monitor.unanswered ? tidy(sidecar, &err)
+	int rc = sidecar->monitor.unanswered ? leftovers_late(sidecar, &err)
 		 : sidecar->uncovered ? -ENODATA : cycle_run(sidecar, &err);
 
 	/* Somebody removed a bitmap, or made a disk longer: the checksums tell the rest. */
