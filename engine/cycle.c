@@ -100,19 +100,33 @@ static int read_point(struct sidecar *sidecar, struct copy_progress *sum, struct
 	return rc;
 }
 
+/* What hangs does what it is told when it goes on, or is ended before; nobody waits for
+ * that.  The deadline that is to be set back. */
+static int64_t be_brief(struct sidecar *sidecar, int rc)
+{
+	int64_t timeout_ms = sidecar->monitor.timeout_ms;
+
+	if (sense_hung(sidecar) || rc == -ETIMEDOUT)
+		sidecar->monitor.timeout_ms = HUNG_TIMEOUT_MS;
+	return timeout_ms;
+}
+
 /* A filter that does not come out (somebody put a snapshot above it meanwhile) is
  * looked for as a leftover: there the node below it is asked for. */
 void cycle_thaw(struct sidecar *sidecar)
 {
 	struct errinfo err = {0}, again = {0};
 	int rc = checkpoint_thaw(&sidecar->checkpoint, &err);
+	int64_t timeout_ms;
 
 	sense_pause_met(sidecar);
 	if (!rc || sidecar->monitor.closed)
 		return;
 	log_warn("cycle: %s", err.text);
+	timeout_ms = be_brief(sidecar, rc);
 	if (leftovers_clean(sidecar, &again))
 		log_warn("cycle: %s", again.text);
+	sidecar->monitor.timeout_ms = timeout_ms;
 }
 
 /* Commit while the filters are being taken out: neither needs the other. */
@@ -120,6 +134,7 @@ static int commit_and_thaw(struct sidecar *sidecar, int64_t *durable_us, struct 
 {
 	struct outcome committed = {0};
 	struct errinfo keep_err = {0};
+	int64_t timeout_ms;
 	int rc;
 
 	store_commit(sidecar->store, sidecar->checkpoint.time_us, outcome_set, &committed);
@@ -132,8 +147,10 @@ static int commit_and_thaw(struct sidecar *sidecar, int64_t *durable_us, struct 
 		return rc;
 	}
 	/* A bitmap that stays is only a nuisance: the next start removes it. */
+	timeout_ms = be_brief(sidecar, 0);
 	if (checkpoint_keep(&sidecar->checkpoint, &keep_err))
 		log_warn("cycle: %s", keep_err.text);
+	sidecar->monitor.timeout_ms = timeout_ms;
 	return 0;
 }
 
@@ -158,12 +175,9 @@ static void report_generation(struct sidecar *sidecar, const struct copy_progres
 /* The generation is dropped, and the bitmaps are as if it had not been tried. */
 static void give_back(struct sidecar *sidecar, struct errinfo *err)
 {
-	int64_t timeout_ms = sidecar->monitor.timeout_ms;
+	int64_t timeout_ms = be_brief(sidecar, err ? err->code : 0);
 	struct errinfo ignored = {0};
 
-	/* It does what it is told when it goes on, or is ended before; nobody waits for that. */
-	if (sense_hung(sidecar) || (err && err->code == -ETIMEDOUT))
-		sidecar->monitor.timeout_ms = HUNG_TIMEOUT_MS;
 	drop(sidecar);
 	if (sidecar->checkpoint.way) {
 		cycle_thaw(sidecar);

@@ -53,7 +53,7 @@ class RestartCase(FaultCase):
             end()
         else:
             vm.kill()
-        vm.process.wait(120)  # a hang in mid-cycle is met when its commands had their time
+        vm.process.wait(150)  # a hang in mid-cycle is met when its commands had their time
         fault = sidecar.wait("fault", since=since, kind=kind, timeout=60)
         self.assertEqual(fault["resource"], "qemu")
         recovery = sidecar.wait("recovery", since=since, strategy="restart")
