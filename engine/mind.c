@@ -41,6 +41,7 @@ void mind_begin(struct mind *mind, const char *vm, int64_t time_us,
 	mind->verdict.strategy = STRATEGY_HOLD; /* until something is decided */
 	mind->kind = fault->kind;
 	mind->resource = fault->index;
+	mind->fault_us = time_us;
 }
 
 void mind_consider(const struct mind *mind, struct policy_facts *facts, int64_t now_ns,
@@ -188,6 +189,8 @@ void mind_end(struct mind *mind, const char *result, double downtime_ms, uint64_
 	model_observe_fault(&mind->model, mind->kind);
 	if (verdict->strategy != STRATEGY_HOLD) {
 		note_recovery(mind, now_ns);
+		if (policy_of_guest(mind->kind))
+			mind_struck(mind, mind->fault_us, now_ns);
 		model_observe_outcome(&mind->model, &outcome);
 	}
 	/* A store that cannot be written is told elsewhere; the guest's recovery stands. */

@@ -22,6 +22,7 @@ struct mind {
 	json_t *incident;	       /* open, NULL for none */
 	enum fault_kind kind;
 	int resource;
+	int64_t fault_us; /* when the fault was seen */
 	struct aftercare aftercare; /* of the latest recovery */
 	double unsaved_s; /* watched since the models were saved */
 	double minute_s;
@@ -31,7 +32,7 @@ struct mind {
 		int resource;
 		enum strategy strategy;
 	} history[POLICY_HISTORY_MAX];
-	unsigned struck_count; /* faults of the guest itself, answered or not, oldest first */
+	unsigned struck_count; /* faults of the guest itself, told or answered, oldest first */
 	struct {
 		int64_t time_ns;
 		int64_t fault_us;
@@ -67,7 +68,8 @@ void mind_learn(struct mind *mind, unsigned plan, const struct timeline *timelin
 void mind_save(struct mind *mind);
 /* Recoveries by STRATEGY within the flap window. */
 unsigned mind_count(const struct mind *mind, enum strategy strategy, int64_t now_ns);
-/* A fault of the guest itself, as it was told: it may be over before it is answered. */
+/* A fault of the guest itself, which may be over before it is answered.  One that is
+ * answered counts by mind_end(): an agent's silence is none before. */
 void mind_struck(struct mind *mind, int64_t fault_us, int64_t now_ns);
 /* When the first fault of the guest itself within the window was seen; NOW_US: there was
  * none. */

@@ -3,6 +3,8 @@
  * Since when the guest itself has faults: a roll back goes to a point from before.
  */
 #include <CUnit/CUnit.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "cunit_main.h"
 #include "mind.h"
@@ -47,12 +49,36 @@ static void of_many_the_first_stays(void)
 	CU_ASSERT_EQUAL(mind_first_us(&mind, 31 * S + WINDOW, 77), 9000);
 }
 
+/* The agent's silence counts when it was answered, as any fault of the guest; no disk's does. */
+static void what_was_answered_counts(void)
+{
+	static const struct detect_fault silent = {.kind = FAULT_GUEST_SILENT, .index = -1},
+					 disk = {.kind = FAULT_DISK_WRITE, .index = 0};
+	char store[] = "/tmp/mind.XXXXXX", command[64];
+
+	begin();
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(store));
+	mind.store = store;
+	mind_begin(&mind, "guest", 500, &disk, "vda");
+	mind.verdict.strategy = STRATEGY_PIVOT;
+	mind_end(&mind, "recovered", 1, 0, NULL, json_array(), 600, 5 * S);
+	CU_ASSERT_EQUAL(mind_first_us(&mind, 6 * S, 77), 77);
+	mind_begin(&mind, "guest", 1000, &silent, "guest");
+	CU_ASSERT_EQUAL(mind_first_us(&mind, 9 * S, 77), 77);
+	mind.verdict.strategy = STRATEGY_RESET;
+	mind_end(&mind, "recovered", 1, 0, NULL, json_array(), 2000, 10 * S);
+	CU_ASSERT_EQUAL(mind_first_us(&mind, 11 * S, 77), 1000);
+	snprintf(command, sizeof(command), "rm -r %s", store);
+	CU_ASSERT_EQUAL(system(command), 0);
+}
+
 int main(void)
 {
 	static const struct cunit_case cases[] = {
 		{"without_a_fault_it_is_now", without_a_fault_it_is_now},
 		{"the_first_within_the_window", the_first_within_the_window},
 		{"of_many_the_first_stays", of_many_the_first_stays},
+		{"what_was_answered_counts", what_was_answered_counts},
 	};
 
 	return cunit_run("engine_mind", cases, sizeof(cases) / sizeof(cases[0]));
