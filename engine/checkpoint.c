@@ -6,9 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "jsontext.h"
-
 #include "bitmap_plan.h"
+#include "jsontext.h"
 
 void checkpoint_export_name(unsigned index, char name[32])
 {

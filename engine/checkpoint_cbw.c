@@ -8,8 +8,8 @@
  * guest's write.  QEMU 7.1.
  *
  * What follows once the filters are made is one write to the monitor: whatever becomes
- * of the sidecar, the `cont` follows its `stop`.  `stop` is in it only when the guest was running:
- * a guest paused by its owner stays paused.
+ * of the sidecar, the `cont` follows its `stop`.  `stop` is in it only when the guest was
+ * running: a guest paused by its owner stays paused.
  *
  * The filters preserve every block, not only those in a bitmap: a bitmap is
  * copied when the filter is made, before the swap, and would miss what the guest

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "jsontext.h"
 #include "outcome.h"
 
 #define HUNG_TIMEOUT_MS 2000 /* of a command to a QEMU that does not answer */

@@ -180,15 +180,14 @@ int leftovers_clean(struct sidecar *sidecar, struct errinfo *err)
 
 int leftovers_late(struct sidecar *sidecar, struct errinfo *err)
 {
-	int rc;
+	int rc = sidecar_look(sidecar, err);
 
-	sidecar->monitor.unanswered = false;
-	rc = sidecar_look(sidecar, err);
 	if (!rc)
 		rc = leftovers_clean(sidecar, err);
 	if (rc)
-		sidecar->monitor.unanswered = true;
-	return rc ? rc : -ESTALE;
+		return rc;
+	sidecar->monitor.unanswered = false;
+	return -ESTALE;
 }
 
 int leftovers_bitmaps(struct sidecar *sidecar, uint64_t *covered, struct errinfo *err)

@@ -8,7 +8,7 @@ import time
 import unittest
 
 from fault_support import Disk, FaultCase, loaded, seeds
-from harm_support import stop_in_cycle
+from harm_support import hang_in_cycle
 from lab.cache import until
 from lab.lock import Lock
 
@@ -163,15 +163,9 @@ class Hang(RestartCase):
             self.assertIn("kill", [step["name"] for step in recovered["steps"]])
 
     def test_one_that_hangs_in_mid_cycle(self):
-        """The sidecar waits for data then, and not for an answer."""
-        def end():
-            self.assertTrue(stop_in_cycle(vm, sidecar))
-            vm.process.send_signal(signal.SIGSTOP)
-            sidecar.process.send_signal(signal.SIGCONT)
-
         with self.guest() as vm:
             sidecar = self.protect(vm, restart="recorded")
-            self.struck(vm, sidecar, kind="qemu-hang", end=end)
+            self.struck(vm, sidecar, kind="qemu-hang", end=lambda: hang_in_cycle(vm, sidecar))
 
     def test_a_hung_qemu_is_let_alone_unless_asked_for(self):
         with self.guest(disks=1) as vm:

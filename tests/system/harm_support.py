@@ -146,6 +146,14 @@ def stop_in_cycle(vm, sidecar, seconds=60):
     return False
 
 
+def hang_in_cycle(vm, sidecar):
+    """QEMU stands still while the sidecar reads a frozen point: it waits for data, not an answer."""
+    if not stop_in_cycle(vm, sidecar):
+        raise AssertionError("no cycle")
+    vm.process.send_signal(signal.SIGSTOP)
+    sidecar.process.send_signal(signal.SIGCONT)
+
+
 class HarmTest(unittest.TestCase):
     """What must hold of any guest, whatever happened to its sidecar."""
 
