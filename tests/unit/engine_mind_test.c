@@ -55,19 +55,21 @@ static void what_was_answered_counts(void)
 	static const struct detect_fault silent = {.kind = FAULT_GUEST_SILENT, .index = -1},
 					 disk = {.kind = FAULT_DISK_WRITE, .index = 0};
 	char store[] = "/tmp/mind.XXXXXX", command[64];
+	json_t *steps = json_array();
 
 	begin();
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(store));
 	mind.store = store;
 	mind_begin(&mind, "guest", 500, &disk, "vda");
 	mind.verdict.strategy = STRATEGY_PIVOT;
-	mind_end(&mind, "recovered", 1, 0, NULL, json_array(), 600, 5 * S);
+	mind_end(&mind, "recovered", 1, 0, NULL, steps, 600, 5 * S);
 	CU_ASSERT_EQUAL(mind_first_us(&mind, 6 * S, 77), 77);
 	mind_begin(&mind, "guest", 1000, &silent, "guest");
 	CU_ASSERT_EQUAL(mind_first_us(&mind, 9 * S, 77), 77);
 	mind.verdict.strategy = STRATEGY_RESET;
-	mind_end(&mind, "recovered", 1, 0, NULL, json_array(), 2000, 10 * S);
+	mind_end(&mind, "recovered", 1, 0, NULL, steps, 2000, 10 * S);
 	CU_ASSERT_EQUAL(mind_first_us(&mind, 11 * S, 77), 1000);
+	json_decref(steps);
 	snprintf(command, sizeof(command), "rm -r %s", store);
 	CU_ASSERT_EQUAL(system(command), 0);
 }
