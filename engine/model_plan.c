@@ -27,22 +27,24 @@ struct step {
 
 #define DOWN(name, ms) {name, ms, NO_RATE, STEP_DOWN}
 #define BEFORE(name, ms) {name, ms, NO_RATE, STEP_BEFORE}
+/* A disk failed: it is decided, what was under way ends, requests are drained. */
+#define STRUCK BEFORE("detect", 0.5), BEFORE("wait", 4), BEFORE("drain", 2)
 #define BOOT {"boot", 0, NO_RATE, STEP_BESIDE}
 
 /* The priors are medians of the drills, on two slow cores without KVM. */
 static const struct step plans[MODEL_PLANS][MODEL_STEPS_MAX] = {
-	[STRATEGY_RESUME] = {BEFORE("detect", 4), BEFORE("drain", 2), DOWN("resume", 2)},
+	[STRATEGY_RESUME] = {STRUCK, DOWN("resume", 2)},
 	[STRATEGY_HEAL] = {BEFORE("detect", 4), {"heal", 0, NO_RATE, STEP_DOWN}},
-	[STRATEGY_PIVOT] = {BEFORE("detect", 4), BEFORE("drain", 2), DOWN("overlay", 0.5),
+	[STRATEGY_PIVOT] = {STRUCK, DOWN("overlay", 0.5),
 			    DOWN("freeze", 10), {"catch-up", 4, MODEL_CATCH_UP_RATE, STEP_DOWN},
 			    DOWN("flush", 2.5), DOWN("swap", 12), DOWN("promote", 2.5),
 			    DOWN("resume", 2)},
 	[STRATEGY_MIRROR] = {{"copy", 0, MODEL_COPY_RATE, STEP_BESIDE},
 			     {"complete", 16, NO_RATE, STEP_BESIDE}},
-	[STRATEGY_ROLLBACK] = {BEFORE("detect", 4), BEFORE("drain", 2), DOWN("overlay", 6),
+	[STRATEGY_ROLLBACK] = {STRUCK, DOWN("overlay", 6),
 			       DOWN("flush", 4), DOWN("swap", 17), DOWN("promote", 5),
 			       DOWN("resume", 10), BOOT},
-	[STRATEGY_RESTORE] = {BEFORE("detect", 4), BEFORE("drain", 2),
+	[STRATEGY_RESTORE] = {STRUCK,
 			      {"copy", 20, MODEL_POINT_RATE, STEP_DOWN}, DOWN("prepare", 2),
 			      DOWN("point", 4), DOWN("swap", 18), DOWN("reset", 9), BOOT},
 	[STRATEGY_RESTART] = {BEFORE("detect", 4), DOWN("prepare", 0.5), DOWN("start", 300),

@@ -121,8 +121,7 @@ static int attend(struct sidecar *sidecar, struct errinfo *err)
 		return sidecar->monitor.closed ? -ENOTCONN : 0;
 	}
 	/* An operator's turn, or there is nothing yet to recover from. */
-	if (sidecar->state == SIDECAR_HELD || sidecar->uncovered ||
-	    store_info(sidecar->store)->state != STORE_READY)
+	if (!recover_can(sidecar))
 		return 0;
 	recover_run(sidecar, err);
 	return sidecar->monitor.closed ? -ENOTCONN : 0;

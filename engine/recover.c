@@ -26,8 +26,6 @@
 #include "mind.h"
 #include "respond.h"
 #include "response.h"
-#include "sense.h"
-#include "situation.h"
 #include "tell.h"
 
 #define RESUME_TIMEOUT_MS 5000
@@ -91,39 +89,6 @@ static int settle_and_measure(struct recovery *recovery, struct errinfo *err)
 				       sidecar->checkpoint.last, &recovery->dirty_bytes, err);
 	timeline_mark(&recovery->timeline, "drain");
 	return rc;
-}
-
-/* ALL_DIRTY: what the guest would lose if all disks went back. */
-static const struct policy_verdict *decide(struct recovery *recovery, enum policy_source source,
-					   uint64_t all_dirty)
-{
-	struct sidecar *sidecar = recovery->sidecar;
-	struct policy_facts facts = {
-		.fault = {.kind = recovery->fault.kind,
-			  .cause = recovery->fault.kind == FAULT_DISK_FULL
-					   ? CAUSE_FULL
-					   : sense_cause(sidecar, recovery->fault.disk),
-			  .index = recovery->fault.disk},
-		.able = strategies_able(),
-		.qemu_alive = true,
-		.qemu_answers = true,
-		.cleared = sidecar->full.cleared,
-		.untried = recovery_may_retry(recovery),
-		.replica_ready = true, /* settle_and_measure() found its bitmaps, and no overlay */
-		.covered = true,
-		.swappable = true,
-		.source = source,
-		.disk_bytes = sidecar->guest.disks[recovery->fault.disk].size,
-		.elapsed_us = (uint64_t)(ring_now_ns() - sidecar->fault_ns) / 1000,
-		.dirty_bytes = recovery->dirty_bytes,
-		.all_dirty_bytes = all_dirty,
-		.tried = recovery->tried |
-			 (source == SOURCE_UNREADABLE
-				  ? STRATEGY_BIT(STRATEGY_PIVOT) | STRATEGY_BIT(STRATEGY_RESUME) : 0),
-	};
-
-	situation_of_failed(sidecar, recovery->members, &facts);
-	return mind_decide(sidecar->config->mind, &facts, ring_now_ns());
 }
 
 static void announce(struct recovery *recovery, const struct policy_verdict *verdict)
@@ -388,7 +353,7 @@ static int without_catch_up(struct recovery *recovery, struct errinfo *why)
 	/* All disks go back: one of them alone would be a state that never was. */
 	rc = guest_dirty_bytes(&sidecar->guest, all, sidecar->checkpoint.last, &dirty, &err);
 	/* What could not be read is lost, even if nobody can say how much it is. */
-	verdict = decide(recovery, SOURCE_UNREADABLE, dirty ? dirty : 1);
+	verdict = recovery_decide(recovery, SOURCE_UNREADABLE, dirty ? dirty : 1);
 	if (verdict->strategy != STRATEGY_ROLLBACK && verdict->strategy != STRATEGY_RESTORE) {
 		announce(recovery, verdict);
 		recovery_hint(recovery, why);
@@ -424,7 +389,7 @@ static int prepare(struct recovery *recovery, struct errinfo *err)
 	if (rc)
 		return rc;
 	damage_look(sidecar);
-	verdict = decide(recovery, SOURCE_UNKNOWN, recovery->dirty_bytes);
+	verdict = recovery_decide(recovery, SOURCE_UNKNOWN, recovery->dirty_bytes);
 	announce(recovery, verdict);
 	rc = recovery_back_off(recovery, verdict->not_before_ns, err);
 	if (!rc && verdict->strategy == STRATEGY_RESUME) {
@@ -463,7 +428,9 @@ int recover_run(struct sidecar *sidecar, struct errinfo *err)
 
 	sidecar_set_state(sidecar, SIDECAR_RECOVERING);
 	timeline_start(&recovery.timeline, sidecar->fault_ns);
-	timeline_mark(&recovery.timeline, "detect");
+	if (sidecar->foreseen_ns)
+		timeline_mark_at(&recovery.timeline, "detect", sidecar->foreseen_ns);
+	timeline_mark(&recovery.timeline, sidecar->foreseen_ns ? "wait" : "detect");
 	recovery_begin_incident(&recovery);
 	rc = prepare(&recovery, err);
 	if (rc == -ENOTCONN)

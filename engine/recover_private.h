@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What recover.c (the steps of a recovery), recover_restore.c (a point, when all else is
- * bad) and recover_report.c (what is told and kept of it) share.
+ * What recover.c (the steps of a recovery), recover_decide.c (which they are),
+ * recover_restore.c (a point, when all else is bad) and recover_report.c (what is told and
+ * kept of it) share.
  */
 #ifndef ENGINE_RECOVER_PRIVATE_H
 #define ENGINE_RECOVER_PRIVATE_H
 
+#include "policy.h"
 #include "promote.h"
 #include "sidecar.h"
 #include "timeline.h"
@@ -29,6 +31,10 @@ struct recovery {
 	uint32_t tried; /* STRATEGY_BIT()s */
 };
 
+/* recover_decide.c: noted in the incident.  ALL_DIRTY: bytes that the guest would lose if
+ * all disks went back to the last generation. */
+const struct policy_verdict *recovery_decide(struct recovery *recovery, enum policy_source source,
+					     uint64_t all_dirty);
 /* recover.c: `cont`, and wait until it runs. */
 int recovery_resume(struct recovery *recovery, bool reset, struct errinfo *err);
 /* recover_retry.c: nobody has tried again what failed, as far as we know. */

@@ -119,6 +119,7 @@ struct sidecar {
 	struct fault fault;  /* the first since the last recovery */
 	int64_t seen_error_ns; /* last error that the guest saw itself and we told of */
 	int64_t fault_ns;    /* when we heard of it, CLOCK_MONOTONIC */
+	int64_t foreseen_ns; /* when it was decided what is done about it; 0: not yet */
 	unsigned fault_resumes; /* of `resumes`, before it */
 	int64_t resume_us;   /* stamp of the last RESUME */
 	struct {
@@ -222,6 +223,10 @@ void cycle_note_store(struct sidecar *sidecar, int rc);
 void cycle_thaw(struct sidecar *sidecar);
 /* recover.c: 0 when the guest runs again. */
 int recover_run(struct sidecar *sidecar, struct errinfo *err);
+/* recover_decide.c: there is a replica to recover from, and it is not an operator's turn. */
+bool recover_can(const struct sidecar *sidecar);
+/* A disk's error stands the guest still: event `decision`, once for each.  Asks nobody. */
+void recover_foresee(struct sidecar *sidecar);
 void recover_note_room(struct sidecar *sidecar); /* a disk failed: what room it had */
 /* The guest is held because its disk was full, and there is room now: recover_run(). */
 bool recover_has_room(struct sidecar *sidecar);

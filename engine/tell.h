@@ -12,6 +12,10 @@
 
 struct sidecar;
 
+/* `decision`: what is going to be done about the fault told before, AFTER_US after QEMU's
+ * event, as far as can be said at once. */
+void tell_decision(struct sidecar *sidecar, enum strategy strategy, double downtime_ms,
+		   int64_t after_us);
 /* `recovery`: what is about to be done.  RESOURCE NULL: that of the fault told before. */
 void tell_recovery(struct sidecar *sidecar, enum strategy strategy, double downtime_ms,
 		   uint64_t loss_bytes, const char *why, const char *resource);

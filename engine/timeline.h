@@ -10,7 +10,7 @@
 
 #include "loop.h"
 
-#define TIMELINE_STEPS_MAX 24 /* a pivot has ten, a second try and a rollback more */
+#define TIMELINE_STEPS_MAX 24 /* a pivot has eleven, a second try and a rollback more */
 
 struct timeline {
 	int64_t last_ns;
@@ -27,15 +27,18 @@ static inline void timeline_start(struct timeline *timeline, int64_t start_ns)
 	timeline->last_ns = start_ns;
 }
 
-/* What happened since the last mark was NAME (a literal). */
-static inline void timeline_mark(struct timeline *timeline, const char *name)
+/* What happened from the last mark to NOW_NS was NAME (a literal). */
+static inline void timeline_mark_at(struct timeline *timeline, const char *name, int64_t now_ns)
 {
-	int64_t now_ns = ring_now_ns();
-
 	assert(timeline->count < TIMELINE_STEPS_MAX);
 	timeline->steps[timeline->count].name = name;
 	timeline->steps[timeline->count++].ns = now_ns - timeline->last_ns;
 	timeline->last_ns = now_ns;
+}
+
+static inline void timeline_mark(struct timeline *timeline, const char *name)
+{
+	timeline_mark_at(timeline, name, ring_now_ns());
 }
 
 static inline json_t *timeline_json(const struct timeline *timeline)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * watch: notes what QEMU tells.  Runs from the ring while the flow waits, so it
- * only writes down facts; the fault event goes out at once.
+ * only writes down facts; the fault goes out at once, and what is decided about it.
  */
 #include "sidecar.h"
 
@@ -35,6 +35,7 @@ static void note_fault(struct sidecar *sidecar, const struct fault *fault)
 		return; /* one incident; a storm of errors is still one */
 	sidecar->fault = *fault;
 	sidecar->fault_ns = ring_now_ns();
+	sidecar->foreseen_ns = 0;
 	sidecar->fault_resumes = sidecar->resumes;
 	recover_note_room(sidecar);
 	fields = json_pack("{s:s,s:s,s:s}", "kind", fault_name(fault->kind), "resource",
@@ -117,6 +118,7 @@ void sidecar_event(void *arg, const char *name, json_t *data, int64_t time_us)
 		sidecar->shutdown = true;
 		sidecar->alert = true;
 	}
+	recover_foresee(sidecar);
 }
 
 static int ask(struct sidecar *sidecar, struct errinfo *err)

@@ -78,6 +78,27 @@ class Cycle(FaultCase):
                 failed = "vda vdb".split().index(recovered["image"]["disk"])
                 self.survived(vm, sidecar, [failed])
 
+    def test_decided_before_the_cycle_is_over(self):
+        """Who listens hears at once what is done; the generation under way is finished first."""
+        with roomy() as vm:
+            sidecar = self.protect(vm, interval=1000, generations=1)
+            vm.order("burst 96")
+            vm.qmp.poll().clear()
+            vm.qmp.wait_event("STOP")
+            vm.fail(1, "write")
+            recovered = self.survived(vm, sidecar, [1])
+            names = [event["event"] for event in sidecar.events]
+            ended = names.index("generation", names.index("fault"))
+            if ended > names.index("recovery"):
+                raise Late("the cycle was over too soon")
+            decision, = sidecar.find("decision")
+            self.assertLess(names.index("decision"), ended)
+            self.assertEqual((decision["strategy"], decision["kind"], decision["resource"]),
+                             ("pivot", "disk-write-error", "vdb"))
+            self.assertGreater(decision["predicted_downtime_ms"], 0)
+            self.assertEqual([step["name"] for step in recovered["steps"]][:3],
+                             ["detect", "wait", "drain"])
+
 
 class Second(FaultCase):
     """Something else fails while the recovery is at it."""
