@@ -10,7 +10,7 @@
 
 /* What is expected before anything was seen. */
 static const double figure_priors[MODEL_FIGURES] = {
-	[MODEL_ROUND_TRIP] = 0.3,     [MODEL_BOOT] = 20000,	[MODEL_HEAL] = 8.0,
+	[MODEL_ROUND_TRIP] = 0.3,     [MODEL_BOOT] = 20000,	[MODEL_HEAL] = 16.0,
 	[MODEL_CATCH_UP_RATE] = 8e8,  [MODEL_COPY_RATE] = 1e8, [MODEL_POINT_RATE] = 4e8,
 };
 

@@ -57,7 +57,7 @@ class Dead(FaultCase):
             generation = sidecar.status()["generation"]
             copy, opened = store_copy(sidecar.store, vm.work / "copy")
             self.assertEqual(opened, generation)
-            self.assertTrue(vm.check(heads_of(copy, vm))["consistent"])
+            self.assertTrue(vm.check(heads_of(copy, vm), acked=0)["consistent"])
             self.assertEqual(sidecar.stop(), 0)
             self.assertEqual(vm.status(), "io-error")
 

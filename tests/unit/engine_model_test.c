@@ -19,11 +19,11 @@ static struct model model;
 static void the_median_follows_what_is_seen_and_forgets(void)
 {
 	model_empty(&model);
-	CU_ASSERT_EQUAL(model_median(&model, MODEL_HEAL), 8); /* the prior */
+	CU_ASSERT_EQUAL(model_median(&model, MODEL_HEAL), 16); /* the prior */
 	model_observe(&model, MODEL_HEAL, 10);
-	CU_ASSERT_EQUAL(model_median(&model, MODEL_HEAL), 9); /* counts as one more */
+	CU_ASSERT_EQUAL(model_median(&model, MODEL_HEAL), 13); /* counts as one more */
 	model_observe(&model, MODEL_HEAL, 20);
-	CU_ASSERT_EQUAL(model_median(&model, MODEL_HEAL), 10);
+	CU_ASSERT_EQUAL(model_median(&model, MODEL_HEAL), 16);
 	model_observe(&model, MODEL_HEAL, 15);
 	CU_ASSERT_EQUAL(model_median(&model, MODEL_HEAL), 15); /* it is outvoted */
 	for (int i = 0; i < MODEL_WINDOW; i++)
