@@ -15,6 +15,11 @@
 
 #define RING_ENTRIES_MIN 4 /* a linked pair and room behind it */
 
+struct ring_files ring_files(const struct ring *ring)
+{
+	return ring->files;
+}
+
 int64_t ring_now_ns(void)
 {
 	struct timespec now;

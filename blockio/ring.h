@@ -113,4 +113,11 @@ void ring_wait_init(struct ring_wait *wait);
 
 int64_t ring_now_ns(void); /* CLOCK_MONOTONIC */
 
+/* Operations on files: how many are pending, and how many have ended so far. */
+struct ring_files {
+	unsigned pending;
+	uint64_t ended;
+};
+struct ring_files ring_files(const struct ring *ring);
+
 #endif

@@ -67,6 +67,11 @@ static void op_ready(struct ring *ring, struct ring_op *op, int result)
 	ring_list_append(&ring->ready, op);
 }
 
+static bool is_of_file(const struct ring_op *op)
+{
+	return op->kind != RING_POLL && op->kind != RING_TIMER;
+}
+
 static void op_init(struct ring *ring, struct ring_op *op, enum ring_kind kind, int fd)
 {
 	assert(!op->pending && op->done);
@@ -82,6 +87,7 @@ static void op_init(struct ring *ring, struct ring_op *op, enum ring_kind kind, 
 	op->kind = kind;
 	op->flags = 0;
 	op->pending = true;
+	ring->files.pending += is_of_file(op);
 }
 
 static void op_transfer(struct ring *ring, struct ring_op *op, enum ring_kind kind, int fd,
@@ -289,6 +295,8 @@ void ring_op_finish(struct ring_op *op, int result)
 {
 	if (op->flags & RING_OP_CANCEL_LISTED)
 		ring_list_remove(&op->ring->cancels, op);
+	op->ring->files.pending -= is_of_file(op);
+	op->ring->files.ended += is_of_file(op);
 	op->flags = 0;
 	op->pending = false;
 	op->done(op, result);

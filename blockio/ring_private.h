@@ -61,6 +61,7 @@ struct ring {
 	struct ring_list ready;
 	struct ring_list cancels;
 	uint64_t in_flight; /* completions the kernel owes */
+	struct ring_files files;
 	void *memory;	    /* registered region, NULL without */
 	size_t memory_bytes;
 	bool files_registered;

@@ -80,6 +80,10 @@ void checkpoint_context(const struct checkpoint *checkpoint, char context[96]);
  * and hides its own filter there: ours must not come in between. */
 int checkpoint_refuse_jobs(const json_t *jobs, struct errinfo *err);
 
+/* STATUS: the guest's, query-status right before a `stop` and `cont` of ours.  When it stood
+ * still already, it is stopped again. */
+void checkpoint_stop_again(struct checkpoint *checkpoint, const json_t *status);
+
 /* Shared by the ways.  add_begin and add_exports return the index of
  * their first entry, for what is to be noted after the batch ran. */
 unsigned checkpoint_add_begin(struct checkpoint *checkpoint, struct batch *batch);

@@ -130,7 +130,7 @@ static int reset_scratch(struct checkpoint *checkpoint, struct errinfo *err)
 /* What stopped the guest just before our `stop` our `cont` undid: its owner (one who
  * comes between the two leaves no trace: QEMU answers and sends no event), a panic or
  * a watchdog.  An I/O error QEMU tries again, and reports again. */
-static void stop_again(struct checkpoint *checkpoint, const json_t *status)
+void checkpoint_stop_again(struct checkpoint *checkpoint, const json_t *status)
 {
 	const char *was = json_text(status, "status");
 	bool by_fault = !strcmp(was, "guest-panicked") || !strcmp(was, "watchdog");
@@ -139,6 +139,14 @@ static void stop_again(struct checkpoint *checkpoint, const json_t *status)
 		return;
 	monitor_call(checkpoint->monitor, "stop", NULL, NULL, NULL);
 	checkpoint->stopped_again = by_fault;
+}
+
+/* Our `cont`, of a guest that ran before our `stop`.  One that was being migrated away is not
+ * to go on here. */
+static bool refused(const struct batch *batch, unsigned status, unsigned cont)
+{
+	return batch->entries[cont].status == -EREMOTEIO &&
+	       !strcmp(json_text(batch->entries[status].result, "status"), "running");
 }
 
 /* A node that has a filter is no root any more, and QEMU begins no job on it: what has
@@ -165,16 +173,18 @@ static int prepare(struct checkpoint *checkpoint, struct errinfo *err)
  * swap to a node that is not there is refused. */
 static int cbw_freeze(struct checkpoint *checkpoint, struct errinfo *err)
 {
-	bool pause = guest_running(checkpoint->guest) &&
-		     (checkpoint->guest->disk_count > 1 || in_iothread(checkpoint));
 	unsigned swaps, exports, status = 0, cont = 0;
 	struct batch batch;
+	bool pause;
 	int rc = reset_scratch(checkpoint, err);
 
 	if (!rc)
 		rc = prepare(checkpoint, err);
 	if (rc)
 		return rc;
+	/* Only now: its owner may have stopped it while the filters were made. */
+	pause = guest_running(checkpoint->guest) &&
+		(checkpoint->guest->disk_count > 1 || in_iothread(checkpoint));
 	batch_init(&batch, checkpoint->monitor);
 	if (pause) {
 		status = batch_add(&batch, "query-status", NULL);
@@ -192,8 +202,8 @@ static int cbw_freeze(struct checkpoint *checkpoint, struct errinfo *err)
 	note_insertions(checkpoint, &batch, swaps);
 	checkpoint_note_exports(checkpoint, &batch, exports);
 	if (pause) {
-		checkpoint->halted = batch.entries[cont].status == -EREMOTEIO;
-		stop_again(checkpoint, batch.entries[status].result);
+		checkpoint->halted = refused(&batch, status, cont);
+		checkpoint_stop_again(checkpoint, batch.entries[status].result);
 	}
 	batch_release(&batch);
 	return rc;
@@ -221,8 +231,8 @@ static void cont_again(struct checkpoint *checkpoint)
 
 static int cbw_thaw(struct checkpoint *checkpoint, struct errinfo *err)
 {
-	bool pause = guest_running(checkpoint->guest) && in_iothread(checkpoint);
 	int rc = checkpoint_drop_exports(checkpoint, err), rc2;
+	bool pause = guest_running(checkpoint->guest) && in_iothread(checkpoint);
 	struct batch batch;
 	unsigned status = 0, cont = 0;
 
@@ -241,10 +251,10 @@ static int cbw_thaw(struct checkpoint *checkpoint, struct errinfo *err)
 	add_deletions(checkpoint, &batch, "cbw");
 	add_deletions(checkpoint, &batch, "tmp");
 	rc2 = batch_run(&batch, err);
-	if (cont && batch.entries[cont].status == -EREMOTEIO)
-		checkpoint->halted = true;
 	if (cont)
-		stop_again(checkpoint, batch.entries[status].result);
+		checkpoint->halted |= refused(&batch, status, cont);
+	if (cont)
+		checkpoint_stop_again(checkpoint, batch.entries[status].result);
 	batch_release(&batch);
 	checkpoint->filtered = 0;
 	if (checkpoint->halted)

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mind.h"
 #include "outcome.h"
 
 #define HUNG_TIMEOUT_MS 2000 /* of a command to a QEMU that does not answer */
@@ -153,8 +154,9 @@ static int commit_and_thaw(struct sidecar *sidecar, int64_t *durable_us, struct 
 	return 0;
 }
 
+/* FILLED: not only what the bitmap said was copied. */
 static void report_generation(struct sidecar *sidecar, const struct copy_progress *sum,
-			      int64_t started_us, int64_t durable_us)
+			      bool filled, int64_t started_us, int64_t durable_us)
 {
 	uint64_t generation = store_info(sidecar->store)->generation;
 
@@ -163,6 +165,9 @@ static void report_generation(struct sidecar *sidecar, const struct copy_progres
 	sidecar->figures.last_bytes = sum->bytes;
 	sidecar->figures.lag_ms = (durable_us - sidecar->checkpoint.time_us) / 1000;
 	sidecar->figures.duration_ms = (durable_us - started_us) / 1000;
+	if (sidecar->config->mind && !filled)
+		model_observe_generation(&sidecar->config->mind->model, sidecar->guest.disk_count,
+					 sum->bytes, (double)(durable_us - started_us) / 1e3);
 	report_event(&sidecar->report, "generation",
 		     json_pack("{s:I,s:I,s:I,s:f,s:f}", "generation", (json_int_t)generation,
 			       "bytes", (json_int_t)sum->bytes, "extents",
@@ -223,7 +228,7 @@ static int capture(struct sidecar *sidecar,
 	sum.bytes += filled_bytes;
 	rc = commit_and_thaw(sidecar, &durable_us, err);
 	if (!rc)
-		report_generation(sidecar, &sum, started_us, durable_us);
+		report_generation(sidecar, &sum, fill != NULL, started_us, durable_us);
 	return rc;
 }
 

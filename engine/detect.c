@@ -25,68 +25,6 @@ const struct detect_limits detect_limits_default = {
 	.corrected_warn = 10, /* between two looks; single ones are cosmic rays */
 };
 
-static const char *const cause_names[DETECT_CAUSES] = {
-	[CAUSE_UNKNOWN] = "unknown",	     [CAUSE_TRANSIENT] = "transient",
-	[CAUSE_BAD_SECTOR] = "bad-sector",   [CAUSE_NO_WRITES] = "no-writes",
-	[CAUSE_DEAD] = "dead",		     [CAUSE_FULL] = "full",
-	[CAUSE_HUNG] = "hung",		     [CAUSE_PATH] = "path",
-	[CAUSE_SLOWER] = "slower",	     [CAUSE_MORE_ERRORS] = "more-errors",
-	[CAUSE_EXIT] = "exit",		     [CAUSE_CRASH] = "crash",
-	[CAUSE_PANIC] = "panic",	     [CAUSE_PANIC_DUMPING] = "panic-dumping",
-};
-
-const char *detect_cause_name(enum detect_cause cause)
-{
-	return cause_names[cause];
-}
-
-enum detect_shutdown detect_shutdown_of(const char *reason)
-{
-	if (!reason)
-		return SHUTDOWN_NOT;
-	if (!strcmp(reason, "guest-panic"))
-		return SHUTDOWN_PANIC;
-	return strcmp(reason, "host-error") ? SHUTDOWN_WANTED : SHUTDOWN_ERROR;
-}
-
-enum detect_run detect_run_of(const char *status)
-{
-	static const struct {
-		const char *status;
-		enum detect_run run;
-	} table[] = {
-		{"running", RUN_RUNNING},	    {"io-error", RUN_IO_ERROR},
-		{"paused", RUN_PAUSED},		    {"guest-panicked", RUN_PANICKED},
-		{"watchdog", RUN_WATCHDOG},	    {"internal-error", RUN_INTERNAL_ERROR},
-		{"shutdown", RUN_SHUTDOWN},	    {"postmigrate", RUN_MIGRATED},
-		{"finish-migrate", RUN_MIGRATED},
-	};
-
-	for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-		if (!strcmp(table[i].status, status))
-			return table[i].run;
-	}
-	return RUN_OTHER;
-}
-
-int detect_errno_of(const char *reason)
-{
-	/* What disks and their paths fail with; QEMU sends strerror() in the C locale. */
-	static const int known[] = {EIO, ENOSPC, EDQUOT, ENXIO, ENODEV, ENOMEDIUM, ETIMEDOUT,
-				    ENOTCONN, ECONNRESET, ECONNREFUSED, ECONNABORTED, EPIPE,
-				    ESHUTDOWN, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH,
-				    ENOLINK, ESTALE, EREMOTEIO, EROFS, EFBIG, ENODATA, EILSEQ,
-				    EBADMSG, ENOMEM, EPERM, EACCES};
-
-	for (unsigned i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		const char *text = strerrordesc_np(known[i]);
-
-		if (text && !strcmp(text, reason))
-			return known[i];
-	}
-	return 0;
-}
-
 /* --- the list --- */
 
 __attribute__((format(printf, 5, 6))) static struct detect_fault *
@@ -452,13 +390,17 @@ static void detect_memory(const struct detect_facts *facts, const struct detect_
 		    (unsigned long long)facts->corrected_errors)->warning = true;
 }
 
-static void detect_store(const struct detect_facts *facts, struct detect_verdict *verdict)
+static void detect_store(const struct detect_facts *facts, const struct detect_limits *limits,
+			 struct detect_verdict *verdict)
 {
 	if (facts->store_error)
 		add(verdict, FAULT_REPLICA,
 		    facts->store_error == ENOSPC || facts->store_error == EDQUOT ? CAUSE_FULL
 										  : CAUSE_DEAD,
 		    -1, "the store cannot be written: %s", errno_text(facts->store_error));
+	else if (facts->store_stalled_ns >= limits->hang_ns)
+		add(verdict, FAULT_REPLICA, CAUSE_HUNG, -1, "the store has done nothing of what it "
+		    "was told for %.0f s", seconds(facts->store_stalled_ns));
 	else if (facts->store_room_total && facts->store_room_bytes < facts->store_need_bytes)
 		add(verdict, FAULT_REPLICA, CAUSE_FULL, -1,
 		    "%llu MiB are left for the store, the next generation needs %llu",
@@ -495,5 +437,5 @@ void detect_run(const struct detect_facts *facts, const struct detect_limits *li
 		detect_guest(facts, limits, now_ns, verdict);
 		detect_nics(facts, verdict);
 	}
-	detect_store(facts, verdict);
+	detect_store(facts, limits, verdict);
 }

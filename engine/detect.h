@@ -145,6 +145,7 @@ struct detect_facts {
 	/* the rest */
 	int64_t host_heartbeat_ns; /* of the protected host, seen by a standby; 0: no standby */
 	int store_error;	   /* errno of its last write, 0 */
+	int64_t store_stalled_ns;  /* nothing of what it was told has ended for so long */
 	uint64_t store_room_bytes, store_room_total, store_need_bytes; /* of the next generation */
 	struct detect_disk disks[BOUND_DISKS];
 	unsigned disk_count;
@@ -153,7 +154,7 @@ struct detect_facts {
 };
 
 struct detect_limits {
-	int64_t hang_ns;	 /* a disk without progress */
+	int64_t hang_ns;	 /* a disk, or the store, without progress */
 	int64_t answer_ns;	 /* QEMU without an answer */
 	int64_t agent_ns;	 /* an agent that had answered */
 	int64_t dump_ns;	 /* a crash kernel may write so long */

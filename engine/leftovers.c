@@ -15,6 +15,7 @@
 #include "bitmap_plan.h"
 #include "jsontext.h"
 #include "promote.h"
+#include "respond.h"
 
 #define PREFIX GUEST_BITMAP_PREFIX
 
@@ -100,9 +101,9 @@ static unsigned add_root_swaps(const struct guest *now, const json_t *graph, str
 static int swap_roots_back(struct sidecar *sidecar, struct errinfo *err)
 {
 	static struct guest now; /* large; one flow of control */
-	bool running = guest_running(&sidecar->guest);
 	struct batch queries, batch;
-	unsigned swaps = 0;
+	unsigned swaps = 0, status = 0;
+	bool running = false;
 	int rc;
 
 	memset(&now, 0, sizeof(now));
@@ -114,14 +115,19 @@ static int swap_roots_back(struct sidecar *sidecar, struct errinfo *err)
 		rc = guest_parse_block(&now, queries.entries[0].result, err);
 	batch_init(&batch, &sidecar->monitor);
 	if (!rc) {
-		if (running)
+		running = guest_running(&sidecar->guest);
+		if (running) {
+			status = batch_add(&batch, "query-status", NULL);
 			batch_add(&batch, "stop", NULL);
+		}
 		swaps = add_root_swaps(&now, queries.entries[1].result, &batch);
 		if (running)
 			batch_add(&batch, "cont", NULL);
 	}
 	if (swaps)
 		rc = batch_run(&batch, err);
+	if (swaps && running)
+		checkpoint_stop_again(&sidecar->checkpoint, batch.entries[status].result);
 	batch_release(&batch);
 	batch_release(&queries);
 	return rc;
@@ -182,12 +188,30 @@ int leftovers_late(struct sidecar *sidecar, struct errinfo *err)
 {
 	int rc = sidecar_look(sidecar, err);
 
+	/* The look took the alert away. */
+	sidecar->alert |= sidecar->fault.kind != FAULT_NONE || respond_wants(sidecar);
+	if (!rc && sidecar->fault.kind != FAULT_NONE && sidecar->stopped)
+		return err_set(err, -EAGAIN, "a disk of the guest has failed: that comes first");
 	if (!rc)
 		rc = leftovers_clean(sidecar, err);
+	sidecar->monitor.unanswered &= rc != 0;
+	return rc;
+}
+
+int leftovers_tidy(struct sidecar *sidecar, struct errinfo *err)
+{
+	const uint64_t all = (UINT64_C(1) << sidecar->guest.disk_count) - 1;
+	uint64_t covered = 0;
+	int rc = leftovers_clean(sidecar, err);
+
+	if (!rc)
+		rc = leftovers_bitmaps(sidecar, &covered, err);
 	if (rc)
 		return rc;
 	sidecar->monitor.unanswered = false;
-	return -ESTALE;
+	sidecar->uncovered |= covered != all;
+	bitmap_name(sidecar, store_info(sidecar->store)->generation, sidecar->checkpoint.last);
+	return 0;
 }
 
 int leftovers_bitmaps(struct sidecar *sidecar, uint64_t *covered, struct errinfo *err)

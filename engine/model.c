@@ -8,9 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PACE_BYTES_MAX (1u << 20)
+#define PACE_MIN 0.1
+#define PACE_MAX 1.3
+
 /* What is expected before anything was seen. */
 static const double figure_priors[MODEL_FIGURES] = {
 	[MODEL_ROUND_TRIP] = 0.3,     [MODEL_BOOT] = 20000,	[MODEL_HEAL] = 16.0,
+	[MODEL_PACE] = 1,
 	[MODEL_CATCH_UP_RATE] = 8e8,  [MODEL_COPY_RATE] = 1e8, [MODEL_POINT_RATE] = 4e8,
 };
 
@@ -110,6 +115,14 @@ void model_retract(struct model *model, enum strategy strategy)
 	tries->succeeded -= tries->succeeded > 0;
 }
 
+/* On the machine of the priors a generation of next to nothing took 23.3 ms for one disk,
+ * 38.7 for two and 68.0 for four. */
+void model_observe_generation(struct model *model, unsigned disks, uint64_t bytes, double ms)
+{
+	if (bytes <= PACE_BYTES_MAX)
+		model_observe(model, MODEL_PACE, ms / (8 + 15.0 * disks));
+}
+
 /* --- asking --- */
 
 static int compare(const void *a, const void *b)
@@ -137,9 +150,20 @@ double model_window_median(const struct model_window *window, double prior)
 	return median_of(values, window->count + 1);
 }
 
+double model_pace(const struct model *model)
+{
+	double pace = model_window_median(&model->figures[MODEL_PACE], figure_priors[MODEL_PACE]);
+
+	return fmax(PACE_MIN, fmin(pace, PACE_MAX));
+}
+
 double model_median(const struct model *model, enum model_figure figure)
 {
-	return model_window_median(&model->figures[figure], figure_priors[figure]);
+	double prior = figure_priors[figure];
+
+	if (figure == MODEL_HEAL)
+		prior *= model_pace(model);
+	return model_window_median(&model->figures[figure], prior);
 }
 
 double model_probability(const struct model *model, enum fault_kind kind, double hours)

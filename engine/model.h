@@ -42,6 +42,7 @@ enum model_figure {
 	MODEL_ROUND_TRIP,
 	MODEL_BOOT, /* reset to the guest's first sign of life */
 	MODEL_HEAL, /* a block, with the pause for it */
+	MODEL_PACE, /* a small generation, in units of the machine that the priors are of */
 	MODEL_CATCH_UP_RATE,
 	MODEL_COPY_RATE,  /* of QEMU's mirror, of a first copy */
 	MODEL_POINT_RATE, /* of a point into images */
@@ -100,6 +101,9 @@ void model_empty(struct model *model);
 
 void model_observe(struct model *model, enum model_figure figure, double value);
 double model_figure_max(enum model_figure figure);
+/* A generation of all DISKS with BYTES took MS, with nothing else in it; a large one tells
+ * nothing of the pace. */
+void model_observe_generation(struct model *model, unsigned disks, uint64_t bytes, double ms);
 /* A step of a recovery that went well, by the name it has in `recovered`; BYTES that it
  * moved.  A name that is not in the plan is left out. */
 void model_observe_step(struct model *model, unsigned plan, const char *name, double ms,
@@ -115,6 +119,9 @@ void model_retract(struct model *model, enum strategy strategy);
 /* --- asking --- */
 
 double model_median(const struct model *model, enum model_figure figure);
+/* What a prior is multiplied with: how long this machine takes, 1 for theirs.  Bounded: a
+ * busy hour says little of the moment of a fault. */
+double model_pace(const struct model *model);
 /* Of a step, without what its bytes take; 0: there is none of this name. */
 double model_step_ms(const struct model *model, unsigned plan, const char *name);
 /* The plan of a strategy; OF_GUEST: the fault is not a disk's. */

@@ -22,6 +22,7 @@ static const char *const figure_names[MODEL_FIGURES] = {
 	[MODEL_ROUND_TRIP] = "round_trip_ms",
 	[MODEL_BOOT] = "boot_ms",
 	[MODEL_HEAL] = "heal_ms",
+	[MODEL_PACE] = "pace",
 	[MODEL_CATCH_UP_RATE] = "catch_up_bytes_per_s",
 	[MODEL_COPY_RATE] = "copy_bytes_per_s",
 	[MODEL_POINT_RATE] = "point_bytes_per_s",

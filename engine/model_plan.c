@@ -44,9 +44,9 @@ static const struct step plans[MODEL_PLANS][MODEL_STEPS_MAX] = {
 			       DOWN("flush", 4), DOWN("swap", 17), DOWN("promote", 5),
 			       DOWN("resume", 10), BOOT},
 	[STRATEGY_RESTORE] = {STRUCK,
-			      {"copy", 20, MODEL_POINT_RATE, STEP_DOWN}, DOWN("prepare", 2),
-			      DOWN("point", 4), DOWN("swap", 18), DOWN("reset", 9), BOOT},
-	[STRATEGY_RESTART] = {BEFORE("detect", 4), DOWN("prepare", 0.5), DOWN("start", 300),
+			      {"copy", 12, MODEL_POINT_RATE, STEP_DOWN}, DOWN("prepare", 2),
+			      DOWN("point", 3), DOWN("swap", 10), DOWN("reset", 7), BOOT},
+	[STRATEGY_RESTART] = {BEFORE("detect", 4), DOWN("prepare", 0.5), DOWN("start", 220),
 			      DOWN("resume", 5), BOOT},
 	[STRATEGY_RESET] = {BEFORE("detect", 4), DOWN("reset", 9), BOOT},
 	[STRATEGY_FAILOVER] = {DOWN("switch", 35)},
@@ -93,9 +93,10 @@ static double fixed_ms(const struct model *model, unsigned plan, unsigned i)
 		return model_median(model, MODEL_BOOT);
 	if (!strcmp(plans[plan][i].name, "heal"))
 		return model_median(model, MODEL_HEAL);
-	return plans[plan][i].prior_ms > 0 ? model_window_median(&model->steps[plan][i],
-								 plans[plan][i].prior_ms)
-					   : 0;
+	if (plans[plan][i].prior_ms <= 0)
+		return 0;
+	return model_window_median(&model->steps[plan][i],
+				   plans[plan][i].prior_ms * model_pace(model));
 }
 
 double model_step_ms(const struct model *model, unsigned plan, const char *name)

@@ -22,6 +22,7 @@
 #include "respond.h"
 #include "restart.h"
 #include "rollback.h"
+#include "turns.h"
 
 #define RETRY_FIRST_MS 1000 /* after a failed cycle: soon, then with back-off */
 #define RETRY_LAST_MS 30000
@@ -114,6 +115,11 @@ static int attend(struct sidecar *sidecar, struct errinfo *err)
 		release(sidecar);
 	if (rc)
 		return rc;
+	if (sidecar->monitor.unanswered && (sidecar->fault.kind != FAULT_NONE || sense_next(sidecar)))
+		rc = leftovers_tidy(sidecar, err);
+	if (rc == -ETIMEDOUT || rc == -ENOTCONN)
+		return rc == -ETIMEDOUT ? put_off(sidecar, err) : rc;
+	err_clear(err); /* what stands in the way the recovery will say */
 	if (sidecar->fault.kind == FAULT_NONE || !sidecar->stopped)
 		return respond_run(sidecar, err);
 	if (sidecar->state == SIDECAR_HELD && sidecar->full.cleared) {
@@ -131,8 +137,10 @@ static int try_synchronise(struct sidecar *sidecar, struct errinfo *err)
 {
 	int64_t started_ns = ring_now_ns();
 	bool resumed = false;
-	int rc = synchronise(sidecar, &resumed, err);
+	int rc = sidecar->monitor.unanswered ? leftovers_late(sidecar, err) : 0;
 
+	if (!rc)
+		rc = synchronise(sidecar, &resumed, err);
 	if (rc == -ESTALE) { /* did a disk grow? */
 		struct errinfo why = {0};
 
@@ -165,8 +173,7 @@ static bool woken(void *arg)
 	const struct sidecar *sidecar = arg;
 
 	return sidecar->alert || sidecar->loop.quit || sidecar->monitor.closed ||
-	       (sidecar->steady && (keeper_wants(sidecar) || rollback_wants(sidecar) ||
-				    reprotect_wants(sidecar)));
+	       (sidecar->steady && turns_asked(sidecar));
 }
 
 /* Until DEADLINE_NS, or something is to be done. */
@@ -224,8 +231,8 @@ static int reach_protection(struct sidecar *sidecar, struct errinfo *err)
 static int tick(struct sidecar *sidecar, int64_t *wait_ms)
 {
 	struct errinfo err = {0};
-	int rc = sidecar->monitor.unanswered ? leftovers_late(sidecar, &err)
-		 : sidecar->uncovered ? -ENODATA : cycle_run(sidecar, &err);
+	int rc = sidecar->monitor.unanswered || sidecar->uncovered ? -ENODATA
+								   : cycle_run(sidecar, &err);
 
 	/* Somebody removed a bitmap, or made a disk longer: the checksums tell the rest. */
 	if (rc == -ENODATA || rc == -ESTALE) {
@@ -258,81 +265,48 @@ static int tick(struct sidecar *sidecar, int64_t *wait_ms)
 	return 0;
 }
 
-/* A cycle that ends a little after the next is due is followed by that at once;
- * only whole intervals that went by are skipped. */
-static void count_skipped(struct sidecar *sidecar, int64_t *due_ns, int64_t interval_ns)
-{
-	int64_t late_ns;
-
-	*due_ns += interval_ns;
-	late_ns = ring_now_ns() - *due_ns;
-	if (late_ns < interval_ns)
-		return;
-	sidecar->figures.skipped += (uint64_t)(late_ns / interval_ns);
-	*due_ns += late_ns / interval_ns * interval_ns;
-}
-
-static bool cycle_comes(const struct sidecar *sidecar)
-{
-	return sidecar->state == SIDECAR_PROTECTED || sidecar->state == SIDECAR_DEGRADED;
-}
-
-static bool is_asked(const struct sidecar *sidecar)
-{
-	return keeper_wants(sidecar) || rollback_wants(sidecar) || reprotect_wants(sidecar);
-}
-
-/* A cycle goes first, but cycles that are late all the time cannot keep the scrub, nor who
- * asked for something, from their turn for ever: each has one between two cycles. */
-struct turns {
-	bool scrub, asked;
-};
-
-static bool cycle_goes(const struct sidecar *sidecar, int64_t due_ns, const struct turns *turns)
-{
-	return cycle_comes(sidecar) && ring_now_ns() >= due_ns &&
-	       !(turns->asked && is_asked(sidecar));
-}
-
-/* A scrub that is late all the time keeps nobody waiting who asked for something. */
-static bool scrub_goes(const struct sidecar *sidecar, int64_t cycle_ns, const struct turns *turns)
-{
-	int64_t now_ns = ring_now_ns();
-
-	if (keeper_wants(sidecar) || rollback_wants(sidecar))
-		return false;
-	return now_ns >= scrub_due_ns(sidecar) && (turns->scrub || now_ns < cycle_ns);
-}
-
-/* What somebody asked for, one thing of it.  False: there is nothing. */
-static bool serve(struct sidecar *sidecar)
+static void serve(struct sidecar *sidecar)
 {
 	if (reprotect_wants(sidecar))
 		reprotect_run(sidecar);
 	else if (rollback_wants(sidecar))
 		rollback_run(sidecar);
-	else if (keeper_wants(sidecar))
-		keeper_run(sidecar);
 	else
-		return false;
-	return true;
+		keeper_run(sidecar);
 }
 
-static int64_t next_due_ns(const struct sidecar *sidecar)
+static int take_turn(struct sidecar *sidecar, struct turns *turns, int64_t *wait_ms)
 {
-	int64_t dues[] = {keeper_due_ns(sidecar), scrub_due_ns(sidecar), recover_due_ns(sidecar),
-			  reprotect_due_ns(sidecar)};
-	int64_t next_ns = INT64_MAX;
+	int rc = 0;
 
-	for (unsigned i = 0; i < sizeof(dues) / sizeof(dues[0]); i++)
-		next_ns = dues[i] < next_ns ? dues[i] : next_ns;
-	return next_ns;
+	switch (turns_next(sidecar, turns)) {
+	case TURN_SCRUB:
+		scrub_run(sidecar);
+		turns->scrub = false;
+		break;
+	case TURN_CYCLE:
+		rc = tick(sidecar, wait_ms);
+		turns_cycle_over(turns, sidecar, *wait_ms * NS_PER_MS);
+		break;
+	case TURN_ROOM:
+		sidecar->alert = true;
+		break;
+	case TURN_ASKED:
+		serve(sidecar);
+		turns->asked = false;
+		break;
+	case TURN_NONE:
+		turns->asked = false;
+		rest(sidecar, turns_due_ns(sidecar, turns));
+		break;
+	}
+	return rc;
 }
 
 static int steady(struct sidecar *sidecar, struct errinfo *err)
 {
-	int64_t wait_ms = sidecar->config->interval_ms, due_ns = ring_now_ns(), next_ns;
-	struct turns turns = {0};
+	int64_t wait_ms = sidecar->config->interval_ms;
+	struct turns turns = {.cycle_ns = ring_now_ns()};
 	int rc = 0;
 
 	sidecar->alert = true; /* a fault that came before could not be attended to */
@@ -343,28 +317,9 @@ static int steady(struct sidecar *sidecar, struct errinfo *err)
 		if (sidecar->alert) {
 			err_clear(err);
 			rc = attend(sidecar, err);
-			continue;
+		} else {
+			rc = take_turn(sidecar, &turns, &wait_ms);
 		}
-		if (scrub_goes(sidecar, due_ns, &turns)) {
-			turns.scrub = false;
-			scrub_run(sidecar);
-			continue;
-		}
-		if (cycle_goes(sidecar, due_ns, &turns)) {
-			rc = tick(sidecar, &wait_ms);
-			count_skipped(sidecar, &due_ns, wait_ms * NS_PER_MS);
-			turns = (struct turns){true, true};
-			continue;
-		}
-		if (recover_has_room(sidecar)) {
-			sidecar->alert = true;
-			continue;
-		}
-		turns.asked = false;
-		if (serve(sidecar))
-			continue;
-		next_ns = next_due_ns(sidecar);
-		rest(sidecar, cycle_comes(sidecar) && due_ns < next_ns ? due_ns : next_ns);
 	}
 	return sidecar->loop.quit || sidecar->rebirth ? 0 : rc ? rc : -ENOTCONN;
 }

@@ -55,7 +55,8 @@ const struct policy_verdict *recovery_decide(struct recovery *recovery, enum pol
 
 bool recover_can(const struct sidecar *sidecar)
 {
-	return sidecar->state != SIDECAR_HELD && !sidecar->uncovered &&
+	/* Without a store for a moment: reprotect.c opens it anew, and events come meanwhile. */
+	return sidecar->store && sidecar->state != SIDECAR_HELD && !sidecar->uncovered &&
 	       store_info(sidecar->store)->state == STORE_READY;
 }
 
@@ -65,6 +66,16 @@ static bool is_unseen(const struct sidecar *sidecar)
 	       !sidecar->foreseen_ns && sidecar->state != SIDECAR_RECOVERING &&
 	       recover_can(sidecar) &&
 	       !promote_is_ours(sidecar, &sidecar->guest.disks[sidecar->fault.disk]);
+}
+
+/* What will have passed when it is decided in earnest. */
+static uint64_t elapsed_then_us(const struct sidecar *sidecar)
+{
+	const struct model *model = &sidecar->config->mind->model;
+	double to_come_ms = model_step_ms(model, STRATEGY_PIVOT, "wait") +
+			    model_step_ms(model, STRATEGY_PIVOT, "drain");
+
+	return (uint64_t)(ring_now_ns() - sidecar->fault_ns) / 1000 + (uint64_t)(to_come_ms * 1e3);
 }
 
 void recover_foresee(struct sidecar *sidecar)
@@ -81,6 +92,7 @@ void recover_foresee(struct sidecar *sidecar)
 	guest_dirty_bytes(&sidecar->guest, recovery.members, sidecar->checkpoint.last,
 			  &recovery.dirty_bytes, NULL);
 	gather(&recovery, SOURCE_UNKNOWN, recovery.dirty_bytes, &facts);
+	facts.elapsed_us = elapsed_then_us(sidecar);
 	mind_consider(sidecar->config->mind, &facts, ring_now_ns(), &verdict);
 	sidecar->foreseen_ns = ring_now_ns();
 	tell_decision(sidecar, verdict.strategy,

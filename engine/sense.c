@@ -131,6 +131,7 @@ void sense_judge(struct sidecar *sidecar)
 				    now[count - 1].since_ns);
 		if (verdict.faults[i].kind == FAULT_DISK_HANG)
 			now[count - 1].attended = unhang_attend(sidecar, &verdict.faults[i]);
+		now[count - 1].attended |= sense_store_hung(sidecar, &verdict.faults[i]);
 	}
 	memcpy(sense->faults, now, count * sizeof(now[0]));
 	sense->fault_count = count;
@@ -352,9 +353,9 @@ static void learn(struct sidecar *sidecar)
 
 	sense->tick_ns = now_ns;
 	aftercare_tick(sidecar);
-	/* A write of some KiB: not while the guest waits for us. */
+	/* A write of some KiB: not while the guest waits for us, or we would for the store. */
 	if (seconds > 0 && mind_watched(mind, seconds, (double)sense->disks.round_trip_ns / 1e6) &&
-	    sidecar->state != SIDECAR_RECOVERING)
+	    sidecar->state != SIDECAR_RECOVERING && !sense->facts.store_stalled_ns)
 		mind_save(mind);
 }
 
@@ -374,6 +375,7 @@ static void tick(struct ring_op *op, int result)
 	ask(sidecar);
 	sense_probe_tick(sidecar);
 	sense_host_tick(sidecar);
+	sense_store_tick(sidecar);
 	sense_agent_tick(sidecar);
 	sense_judge(sidecar);
 	if (sidecar->config->mind)

@@ -52,6 +52,7 @@ struct sense {
 	struct sense_host host;
 	struct sense_agent agent;
 	struct ring_op pid_op, tick_op;
+	uint64_t store_ended; /* operations on the store's files, at the last tick */
 	int64_t event_us; /* of the event that is being judged, 0: none */
 	bool started;
 	bool stopped_again; /* the guest stands by a stop of ours, in place of QEMU's for a fault */
@@ -66,6 +67,9 @@ void sense_stop(struct sidecar *sidecar);
 void sense_event(struct sidecar *sidecar, const char *name, const json_t *data, int64_t time_us);
 /* Behind a freeze or a thaw: did a pause of ours meet one for a fault of the guest? */
 void sense_pause_met(struct sidecar *sidecar);
+/* sense_store.c: once a tick.  True for its fault: attended to, as far as can be. */
+void sense_store_tick(struct sidecar *sidecar);
+bool sense_store_hung(struct sidecar *sidecar, const struct detect_fault *fault);
 /* The facts changed: judge them. */
 void sense_judge(struct sidecar *sidecar);
 /* What was dealt with is no fact any more: KIND of the guest, or a NIC. */

@@ -166,9 +166,11 @@ json_t *sidecar_disks_json(const struct guest *guest);
 /* leftovers.c: remove what an earlier sidecar left in QEMU; never a disk's root. */
 int leftovers_clean(struct sidecar *sidecar, struct errinfo *err);
 /* What QEMU did not answer in time it did later, and nobody took it back: as at a start
- * behind a sidecar that was killed.  Whatever it answers now it does after that.  -ESTALE: it is
- * done, and the replica is to be brought up anew. */
+ * behind a sidecar that was killed.  Whatever it answers now it does after that.  0: it is done,
+ * and the bitmaps are to be brought in order.  -EAGAIN: a disk has failed meanwhile. */
 int leftovers_late(struct sidecar *sidecar, struct errinfo *err);
+/* The same and the bitmaps, of a guest that stands still and is to be recovered. */
+int leftovers_tidy(struct sidecar *sidecar, struct errinfo *err);
 /* Bring the bitmaps in order for the store's generation.  COVERED: the bit set of
  * the disks whose bitmaps know all changes since then. */
 int leftovers_bitmaps(struct sidecar *sidecar, uint64_t *covered, struct errinfo *err);

@@ -293,12 +293,12 @@ static uint64_t transfer_position(struct transfer_run *run)
 
 /* A cycle waits for a disk for ever: its thaw would hang QEMU together with the disk.  For a
  * QEMU that hangs itself there is no need to. */
-static int transfer_wait(struct transfer_run *run, struct errinfo *err)
+static int transfer_until(struct transfer_run *run, bool (*met)(void *run))
 {
 	uint64_t before, now = 0;
 	int idle = 0, rc;
 
-	while ((rc = loop_until(&run->sidecar->loop, transfer_over, run, ring_now_ns() +
+	while ((rc = loop_until(&run->sidecar->loop, met, run, ring_now_ns() +
 				TRANSFER_STALL_STEP_MS * NS_PER_MS)) == -ETIMEDOUT) {
 		bool counts = run->transfer->patient || sense_hung(run->sidecar);
 
@@ -306,10 +306,18 @@ static int transfer_wait(struct transfer_run *run, struct errinfo *err)
 		now = transfer_position(run);
 		idle = now == before && counts ? idle + 1 : 0;
 		if (idle == TRANSFER_STALL_STEPS)
-			return err_set(err, -ETIMEDOUT, "nothing was read from the disk, or written to "
-				       "the store, for %d s",
-				       TRANSFER_STALL_STEPS * TRANSFER_STALL_STEP_MS / 1000);
+			return rc;
 	}
+	return rc;
+}
+
+static int transfer_wait(struct transfer_run *run, struct errinfo *err)
+{
+	int rc = transfer_until(run, transfer_over);
+
+	if (rc == -ETIMEDOUT)
+		err_set(err, rc, "nothing was read from the disk, or written to the store, for %d s",
+			TRANSFER_STALL_STEPS * TRANSFER_STALL_STEP_MS / 1000);
 	return rc;
 }
 
@@ -318,7 +326,9 @@ static int transfer_close(struct transfer_run *run, int rc, struct errinfo *err)
 	bool cut = false;
 
 	transfer_stop(run, rc == -ETIMEDOUT);
-	loop_until(&run->sidecar->loop, transfer_quiet, run, INT64_MAX);
+	/* Another disk failed, or we are to end: the rest may hang all the same. */
+	while (transfer_until(run, transfer_quiet) == -ETIMEDOUT)
+		transfer_stop(run, true);
 	transfer_sum(run);
 	for (unsigned i = 0; i < run->count; i++) {
 		struct transfer_lane *lane = &run->lanes[i];

@@ -424,6 +424,8 @@ static json_t *query_exports(const struct qemu_model *model)
 
 static json_t *query(struct qemu_model *model, const char *command)
 {
+	if (model->owner_stops && !strcmp(command, "query-block-jobs"))
+		json_decref(stop_or_cont(model, false));
 	if (!strcmp(command, "query-status"))
 		return json_pack("{s:s}", "status", model->running ? "running"
 						    : model->stands ? model->stands : "paused");

@@ -60,6 +60,7 @@ struct qemu_model {
 	bool running;
 	const char *stands; /* what `query-status` says when it does not run; NULL: paused */
 	bool job; /* somebody mirrors a disk */
+	bool owner_stops; /* the guest, once the filters are made and before the swap */
 	bool aborted;	 /* a real QEMU would have (7.2 and 10.0 do) */
 	unsigned writes; /* so far */
 	unsigned fdsets;

@@ -16,11 +16,13 @@ DESCRIPTORS = 8
 class Proxy:
     """with Proxy(vm.qmp_path, vm.work / "proxy.sock") as proxy: ... proxy.inject("MEMORY_FAILURE", …)
 
-    Events whose names are in .swallowed do not come through.  One client at a time, as QEMU."""
+    Events whose names are in .swallowed do not come through.  before(words, do) calls do() once, just
+    before QEMU gets a write with all these words.  One client at a time, as QEMU."""
 
     def __init__(self, server, path):
         self.server_path, self.path, self.swallowed = str(server), str(path), set()
         self.injected, self.lock, self.client = [], threading.Lock(), None
+        self.awaited = None
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.path)
         self.listener.listen(4)
@@ -46,6 +48,9 @@ class Proxy:
         with self.lock:
             self.injected.append(json.dumps(message).encode() + b"\r\n")
         os.write(self.wake_out, b".")
+
+    def before(self, words, do):
+        self.awaited = [word.encode() for word in words], do
 
     def cut(self):
         """The client's connection ends; it may come again."""
@@ -94,11 +99,13 @@ class Proxy:
         return (self.swallowed and b'"event"' in line and
                 json.loads(line).get("event") in self.swallowed)
 
-    @staticmethod
-    def _forward(client, server):
+    def _forward(self, client, server):
         data, fds, _, _ = socket.recv_fds(client, MESSAGE_BYTES, DESCRIPTORS)
         if not data:
             return False
+        if self.awaited and all(word in data for word in self.awaited[0]):
+            (_, do), self.awaited = self.awaited, None
+            do()
         if fds:
             sent = socket.send_fds(server, [data], fds)
             for fd in fds:

@@ -2,6 +2,7 @@
 """`qheal protect` beside a Vm, and what it says."""
 
 import json
+import os
 import pathlib
 import re
 import signal
@@ -17,6 +18,7 @@ READER_S = 60  # what an ended sidecar wrote is there; a busy machine takes its 
 
 class Sidecar:
     """Runs until the end of the with block.  options: interval=100, disk=["vda"], once=True, ...
+    $QHEAL_OBJECTIVE is the objective of those that name none.
 
     .events holds what came on stdout, each with "at" (time.monotonic() of its arrival); a line that
     is no JSON object is an error of qheal and raises in wait().
@@ -25,7 +27,10 @@ class Sidecar:
     def __init__(self, vm, store=None, **options):
         self.vm = vm
         self.store = pathlib.Path(store or vm.work / "store")
-        self.options = {"interval": 100, **options}
+        usual = {"interval": 100}
+        if os.environ.get("QHEAL_OBJECTIVE"):
+            usual["objective"] = os.environ["QHEAL_OBJECTIVE"]
+        self.options = {**usual, **options}
         self.events, self.garbage, self.changed = [], [], threading.Condition()
         self.log = vm.work / "qheal.log"
         self.process, self.ended = None, True

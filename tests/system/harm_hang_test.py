@@ -2,10 +2,14 @@
 """QEMU hangs for longer than a command may take, and goes on: what it did not answer it does then."""
 
 import signal
+import threading
 import time
 import unittest
 
+from fault_support import FaultCase, loaded
 from harm_support import MIB, HarmTest, Sidecar, Vm, dice, hang_in_cycle
+from lab.disk import Disk
+from lab.proxy import Proxy
 
 
 class Hang(HarmTest):
@@ -37,6 +41,34 @@ class Hang(HarmTest):
             time.sleep(random.uniform(0, 0.2))
             vm.process.send_signal(signal.SIGSTOP)
         self.hang(moment, random.choice([70, 100]))
+
+
+class HangAndFault(FaultCase):
+    timeout_s = 400
+
+    def test_a_disk_fails_when_qemu_goes_on_in_mid_freeze(self):
+        """The filter comes in when nobody waits for it any more, and then the disk is needed."""
+        with loaded(disks=[Disk(nbdkit="pwrite"), Disk()]) as vm, \
+                Proxy(vm.qmp_path, vm.work / "proxy.sock") as proxy:
+            own, vm.qmp_path = vm.qmp_path, vm.work / "proxy.sock"
+            sidecar = self.protect(vm)
+            vm.qmp_path = own
+            stopped = threading.Event()
+
+            def stop():
+                vm.process.send_signal(signal.SIGSTOP)
+                stopped.set()
+            proxy.before(["qom-set", "snapshot-access"], stop)
+            self.assertTrue(stopped.wait(30))
+            sidecar.wait("degraded", timeout=200)
+            since = len(sidecar.events)
+            vm.disks[0].error()
+            vm.process.send_signal(signal.SIGCONT)
+            recovered = sidecar.wait("recovered", timeout=90, since=since)
+            self.assertEqual((recovered["strategy"], recovered["image"]["disk"]), ("pivot", "vda"))
+            vm.wait_more(100)
+            vm.order("pause")
+            self.nothing_lost(vm, self.images(vm, recovered))
 
 
 if __name__ == "__main__":

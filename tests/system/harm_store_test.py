@@ -129,8 +129,15 @@ class StoreFails(HarmTest):
                     self.assert_goes_on(vm, 50)
                     vm.order("burst 8")
                     time.sleep(0.5)
+                # Nobody is told of a write that does not end, so somebody has to look.
+                fault = sidecar.wait("fault", kind="replica-error", cause="hung", timeout=60)
+                self.assertIn("done nothing", fault["detail"])
+                self.assertEqual(sidecar.status()["state"], "degraded")
+                self.assert_goes_on(vm, 50)
             finally:
                 run("fsfreeze", "-u", disk.path)
+            sidecar.wait("protected", since=sidecar.events.index(fault))
+            self.assertEqual(sidecar.status()["state"], "protected")
             sidecar.wait_generations(2)
             self.assert_replica(vm, sidecar)
             self.assert_nothing_left(vm)

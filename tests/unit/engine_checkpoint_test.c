@@ -292,6 +292,22 @@ static void a_guest_paused_by_its_owner_in_the_last_moment_is_paused_again(void)
 	teardown();
 }
 
+/* The same while the filters were made: we have heard of it. */
+static void a_guest_paused_before_the_swap_does_not_run_for_a_moment(void)
+{
+	FOR_SHAPES(shape) {
+		setup(*shape);
+		model.owner_stops = true;
+		CU_ASSERT_EQUAL(freeze(&checkpoint_cbw), 0);
+		CU_ASSERT(!strstr(fake.log, "stop") && !strstr(fake.log, "cont"));
+		CU_ASSERT(!model.running);
+		give_up();
+		CU_ASSERT(!model.running);
+		CU_ASSERT(model_is_tidy(&model, LAST));
+		teardown();
+	}
+}
+
 /* The same by a panic; an I/O error is tried again. */
 static void a_guest_that_failed_in_the_last_moment_is_stopped_again(void)
 {
@@ -621,6 +637,7 @@ int main(void)
 		CASE(a_job_of_somebody_else_is_not_cut_off),
 		CASE(each_pause_is_in_one_write),
 		CASE(a_paused_guest_is_neither_stopped_nor_let_go),
+		CASE(a_guest_paused_before_the_swap_does_not_run_for_a_moment),
 		CASE(a_guest_that_failed_in_the_last_moment_is_stopped_again),
 		CASE(a_guest_paused_by_its_owner_in_the_last_moment_is_paused_again),
 		CASE(the_new_bitmap_is_there_before_the_old_one_stands_still),

@@ -231,6 +231,10 @@ static void room_corruption_and_store_are_watched(void)
 	SEES("");
 	facts.store_need_bytes = 11;
 	SEES("replica-error/full!");
+	facts.store_stalled_ns = detect_limits_default.hang_ns - 1;
+	SEES("replica-error/full!");
+	facts.store_stalled_ns++;
+	SEES("replica-error/hung");
 	facts.store_error = EIO;
 	SEES("replica-error/dead");
 	facts.store_error = ENOSPC;

@@ -34,6 +34,32 @@ static void the_median_follows_what_is_seen_and_forgets(void)
 	CU_ASSERT(model_median(&model, MODEL_HEAL) < 132);
 }
 
+/* Before anything has failed it is known how quick the machine is. */
+static void priors_follow_the_machine(void)
+{
+	struct model_prediction theirs, ours;
+	struct model_work work = {.elapsed_ms = 4};
+
+	model_empty(&model);
+	model_predict(&model, STRATEGY_PIVOT, &work, &theirs);
+	for (int i = 0; i < 5; i++) /* large ones do not count */
+		model_observe_generation(&model, 1, 64 << 20, 500);
+	CU_ASSERT_EQUAL(model_pace(&model), 1);
+	for (int i = 0; i < 5; i++)
+		model_observe_generation(&model, 2, 4096, 19);
+	CU_ASSERT_DOUBLE_EQUAL(model_pace(&model), 0.5, 1e-9);
+	CU_ASSERT_DOUBLE_EQUAL(model_median(&model, MODEL_HEAL), 8, 1e-9);
+	model_predict(&model, STRATEGY_PIVOT, &work, &ours);
+	CU_ASSERT_DOUBLE_EQUAL(ours.downtime_ms - 4, (theirs.downtime_ms - 4) / 2, 1e-9);
+	/* What was seen of the thing itself outvotes both. */
+	for (int i = 0; i < MODEL_PRIOR_FADES; i++)
+		model_observe(&model, MODEL_HEAL, 40);
+	CU_ASSERT_EQUAL(model_median(&model, MODEL_HEAL), 40);
+	for (int i = 0; i < MODEL_WINDOW; i++)
+		model_observe_generation(&model, 4, 4096, 680);
+	CU_ASSERT_DOUBLE_EQUAL(model_pace(&model), 1.3, 1e-9);
+}
+
 static void values_that_cannot_be_are_left_out(void)
 {
 	static const double wrong[] = {0, -1, NAN, INFINITY, 1e300};
@@ -307,6 +333,7 @@ int main(void)
 #define CASE(fn) {#fn, fn}
 	static const struct cunit_case cases[] = {
 		CASE(the_median_follows_what_is_seen_and_forgets),
+		CASE(priors_follow_the_machine),
 		CASE(values_that_cannot_be_are_left_out),
 		CASE(probability_is_that_of_the_gamma_poisson_mixture),
 		CASE(success_moves_from_the_prior_to_what_is_seen),

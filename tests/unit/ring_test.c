@@ -244,6 +244,8 @@ static void more_operations_than_entries_all_end(void)
 			ring_write_flush(ring, &probes[i].op, fd, memory + i * 512, 512, i * 512);
 		CU_ASSERT(ring_op_pending(&probes[i].op));
 	}
+	CU_ASSERT_EQUAL(ring_files(ring).pending, COUNT);
+	CU_ASSERT_EQUAL(ring_files(ring).ended, 0);
 	while (dispatched < COUNT) {
 		int ret = ring_run(ring);
 
@@ -251,6 +253,8 @@ static void more_operations_than_entries_all_end(void)
 		dispatched += (unsigned)ret;
 	}
 	CU_ASSERT_EQUAL(ring_run(ring), 0);
+	CU_ASSERT_EQUAL(ring_files(ring).pending, 0);
+	CU_ASSERT_EQUAL(ring_files(ring).ended, COUNT);
 	for (unsigned i = 0; i < COUNT; i++) {
 		uint8_t sector[512];
 
@@ -388,6 +392,7 @@ static void a_timer_fires_at_its_time_and_not_before(void)
 	ring_timer(ring, &early.op, start + 1000 * MS);
 	ring_timer(ring, &past.op, start - MS);
 	ring_timer(ring, &zero.op, 0);
+	CU_ASSERT_EQUAL(ring_files(ring).pending, 0);
 	CU_ASSERT_EQUAL(past.runs + zero.runs, 0); /* never inside the call */
 	CU_ASSERT_EQUAL(ring_run(ring), 2);
 	CU_ASSERT_EQUAL(past.runs + zero.runs, 2);
