@@ -149,8 +149,9 @@ static bool refused(const struct batch *batch, unsigned status, unsigned cont)
 	       !strcmp(json_text(batch->entries[status].result, "status"), "running");
 }
 
-/* A node that has a filter is no root any more, and QEMU begins no job on it: what has
- * begun until then is seen.  A swap would take the guest off the job's own filter. */
+/* A node that has a filter is no root any more, and QEMU begins no mirror on it: what has
+ * begun until then is seen.  A swap would take the guest off the job's own filter.  (A backup
+ * QEMU does begin; the swap back it refuses then, and leftovers.c finds the node to take.) */
 static int prepare(struct checkpoint *checkpoint, struct errinfo *err)
 {
 	unsigned begin, jobs;

@@ -100,9 +100,7 @@ static int read_point(struct sidecar *sidecar, struct copy_progress *sum, struct
 	return rc;
 }
 
-/* What hangs does what it is told when it goes on, or is ended before; nobody waits for
- * that.  The deadline that is to be set back. */
-static int64_t be_brief(struct sidecar *sidecar, int rc)
+int64_t cycle_be_brief(struct sidecar *sidecar, int rc)
 {
 	int64_t timeout_ms = sidecar->monitor.timeout_ms;
 
@@ -123,7 +121,7 @@ void cycle_thaw(struct sidecar *sidecar)
 	if (!rc || sidecar->monitor.closed)
 		return;
 	log_warn("cycle: %s", err.text);
-	timeout_ms = be_brief(sidecar, rc);
+	timeout_ms = cycle_be_brief(sidecar, rc);
 	if (leftovers_clean(sidecar, &again))
 		log_warn("cycle: %s", again.text);
 	sidecar->monitor.timeout_ms = timeout_ms;
@@ -147,7 +145,7 @@ static int commit_and_thaw(struct sidecar *sidecar, int64_t *durable_us, struct 
 		return rc;
 	}
 	/* A bitmap that stays is only a nuisance: the next start removes it. */
-	timeout_ms = be_brief(sidecar, 0);
+	timeout_ms = cycle_be_brief(sidecar, 0);
 	if (checkpoint_keep(&sidecar->checkpoint, &keep_err))
 		log_warn("cycle: %s", keep_err.text);
 	sidecar->monitor.timeout_ms = timeout_ms;
@@ -179,7 +177,7 @@ static void report_generation(struct sidecar *sidecar, const struct copy_progres
 /* The generation is dropped, and the bitmaps are as if it had not been tried. */
 static void give_back(struct sidecar *sidecar, struct errinfo *err)
 {
-	int64_t timeout_ms = be_brief(sidecar, err ? err->code : 0);
+	int64_t timeout_ms = cycle_be_brief(sidecar, err ? err->code : 0);
 	struct errinfo ignored = {0};
 
 	drop(sidecar);

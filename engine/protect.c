@@ -367,6 +367,7 @@ static void leave(struct sidecar *sidecar)
 {
 	if (!sidecar->rebirth)
 		notify_stopping();
+	cycle_be_brief(sidecar, sidecar->monitor.unanswered ? -ETIMEDOUT : 0);
 	sense_stop(sidecar);
 	nics_release(&sidecar->nics);
 	rollback_stop(sidecar);

@@ -223,6 +223,9 @@ int cycle_look(struct sidecar *sidecar, uint64_t *dirty_bytes, struct errinfo *e
 void cycle_note_store(struct sidecar *sidecar, int rc);
 /* The filters and exports of a frozen point go. */
 void cycle_thaw(struct sidecar *sidecar);
+/* What hangs (or so RC says: -ETIMEDOUT) does what it is told when it goes on, or is ended
+ * before; nobody waits for that.  The monitor's deadline that is to be set back. */
+int64_t cycle_be_brief(struct sidecar *sidecar, int rc);
 /* recover.c: 0 when the guest runs again. */
 int recover_run(struct sidecar *sidecar, struct errinfo *err);
 /* recover_decide.c: there is a replica to recover from, and it is not an operator's turn. */

@@ -42,6 +42,20 @@ class Hang(HarmTest):
             vm.process.send_signal(signal.SIGSTOP)
         self.hang(moment, random.choice([70, 100]))
 
+    def test_a_sidecar_that_is_told_to_end_does(self):
+        with Vm(2, region=4 * MIB, pattern="rand") as vm, Sidecar(vm, interval=50) as sidecar:
+            sidecar.wait("protected")
+            sidecar.wait_generations(2)
+            hang_in_cycle(vm, sidecar)
+            self.assertIn(sidecar.stop(timeout=150), (0, 1))
+            vm.process.send_signal(signal.SIGCONT)
+            vm.wait_more(20)
+            with Sidecar(vm, interval=50) as again:
+                again.wait("protected")
+                again.wait_generations(2)
+                self.assert_replica(vm, again)
+            self.assert_nothing_left(vm)
+
 
 class HangAndFault(FaultCase):
     timeout_s = 400

@@ -283,6 +283,32 @@ class Owner(HarmTest):
             self.complete_in_mid_cycle(vm, sidecar)
             self.moved_away(vm, sidecar, "target", [target])
 
+    def test_backup_by_somebody_else_in_mid_cycle(self):
+        """QEMU begins one below our filter, too: its own filter is not taken out with ours."""
+        with guest() as vm:
+            sidecar = self.protect(vm)
+            target = vm.work / "backup.raw"
+            self.add_file(vm, target, vm.disks[0].size)
+            vm.qmp("blockdev-add", {"driver": "raw", "node-name": "target", "file": "f"})
+            if not stop_in_cycle(vm, sidecar):
+                raise Late("no cycle")
+            acked = vm.acked
+            vm.qmp("blockdev-backup", {"job-id": "job"}, device="d0", sync="full",
+                   target="target", speed=16 * MIB)
+            with self.goes_on_later(sidecar):
+                self.assert_goes_on(vm)
+            done = vm.qmp.wait_event("BLOCK_JOB_COMPLETED", device="job", timeout=60)
+            self.assertNotIn("error", done["data"])
+            vm.qmp("blockdev-del", {"node-name": "target"})
+            vm.qmp("blockdev-del", {"node-name": "f"})
+            verdict = vm.check([target], acked=0, at_least=acked)
+            self.assertTrue(verdict["consistent"], verdict)
+            since = len(sidecar.events)
+            sidecar.wait("generation", since=since, count=2, timeout=60)
+            self.assertEqual(vm.qmp("query-block")[0]["inserted"]["node-name"], "d0")
+            self.assert_replica(vm, sidecar)
+            self.assert_nothing_left(vm)
+
     def test_resize_while_protected(self):
         with guest() as vm:
             sidecar = self.protect(vm)
