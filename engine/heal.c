@@ -146,6 +146,7 @@ static int guest_stop(struct sidecar *sidecar, bool *ours, struct errinfo *err)
 	batch_add(&batch, "stop", NULL);
 	rc = batch_run(&batch, err);
 	*ours = !strcmp(json_text(batch.entries[0].result, "status"), "running");
+	sidecar->paused_by_us = *ours;
 	if (!rc && !*ours)
 		rc = err_set(err, -EAGAIN, "the guest does not run (%s)",
 			     json_text(batch.entries[0].result, "status"));
@@ -219,6 +220,9 @@ static int heal_source(struct sidecar *sidecar, const struct heal_block *bad, st
 		rc = err_set(err, -EAGAIN, "the replica's block is not good any more");
 	if (!rc)
 		rc = file_write_block(sidecar->config, good->data, bad->bytes, path, err);
+	/* The guard would let it go on when our pause gets long, its owner's pause, too. */
+	if (!rc && !guest_running(&sidecar->guest))
+		rc = err_set(err, -EAGAIN, "the guest does not run (%s)", sidecar->guest.status);
 	if (rc)
 		return rc;
 	rc = guard_pause(&sidecar->guard, err);

@@ -370,24 +370,28 @@ static void end_job(struct sidecar *sidecar, const char *id)
 void mirror_abandon(struct sidecar *sidecar, struct mirror *mirror)
 {
 	struct errinfo err = {0};
+	int rc = -EIO;
 
 	if (mirror->state == MIRROR_NONE)
 		return;
 	mirror->state = MIRROR_NONE;
 	sidecar->guest.disks[mirror->disk].cover[0] = '\0';
-	if (!sidecar->monitor.closed) {
+	if (!sidecar->monitor.closed)
 		end_job(sidecar, mirror->job);
-		/* A completion that was not answered may have moved the guest after all. */
-		if (!mirror->marked && !take_root(sidecar, mirror, &err))
-			return;
-		monitor_call(&sidecar->monitor, "blockdev-del",
-			     json_pack("{s:s}", "node-name", mirror->node), NULL, NULL);
-	} else if (!mirror->marked) {
-		log_warn("QEMU ended while disk %s was being moved to %s: that image may be newer "
-			 "than the one it had", sidecar->guest.disks[mirror->disk].name,
-			 mirror->image);
+	/* A completion that was not answered may have moved the guest after all. */
+	if (!mirror->marked)
+		rc = sidecar->monitor.closed ? -ENOTCONN : take_root(sidecar, mirror, &err);
+	if (!rc)
+		return;
+	if (rc != -EIO) { /* nobody says that it did not */
+		log_warn("QEMU does not tell whether disk %s was moved to %s: that image may be "
+			 "newer than the one it had, and stays",
+			 sidecar->guest.disks[mirror->disk].name, mirror->image);
 		return;
 	}
+	if (!sidecar->monitor.closed)
+		monitor_call(&sidecar->monitor, "blockdev-del",
+			     json_pack("{s:s}", "node-name", mirror->node), NULL, NULL);
 	files_remove(mirror);
 }
 

@@ -229,12 +229,15 @@ static int open_overlays(struct sidecar *sidecar, struct promotion *promotions, 
 int promote_swap(struct sidecar *sidecar, struct promotion *promotions, unsigned count,
 		 struct errinfo *err)
 {
-	unsigned last[BOUND_DISKS];
+	unsigned last[BOUND_DISKS], resumes;
 	struct batch batch;
 	int rc = open_overlays(sidecar, promotions, count, err);
 
+	resumes = sidecar->resumes;
 	if (!rc) {
 		batch_init(&batch, &sidecar->monitor);
+		/* Who lets it go on after the look does not get it onto the new images. */
+		batch_add(&batch, "stop", NULL);
 		for (unsigned i = 0; i < count; i++) {
 			add_swap(&batch, &sidecar->guest.disks[promotions[i].disk],
 				 &promotions[i]);
@@ -245,6 +248,8 @@ int promote_swap(struct sidecar *sidecar, struct promotion *promotions, unsigned
 			promotions[i].swapped = batch.entries[last[i]].status == 0;
 		batch_release(&batch);
 	}
+	if (!rc && sidecar->resumes != resumes)
+		rc = err_set(err, -EAGAIN, "somebody let the guest go on just before the exchange");
 	if (rc && rc != -ENOTCONN)
 		promote_unswap(sidecar, promotions, count);
 	return rc;

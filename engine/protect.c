@@ -22,6 +22,7 @@
 #include "respond.h"
 #include "restart.h"
 #include "rollback.h"
+#include "rollback_record.h"
 #include "turns.h"
 
 #define RETRY_FIRST_MS 1000 /* after a failed cycle: soon, then with back-off */
@@ -248,6 +249,7 @@ static int tick(struct sidecar *sidecar, int64_t *wait_ms)
 		return rc;
 	}
 	if (!rc) {
+		rollback_note_end(sidecar);
 		successor_attend(sidecar, rc);
 		if (sidecar->state == SIDECAR_DEGRADED)
 			become_protected(sidecar, true, sidecar->figures.last_bytes,
@@ -378,6 +380,8 @@ static void leave(struct sidecar *sidecar)
 	if (!sidecar->monitor.closed && sidecar->exports.dir_fd > 0)
 		exports_stop(&sidecar->exports, &sidecar->monitor);
 	scratch_release(&sidecar->scratch, &sidecar->monitor);
+	if (sidecar->store)
+		rollback_note_end(sidecar);
 	settle_heads(sidecar);
 	store_close(sidecar->store);
 	pool_free(sidecar->pool);

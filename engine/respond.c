@@ -224,5 +224,6 @@ int respond_run(struct sidecar *sidecar, struct errinfo *err)
 		sidecar_set_state(sidecar, before);
 	sidecar->rebirth |= response.rebirth;
 	json_decref(response.told);
+	sidecar->alert |= respond_wants(sidecar); /* one at a time */
 	return sidecar->monitor.closed ? err_set(err, -ENOTCONN, "QEMU closed the connection") : 0;
 }

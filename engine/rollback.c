@@ -223,69 +223,6 @@ static void announce(struct sidecar *sidecar)
 	tell_recovery(sidecar, STRATEGY_ROLLBACK, predicted_ms(sidecar), 0, why, NULL);
 }
 
-/* STOP comes before the drain, the answer to query-status after it. */
-static int stop_guest(struct sidecar *sidecar, struct errinfo *err)
-{
-	struct batch batch;
-	int rc;
-
-	sidecar->rollback->stopped_us = loop_realtime_us();
-	batch_init(&batch, &sidecar->monitor);
-	batch_add(&batch, "stop", NULL);
-	batch_add(&batch, "query-status", NULL);
-	rc = batch_run(&batch, err);
-	if (!rc)
-		rc = guest_parse_status(&sidecar->guest, batch.entries[1].result);
-	batch_release(&batch);
-	timeline_mark(&sidecar->rollback->timeline, "stop");
-	return rc && !err->code ? err_set(err, rc, "QEMU does not tell the guest's state") : rc;
-}
-
-int rollback_take_before(struct sidecar *sidecar, struct errinfo *err)
-{
-	struct point_request request = {0};
-	struct outcome taken = {0};
-	const struct point_info *points;
-	unsigned count;
-	int rc;
-
-	snprintf(request.name, sizeof(request.name), "%s", sidecar->rollback->before);
-	store_point_take(sidecar->store, &request, outcome_set, &taken);
-	rc = outcome_wait(&taken, &sidecar->loop, err);
-	timeline_mark(&sidecar->rollback->timeline, "point");
-	if (rc)
-		return rc;
-	points = store_points(sidecar->store, &count);
-	report_event(&sidecar->report, "point",
-		     json_pack("{s:I,s:s,s:I,s:b,s:b,s:b}", "id",
-			       (json_int_t)points[count - 1].id, "name", request.name, "generation",
-			       (json_int_t)points[count - 1].generation, "automatic", 0,
-			       "temporary", 0, "quiesced", 0));
-	return 0;
-}
-
-/* What the guest has written to the last byte, kept; then the other disks. */
-static int exchange(struct sidecar *sidecar, struct errinfo *err)
-{
-	struct rollback *rollback = sidecar->rollback;
-	int rc = stop_guest(sidecar, err);
-
-	if (!rc)
-		rc = cycle_run(sidecar, err);
-	timeline_mark(&rollback->timeline, "capture");
-	if (!rc)
-		rc = rollback_take_before(sidecar, err);
-	if (!rc && sidecar->fault.kind != FAULT_NONE)
-		rc = err_set(err, -EIO, "disk %s failed while the guest was being stopped: %s",
-			     sidecar->guest.disks[sidecar->fault.disk].name,
-			     sidecar->fault.detail);
-	rollback->swapping = !rc;
-	if (!rc)
-		rc = promote_swap(sidecar, rollback->promotions, rollback->count, err);
-	timeline_mark(&rollback->timeline, "swap");
-	return rc;
-}
-
 /* What the event says of it, whoever wanted it. */
 json_t *rollback_told_of(const struct sidecar *sidecar)
 {
@@ -382,7 +319,7 @@ static void take_back(struct sidecar *sidecar, bool noted, const struct errinfo 
 	struct rollback *rollback = sidecar->rollback;
 	struct errinfo err = {0};
 
-	if (rollback->stopped_us && rollback->resume)
+	if (rollback->ran || (rollback->stopped_us && sidecar->resumes != rollback->resumes))
 		monitor_call(&sidecar->monitor, "cont", NULL, NULL, NULL);
 	if (sidecar->state == SIDECAR_RECOVERING && !rollback->by_fault) {
 		sidecar_set_state(sidecar, SIDECAR_PROTECTED);
@@ -410,8 +347,9 @@ int rollback_switch_over(struct sidecar *sidecar, struct errinfo *err)
 		rc = cycle_run(sidecar, err);
 	if (!rc)
 		rc = choose_before(sidecar, err);
-	rollback->resume = rollback->dir[0] || (strcmp(sidecar->guest.status, "paused") &&
-						strcmp(sidecar->guest.status, "prelaunch"));
+	rollback->resume = rollback->dir[0] || sidecar->sense.stopped_again ||
+			   (strcmp(sidecar->guest.status, "paused") &&
+			    strcmp(sidecar->guest.status, "prelaunch"));
 	if (!rc)
 		rc = note_begin(sidecar, err);
 	noted = !rc;
@@ -420,7 +358,7 @@ int rollback_switch_over(struct sidecar *sidecar, struct errinfo *err)
 		sidecar_set_state(sidecar, SIDECAR_RECOVERING);
 		timeline_mark(&rollback->timeline, "prepare");
 		rc = rollback->dir[0] ? rollback_exchange_failed(sidecar, err)
-				      : exchange(sidecar, err);
+				      : rollback_exchange(sidecar, err);
 	}
 	if (rc == -ENOTCONN)
 		return rc;
@@ -435,9 +373,8 @@ int rollback_switch_over(struct sidecar *sidecar, struct errinfo *err)
 		give_up(sidecar, err);
 		return rc;
 	}
-	if (rollback_record_done(sidecar, err))
-		log_warn("roll back: %s", err->text);
-	err_clear(err);
+	sidecar->rollback_open = true;
+	rollback_note_end(sidecar);
 	if (!rollback->by_fault) {
 		report_recovered(sidecar);
 		mind_learn(sidecar->config->mind, MODEL_PLAN_ASKED, &rollback->timeline,

@@ -81,38 +81,6 @@ int rollback_now(struct sidecar *sidecar, const struct point_info *point,
 
 /* --- a disk has failed --- */
 
-static int still_stands(const struct sidecar *sidecar, struct errinfo *err)
-{
-	if (sidecar->resumes == sidecar->rollback->resumes)
-		return 0;
-	return err_set(err, -EAGAIN, "somebody let the guest go on during the recovery");
-}
-
-/* The swap stops it, should it run: then it goes back to its disks. */
-int rollback_exchange_failed(struct sidecar *sidecar, struct errinfo *err)
-{
-	struct rollback *rollback = sidecar->rollback;
-	int rc = rollback_take_before(sidecar, err);
-
-	if (!rc)
-		rc = still_stands(sidecar, err);
-	rollback->swapping = !rc;
-	if (!rc)
-		rc = promote_swap(sidecar, rollback->promotions, rollback->count, err);
-	if (!rc)
-		rc = still_stands(sidecar, err);
-	if (rc == -EAGAIN)
-		promote_unswap(sidecar, rollback->promotions, rollback->count);
-	timeline_mark(&rollback->timeline, "swap");
-	if (rc)
-		return rc;
-	/* From here on an error is a new one. */
-	sidecar->fault.kind = FAULT_NONE;
-	sidecar->faulted = 0;
-	sidecar->full.cleared = false;
-	return 0;
-}
-
 /* Not of the spare directory: there an older point would fare no better. */
 static bool of_the_point(int status)
 {

@@ -28,7 +28,8 @@ struct rollback {
 	char before[POINT_NAME_MAX + 1];
 	struct timeline timeline;
 	int64_t start_ns, stopped_us;
-	bool resume; /* the guest ran */
+	bool resume; /* the guest is to run when it is over */
+	bool ran;    /* until we stopped it */
 	bool swapping; /* the exchange was begun */
 };
 
@@ -40,9 +41,10 @@ int rollback_copy_next(struct sidecar *sidecar, struct errinfo *err);
 /* All disks are there: exchange them.  On failure it was taken back, or the guest is
  * held; -ENOTCONN: QEMU is gone. */
 int rollback_switch_over(struct sidecar *sidecar, struct errinfo *err);
-/* The last generation becomes the point `before`. */
-int rollback_take_before(struct sidecar *sidecar, struct errinfo *err);
-/* rollback_now.c: the exchange, when a disk has failed and the guest stands still. */
+/* rollback_exchange.c: of a guest that is stopped for it.  -EAGAIN: somebody let it go on since,
+ * and it has its own disks: what it wrote is in no point. */
+int rollback_exchange(struct sidecar *sidecar, struct errinfo *err);
+/* The same, when a disk has failed and the guest stands still since `resumes` was noted. */
 int rollback_exchange_failed(struct sidecar *sidecar, struct errinfo *err);
 void rollback_files_remove(const struct rollback *rollback);
 void rollback_end(struct sidecar *sidecar);

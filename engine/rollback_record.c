@@ -150,6 +150,17 @@ int rollback_record_done(const struct sidecar *sidecar, struct errinfo *err)
 	return record_write(sidecar, record, err);
 }
 
+void rollback_note_end(struct sidecar *sidecar)
+{
+	struct errinfo err = {0};
+
+	if (!sidecar->rollback_open)
+		return;
+	sidecar->rollback_open = rollback_record_done(sidecar, &err) != 0;
+	if (err.code)
+		log_warn("the end of the roll back is not noted yet: %s", err.text);
+}
+
 int rollback_record_undo(const struct sidecar *sidecar, struct errinfo *err)
 {
 	char path[PATH_MAX], dir[PATH_MAX];

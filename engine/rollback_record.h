@@ -38,6 +38,9 @@ int rollback_record_read(const struct sidecar *sidecar, json_t **record, struct 
 int rollback_record_begin(const struct sidecar *sidecar, const struct rollback_note *note,
 			  const struct promotion *promotions, unsigned count, struct errinfo *err);
 int rollback_record_done(const struct sidecar *sidecar, struct errinfo *err);
+/* The same where the store may have failed: tried again later, as long as `rollback_open`.  A
+ * start that finds none of it done would reset the guest once more. */
+void rollback_note_end(struct sidecar *sidecar);
 /* It was taken back: that of before, or none. */
 int rollback_record_undo(const struct sidecar *sidecar, struct errinfo *err);
 /* DIR "": promoted/. */

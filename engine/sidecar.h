@@ -84,6 +84,7 @@ struct sidecar {
 	struct scrub scrub;
 	struct damage damage; /* that the scrub found in the heads */
 	struct rollback *rollback; /* under way, or NULL */
+	bool rollback_open; /* one is over, and the store could not note that yet */
 	struct reprotect reprotect;
 	struct successor successor;
 	struct quiesce quiesce;
@@ -94,6 +95,7 @@ struct sidecar {
 	/* QEMU's bitmaps do not go back to the store's generation on every disk: a
 	 * recovery could not catch up. */
 	bool uncovered;
+	bool torn; /* the store says of some disks that they go back, and could not of all */
 	bool restart_recorded;	 /* it is known how QEMU was started */
 	const char *restart_why; /* it is not: why, a literal */
 	bool restarted; /* this QEMU is one that we started, or met again */
@@ -109,6 +111,7 @@ struct sidecar {
 	/* Facts noted by the event handler, used by the flow. */
 	bool alert;	     /* something below changed: look at it before sleeping on */
 	bool stopped;	     /* a STOP without RESUME after it */
+	bool paused_by_us;   /* for a heal or a roll back; a cycle's pause is over in one write */
 	unsigned resumes;    /* how often it went on: did it meanwhile? */
 	unsigned held_resumes; /* of these, before it was held */
 	unsigned resets;     /* of the guest */

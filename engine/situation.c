@@ -24,7 +24,8 @@ static void gather_qemu(const struct sidecar *sidecar, struct policy_facts *fact
 	facts->qemu_alive = !seen->process_ended && !sidecar->monitor.closed;
 	facts->qemu_answers = facts->qemu_alive && facts->fault.kind != FAULT_QEMU_HANG;
 	facts->running = facts->qemu_alive && !sidecar->stopped;
-	facts->paused_by_owner = seen->run == RUN_PAUSED && !sidecar->sense.stopped_again;
+	facts->paused_by_owner = seen->run == RUN_PAUSED && !sidecar->sense.stopped_again &&
+				 !sidecar->paused_by_us;
 	facts->guest_progress = sense_disks_at_work(sidecar, ring_now_ns() - AT_WORK_NS);
 }
 

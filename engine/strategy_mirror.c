@@ -6,8 +6,8 @@
  *             runs, generations wait (a cycle cannot work on the nodes of a job)
  *   complete  the image takes the disk's place
  *
- * Undone by ending the job.  A disk that fails meanwhile ends it, too: its bitmap still
- * reaches back to the last generation, so it is pivoted as ever.  Afterwards the
+ * Undone by ending the job.  A disk that fails meanwhile ends it, too (its bitmap still
+ * reaches back to the last generation, so it is pivoted as ever), and so does any other fault.  Afterwards the
  * replica follows by checksum.
  */
 #include <errno.h>
@@ -17,16 +17,25 @@
 
 #include "mirror.h"
 #include "response.h"
+#include "sense.h"
 #include "sidecar.h"
 
 #define LOOK_MS 200
+
+/* The guest, or something of it, fails by now: no warning can wait for hours beside that. */
+static bool is_needed_elsewhere(const struct sidecar *sidecar)
+{
+	const struct sense_fault *next = sense_next(sidecar);
+
+	return next && !next->fault.warning;
+}
 
 static bool news(void *arg)
 {
 	const struct sidecar *sidecar = arg;
 
 	return sidecar->job_news || sidecar->loop.quit || sidecar->monitor.closed ||
-	       sidecar->fault.kind != FAULT_NONE;
+	       sidecar->fault.kind != FAULT_NONE || is_needed_elsewhere(sidecar);
 }
 
 static int copy(struct sidecar *sidecar, struct mirror *mirror, struct errinfo *err)
@@ -44,6 +53,9 @@ static int copy(struct sidecar *sidecar, struct mirror *mirror, struct errinfo *
 			return err_set(err, -EIO, "disk %s failed meanwhile: %s",
 				       sidecar->guest.disks[sidecar->fault.disk].name,
 				       sidecar->fault.detail);
+		if (is_needed_elsewhere(sidecar))
+			return err_set(err, -EAGAIN, "something worse came meanwhile: %s",
+				       sense_next(sidecar)->fault.evidence);
 		rc = mirror_look(sidecar, mirror, err);
 		if (rc)
 			return rc;

@@ -139,6 +139,8 @@ static int onto_replica(struct response *response, struct errinfo *err)
 	timeline_mark(&response->timeline, "promote");
 	if (rc && !store_info(sidecar->store)->promoted)
 		promote_abandon(sidecar, promotions, count);
+	else if (rc) /* some are to go back, and some are not */
+		sidecar->torn = true;
 	response->lost_bytes = rc ? 0 : response->facts.all_dirty_bytes;
 	return rc;
 }
@@ -252,7 +254,7 @@ static int restart_recorded(struct response *response, struct errinfo *err)
 {
 	struct sidecar *sidecar = response->sidecar;
 	/* Its owner's pause outlives QEMU; a pause of ours does not. */
-	bool stopped = sidecar->sense.facts.run == RUN_PAUSED && !sidecar->rollback;
+	bool stopped = sidecar->sense.facts.run == RUN_PAUSED && !sidecar->paused_by_us;
 	struct definition definition;
 	int rc = definition_load(&definition, store_dir(sidecar->store), err);
 

@@ -101,7 +101,7 @@ void sidecar_event(void *arg, const char *name, json_t *data, int64_t time_us)
 		sidecar->changes++;
 		snprintf(sidecar->guest.status, sizeof(sidecar->guest.status), "paused");
 	} else if (!strcmp(name, "RESUME")) {
-		sidecar->stopped = false;
+		sidecar->stopped = sidecar->paused_by_us = false;
 		sidecar->resumes++;
 		sidecar->changes++;
 		/* Our own pauses need no second look; a guest that was held does. */

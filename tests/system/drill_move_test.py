@@ -7,6 +7,7 @@ import unittest
 
 from drill_spare_test import Spare
 from fault_support import MIB, Disk, loaded
+from lab.cache import until
 
 
 class Move(Spare):
@@ -48,6 +49,23 @@ class Move(Spare):
             moved = sidecar.wait("recovered", strategy="mirror", timeout=90)
             sidecar.wait("protected", since=sidecar.events.index(moved), timeout=60)
             self.right(vm, sidecar, [vm.disks[0].path, pathlib.Path(moved["image"]["path"])])
+
+    def test_a_guest_that_panics_in_the_move_is_not_kept_waiting(self):
+        with loaded(disks=2, extra=["-device", "pvpanic", "-action", "panic=pause"]) as vm:
+            config = vm.work / "qheal.conf"
+            config.write_text("[optimal]\nrate-mib-s = 1\n[weights]\nmoved-gib = 100\n")
+            sidecar = self.protect(vm, spare=self.spare_of(vm), objective="optimal",
+                                   config=config)
+            vm.wait_more(200)
+            self.warn(vm, sidecar)
+            until(lambda: any("being moved" in event["reason"]
+                              for event in sidecar.find("degraded")), "the move has begun")
+            said = len(vm.console.lines)
+            vm.order("panic")
+            failed = sidecar.wait("recovery-failed", strategy="mirror")
+            self.assertIn("something worse", failed["reason"])
+            sidecar.wait("recovered", strategy="reset")
+            vm.console.wait("READY", 90, said)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from fault_support import MIB, FaultCase, heads_of, loaded, seeds
 from harm_support import MOMENTS, again, end, graph
 from lab import cache
 from lab.cache import in_time, until
+from lab.proxy import Proxy
 from store_harm_test import StoreDisk
 
 BOOT_S = 90  # on a machine that does a lot else
@@ -164,6 +165,22 @@ class Refused(RollbackCase):
             self.assertEqual(len(vm.acks.boots), 1)
             code, _, _ = sidecar.command("rollback")
             self.assertEqual(code, 2)
+
+    def test_somebody_lets_it_go_on_just_before_the_exchange(self):
+        """What it writes then is in no point: it stays where it is."""
+        with self.guest() as vm, Proxy(vm.qmp_path, vm.work / "proxy.sock") as proxy:
+            own, vm.qmp_path = vm.qmp_path, vm.work / "proxy.sock"
+            sidecar = self.protect(vm)
+            vm.qmp_path = own
+            self.point(vm, sidecar, "a")
+            proxy.before(["qom-set", "qheal-r"], lambda: vm.qmp("cont"))
+            code, _, err = sidecar.command("rollback", "--point", "a")
+            self.assertEqual(code, 1)
+            self.assertIn("let the guest go on", err)
+            vm.wait_more(100)
+            self.assertEqual(len(vm.acks.boots), 1)
+            vm.order("pause")
+            self.nothing_lost(vm, [disk.path for disk in vm.disks])
 
     def test_damaged_point_is_found_before_the_guest_is_touched(self):
         with self.guest() as vm:
