@@ -9,6 +9,8 @@
 VERSION   := 0.1.0
 SAN       ?=
 BUILD     ?= $(if $(SAN),build-san,build)
+# Named alike however it is given: the dependencies of a build are found by its name.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(BUILD))
 PREFIX    ?= /usr/local
 CC        ?= cc
 PKG       := pkg-config
