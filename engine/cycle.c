@@ -12,10 +12,26 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "jsontext.h"
 #include "mind.h"
 #include "outcome.h"
 
 #define HUNG_TIMEOUT_MS 2000 /* of a command to a QEMU that does not answer */
+
+/* With an export of ours QEMU cannot give its images away at the end of a migration: that
+ * fails then, and the guest stays. */
+static int refuse_migration(const json_t *migration, struct errinfo *err)
+{
+	static const char *const over[] = {"", "none", "completed", "failed", "cancelled"};
+	const char *status = json_text(migration, "status");
+
+	for (unsigned i = 0; i < sizeof(over) / sizeof(over[0]); i++) {
+		if (!strcmp(status, over[i]))
+			return 0;
+	}
+	return err_set(err, -EAGAIN, "the guest is being migrated (%s); protection waits for the end",
+		       status);
+}
 
 static int refresh(struct sidecar *sidecar, uint64_t *dirty_bytes, struct errinfo *err)
 {
@@ -25,11 +41,14 @@ static int refresh(struct sidecar *sidecar, uint64_t *dirty_bytes, struct errinf
 	batch_init(&batch, &sidecar->monitor);
 	batch_add(&batch, "query-block", NULL);
 	batch_add(&batch, "query-block-jobs", NULL);
+	batch_add(&batch, "query-migrate", NULL);
 	rc = batch_run(&batch, err);
 	if (!rc)
 		rc = guest_refresh(&sidecar->guest, batch.entries[0].result, err);
 	if (!rc)
 		rc = checkpoint_refuse_jobs(batch.entries[1].result, err);
+	if (!rc)
+		rc = refuse_migration(batch.entries[2].result, err);
 	if (!rc)
 		rc = guest_dirty_bytes(&sidecar->guest, CHECKPOINT_ALL, sidecar->checkpoint.last,
 				       dirty_bytes, err);
