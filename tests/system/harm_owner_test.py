@@ -293,9 +293,9 @@ class Owner(HarmTest):
             if not stop_in_cycle(vm, sidecar):
                 raise Late("no cycle")
             acked = vm.acked
-            vm.qmp("blockdev-backup", {"job-id": "job"}, device="d0", sync="full",
-                   target="target", speed=16 * MIB)
             with self.goes_on_later(sidecar):
+                vm.qmp("blockdev-backup", {"job-id": "job"}, device="d0", sync="full",
+                       target="target", speed=16 * MIB)
                 self.assert_goes_on(vm)
             done = vm.qmp.wait_event("BLOCK_JOB_COMPLETED", device="job", timeout=60)
             self.assertNotIn("error", done["data"])
