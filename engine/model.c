@@ -10,7 +10,7 @@
 
 #define PACE_BYTES_MAX (1u << 20)
 #define PACE_MIN 0.1
-#define PACE_MAX 1.3
+#define PACE_MAX 1.0
 
 /* What is expected before anything was seen. */
 static const double figure_priors[MODEL_FIGURES] = {

@@ -119,8 +119,8 @@ void model_retract(struct model *model, enum strategy strategy);
 /* --- asking --- */
 
 double model_median(const struct model *model, enum model_figure figure);
-/* What a prior is multiplied with: how long this machine takes, 1 for theirs.  Bounded: a
- * busy hour says little of the moment of a fault. */
+/* What a prior is multiplied with: how long this machine takes, 1 for theirs.  Never more:
+ * slow generations are mostly a busy guest's, which stands still in a recovery. */
 double model_pace(const struct model *model);
 /* Of a step, without what its bytes take; 0: there is none of this name. */
 double model_step_ms(const struct model *model, unsigned plan, const char *name);
