@@ -252,10 +252,10 @@ static int cbw_thaw(struct checkpoint *checkpoint, struct errinfo *err)
 	add_deletions(checkpoint, &batch, "cbw");
 	add_deletions(checkpoint, &batch, "tmp");
 	rc2 = batch_run(&batch, err);
-	if (cont)
+	if (cont) {
 		checkpoint->halted |= refused(&batch, status, cont);
-	if (cont)
 		checkpoint_stop_again(checkpoint, batch.entries[status].result);
+	}
 	batch_release(&batch);
 	checkpoint->filtered = 0;
 	if (checkpoint->halted)

@@ -347,9 +347,7 @@ int rollback_switch_over(struct sidecar *sidecar, struct errinfo *err)
 		rc = cycle_run(sidecar, err);
 	if (!rc)
 		rc = choose_before(sidecar, err);
-	rollback->resume = rollback->dir[0] || sidecar->sense.stopped_again ||
-			   (strcmp(sidecar->guest.status, "paused") &&
-			    strcmp(sidecar->guest.status, "prelaunch"));
+	rollback->resume = rollback->dir[0] || rollback_goes_on(sidecar, sidecar->guest.status);
 	if (!rc)
 		rc = note_begin(sidecar, err);
 	noted = !rc;

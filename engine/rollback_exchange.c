@@ -11,13 +11,10 @@
 #include "outcome.h"
 #include "rollback_private.h"
 
-/* Not its owner's: it stands for a fault, or by a pause of ours that met one. */
-static bool by_fault(const struct sidecar *sidecar, const json_t *status)
+bool rollback_goes_on(const struct sidecar *sidecar, const char *status)
 {
-	const char *text = json_text(status, "status");
-
 	return sidecar->sense.stopped_again ||
-	       (strcmp(text, "paused") && strcmp(text, "prelaunch"));
+	       (strcmp(status, "paused") && strcmp(status, "prelaunch"));
 }
 
 /* STOP comes before the drain, the answer to query-status after it.  One who stopped it since
@@ -25,6 +22,7 @@ static bool by_fault(const struct sidecar *sidecar, const json_t *status)
 static int stop_guest(struct sidecar *sidecar, struct errinfo *err)
 {
 	struct rollback *rollback = sidecar->rollback;
+	const char *before;
 	struct batch batch;
 	int rc;
 
@@ -36,8 +34,9 @@ static int stop_guest(struct sidecar *sidecar, struct errinfo *err)
 	rc = batch_run(&batch, err);
 	if (!rc)
 		rc = guest_parse_status(&sidecar->guest, batch.entries[2].result);
-	rollback->ran = !strcmp(json_text(batch.entries[0].result, "status"), "running");
-	rollback->resume &= rollback->ran || by_fault(sidecar, batch.entries[0].result);
+	before = json_text(batch.entries[0].result, "status");
+	rollback->ran = !strcmp(before, "running");
+	rollback->resume &= rollback_goes_on(sidecar, before);
 	sidecar->paused_by_us = rollback->ran;
 	rollback->resumes = sidecar->resumes;
 	batch_release(&batch);
@@ -75,6 +74,24 @@ static int still_stands(const struct sidecar *sidecar, struct errinfo *err)
 	return err_set(err, -EAGAIN, "somebody let the guest go on meanwhile");
 }
 
+/* QEMU stops it for the swap, should it run: then it goes back to its disks. */
+static int swap(struct sidecar *sidecar, struct errinfo *err)
+{
+	struct rollback *rollback = sidecar->rollback;
+	int rc = still_stands(sidecar, err);
+
+	if (rc)
+		return rc;
+	rollback->swapping = true;
+	rc = promote_swap(sidecar, rollback->promotions, rollback->count, err);
+	if (rc)
+		return rc;
+	rc = still_stands(sidecar, err);
+	if (rc)
+		promote_unswap(sidecar, rollback->promotions, rollback->count);
+	return rc;
+}
+
 /* What the guest has written to the last byte, kept; then the other disks. */
 int rollback_exchange(struct sidecar *sidecar, struct errinfo *err)
 {
@@ -91,34 +108,18 @@ int rollback_exchange(struct sidecar *sidecar, struct errinfo *err)
 			     sidecar->guest.disks[sidecar->fault.disk].name,
 			     sidecar->fault.detail);
 	if (!rc)
-		rc = still_stands(sidecar, err);
-	rollback->swapping = !rc;
-	if (!rc)
-		rc = promote_swap(sidecar, rollback->promotions, rollback->count, err);
-	if (!rc)
-		rc = still_stands(sidecar, err);
-	if (rc == -EAGAIN)
-		promote_unswap(sidecar, rollback->promotions, rollback->count);
+		rc = swap(sidecar, err);
 	timeline_mark(&rollback->timeline, "swap");
 	return rc;
 }
 
-/* The swap stops it, should it run: then it goes back to its disks. */
 int rollback_exchange_failed(struct sidecar *sidecar, struct errinfo *err)
 {
-	struct rollback *rollback = sidecar->rollback;
 	int rc = take_before(sidecar, err);
 
 	if (!rc)
-		rc = still_stands(sidecar, err);
-	rollback->swapping = !rc;
-	if (!rc)
-		rc = promote_swap(sidecar, rollback->promotions, rollback->count, err);
-	if (!rc)
-		rc = still_stands(sidecar, err);
-	if (rc == -EAGAIN)
-		promote_unswap(sidecar, rollback->promotions, rollback->count);
-	timeline_mark(&rollback->timeline, "swap");
+		rc = swap(sidecar, err);
+	timeline_mark(&sidecar->rollback->timeline, "swap");
 	if (rc)
 		return rc;
 	/* From here on an error is a new one. */

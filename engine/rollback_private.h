@@ -41,7 +41,10 @@ int rollback_copy_next(struct sidecar *sidecar, struct errinfo *err);
 /* All disks are there: exchange them.  On failure it was taken back, or the guest is
  * held; -ENOTCONN: QEMU is gone. */
 int rollback_switch_over(struct sidecar *sidecar, struct errinfo *err);
-/* rollback_exchange.c: of a guest that is stopped for it.  -EAGAIN: somebody let it go on since,
+/* rollback_exchange.c: a guest with this STATUS is to run afterwards: it runs, or stands for a
+ * fault, or by a pause of ours that met one, and not by its owner's. */
+bool rollback_goes_on(const struct sidecar *sidecar, const char *status);
+/* Of a guest that is stopped for it.  -EAGAIN: somebody let it go on since,
  * and it has its own disks: what it wrote is in no point. */
 int rollback_exchange(struct sidecar *sidecar, struct errinfo *err);
 /* The same, when a disk has failed and the guest stands still since `resumes` was noted. */

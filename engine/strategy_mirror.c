@@ -7,8 +7,8 @@
  *   complete  the image takes the disk's place
  *
  * Undone by ending the job.  A disk that fails meanwhile ends it, too (its bitmap still
- * reaches back to the last generation, so it is pivoted as ever), and so does any other fault.  Afterwards the
- * replica follows by checksum.
+ * reaches back to the last generation, so it is pivoted as ever), and so does any other
+ * fault.  Afterwards the replica follows by checksum.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -30,8 +30,8 @@ void tell_recovery(struct sidecar *sidecar, enum strategy strategy, double downt
 	log_info("recovery of %s: %s (%s)", sidecar->guest.name, name, why);
 	report_event(&sidecar->report, "recovery",
 		     json_pack("{s:s,s:s,s:f,s:I,s:s,s:s*}", "strategy", name, "objective",
-			       objective(sidecar), "predicted_downtime_ms", downtime_ms, "predicted_loss_bytes",
-			       (json_int_t)loss_bytes, "why", why, "resource", resource));
+			       objective(sidecar), "predicted_downtime_ms", downtime_ms,
+			       "predicted_loss_bytes", (json_int_t)loss_bytes, "why", why, "resource", resource));
 }
 
 void tell_failed(struct sidecar *sidecar, const char *strategy, const char *why,

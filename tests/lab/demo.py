@@ -20,7 +20,8 @@ from .vm import Vm, have_kvm
 
 WIDTH = 78
 BAR = 16  # columns of the recovery's chart
-NOTES = {"detect": "hear of it, decide", "wait": "finish what is under way", "drain": "wait for what is in flight",
+NOTES = {"detect": "hear of it, decide", "wait": "finish what is under way",
+         "drain": "wait for what is in flight",
          "overlay": "new disk above the replica", "freeze": "open the old one for reading",
          "catch-up": "read what changed", "flush": "all on stable storage",
          "swap": "put the new disk in place", "promote": "note it in the store",
