@@ -222,7 +222,9 @@ class Damaged(FaultCase):
             recovered = sidecar.wait("recovered", strategy="pivot")
             vm.order("pause")
             self.assertEqual(recovered["lost_bytes"], 0)
-            self.nothing_lost(vm, self.images(vm, recovered))
+            # To the spare: the overlay is gone then.
+            moved = sidecar.wait("recovered", strategy="mirror", timeout=60)
+            self.nothing_lost(vm, self.images(vm, moved))
 
 
 if __name__ == "__main__":

@@ -104,12 +104,13 @@ class Reprotect(Spare):
     def test_a_full_spare_never_stops_the_guest_and_is_tried_again(self):
         with contextlib.ExitStack() as stack:
             vm = stack.enter_context(loaded(disks=2))
-            small = stack.enter_context(small_file_system(vm.work / "small", 40))
-            fill(small, 6)
-            sidecar = self.protect(vm, spare=small)
+            small = stack.enter_context(small_file_system(vm.work / "small", 80))
+            fill(small, 22)
+            self.something_to_copy(vm, 14)  # the move takes longer than the burst
+            sidecar = self.protect(vm, spare=small, objective="optimal", config=self.slow(vm, 8))
             vm.fail(0, "write")
-            sidecar.wait("recovered", strategy="pivot")
-            # The guest's 4 MiB fit; what it writes behind them does not.
+            sidecar.wait("recovery", strategy="mirror")
+            # What is there fits; what the guest writes behind it does not.
             vm.order("burst 24")
             failed = sidecar.wait("recovery-failed", strategy="mirror", timeout=60)
             self.assertRegex(failed["reason"], "No space|MiB free")
@@ -122,10 +123,8 @@ class Reprotect(Spare):
 
     def test_the_other_disk_fails_while_the_first_moves(self):
         with loaded(disks=2) as vm:
-            config = vm.work / "qheal.conf"
-            config.write_text("[optimal]\nrate-mib-s = 2\n")
             sidecar = self.protect(vm, spare=self.spare_of(vm), objective="optimal",
-                                   config=config)
+                                   config=self.slow(vm, 2))
             vm.order("burst 12")
             vm.fail(0, "write")
             sidecar.wait("recovery", strategy="mirror")
@@ -158,9 +157,9 @@ class Reprotect(Spare):
             sidecar.wait("protected", since=sidecar.events.index(moved), timeout=60)
             self.right(vm, sidecar, [image, vm.disks[1].path])
 
-    def slow(self, vm):
+    def slow(self, vm, mib_s=1):
         config = vm.work / "qheal.conf"
-        config.write_text("[optimal]\nrate-mib-s = 1\n")
+        config.write_text(f"[optimal]\nrate-mib-s = {mib_s}\n")
         return config
 
     def test_qemu_killed_in_the_move_leaves_no_half_image(self):
