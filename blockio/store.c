@@ -251,13 +251,28 @@ void store_settle(struct store *store, store_done *done, void *arg)
 
 /* --- the end of the heads' life as a replica --- */
 
-int store_promote(struct store *store, unsigned disk, const char *image, struct errinfo *err)
+static int place(const struct store *store, struct store_promotion *promoted,
+		 const struct store_placement *placement, struct errinfo *err)
 {
-	struct store_promotion *promotion = &store->json.promoted[disk];
-	struct store_promotion before = *promotion;
-	int status;
+	struct store_promotion *promotion = &promoted[placement->disk];
+	const char *image = placement->image;
 
-	assert(disk < store->json.spec.disk_count);
+	assert(placement->disk < store->json.spec.disk_count);
+	if (!image[0] || strlen(image) > STORE_IMAGE_MAX)
+		return err_set(err, -EINVAL, "path of the promoted image: 1 to %d bytes, not %zu",
+			       STORE_IMAGE_MAX, strlen(image));
+	snprintf(promotion->image, sizeof(promotion->image), "%s", image);
+	promotion->generation = store->info.generation;
+	promotion->time_us = store->info.generation_time_us;
+	return 0;
+}
+
+int store_promote(struct store *store, const struct store_placement *placements, unsigned count,
+		  struct errinfo *err)
+{
+	struct store_json *next;
+	int status = 0;
+
 	if (store->info.state != STORE_READY)
 		return err_set(err, -EINVAL, "%s: there is no generation to promote", store->dir);
 	if (store->open || generation_waits(&store->journal.generation[0]) ||
@@ -265,17 +280,25 @@ int store_promote(struct store *store, unsigned disk, const char *image, struct 
 		return err_set(err, -EBUSY,
 			       "%s: generation %llu is not in the heads yet", store->dir,
 			       (unsigned long long)store->info.generation);
-	if (!image[0] || strlen(image) > STORE_IMAGE_MAX)
-		return err_set(err, -EINVAL, "path of the promoted image: 1 to %d bytes, not %zu",
-			       STORE_IMAGE_MAX, strlen(image));
-	snprintf(promotion->image, sizeof(promotion->image), "%s", image);
-	promotion->generation = store->info.generation;
-	promotion->time_us = store->info.generation_time_us;
-	status = store_json_update(store, err);
-	if (status)
-		*promotion = before;
-	else
+	next = malloc(sizeof(*next));
+	if (!next)
+		return err_set(err, -ENOMEM, "no memory to note where the guest's disks are now");
+	*next = store->json;
+	for (unsigned i = 0; i < count && !status; i++)
+		status = place(store, next->promoted, &placements[i], err);
+	if (!status) {
+		status = store_json_write(store->dir, next, err);
+		store->json_unsure = status < 0;
+	}
+	if (!status) {
+		store->json = *next;
 		store->info.promoted = true;
+	} else if (store->json_unsure) { /* perhaps only its last flush failed: none is to be */
+		struct errinfo ignored = {0};
+
+		store_json_update(store, &ignored);
+	}
+	free(next);
 	return status;
 }
 

@@ -132,10 +132,16 @@ void store_abort(struct store *store, void (*done)(void *arg), void *arg);
 void store_settle(struct store *store,
 		  void (*done)(void *arg, int status, const struct errinfo *error), void *arg);
 
-/* Freeze the heads: DISK is handed to the guest by the overlay IMAGE.
- * From then on store_begin() gives -EROFS.  Blocking, durable on return.  -EBUSY
+struct store_placement {
+	unsigned disk;
+	const char *image; /* the overlay that the guest has the disk's head through; borrowed */
+};
+
+/* Freeze the heads: all of PLACEMENTS are handed to the guest, or none is: a power cut never
+ * finds some.  From then on store_begin() gives -EROFS.  Blocking, durable on return.  -EBUSY
  * while a generation is open or not settled. */
-int store_promote(struct store *store, unsigned disk, const char *image, struct errinfo *err);
+int store_promote(struct store *store, const struct store_placement *placements, unsigned count,
+		  struct errinfo *err);
 /* No guest reads the heads any more, and no overlay that anybody wants lies above
  * them: durable on return.  The open store stays frozen: close it and open it. */
 int store_demote(struct store *store, struct errinfo *err);

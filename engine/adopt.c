@@ -22,15 +22,16 @@ bool adopt_needed(const struct sidecar *sidecar)
 
 static int note_promotions(struct sidecar *sidecar, struct errinfo *err)
 {
-	int rc = 0;
+	struct store_placement placements[BOUND_DISKS];
+	unsigned count = 0;
 
-	for (unsigned i = 0; i < sidecar->guest.disk_count && !rc; i++) {
+	for (unsigned i = 0; i < sidecar->guest.disk_count; i++) {
 		const struct guest_disk *disk = &sidecar->guest.disks[i];
 
 		if (promote_is_ours(sidecar, disk))
-			rc = store_promote(sidecar->store, i, disk->file, err);
+			placements[count++] = (struct store_placement){i, disk->file};
 	}
-	return rc;
+	return store_promote(sidecar->store, placements, count, err);
 }
 
 /* After a roll back that was cut off the guest's memory is newer than its disks. */

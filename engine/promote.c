@@ -112,6 +112,16 @@ int promote_finish(struct sidecar *sidecar, struct promotion *promotions, unsign
 	return first;
 }
 
+int promote_note(struct sidecar *sidecar, const struct promotion *promotions, unsigned count,
+		 struct errinfo *err)
+{
+	struct store_placement placements[BOUND_DISKS];
+
+	for (unsigned i = 0; i < count; i++)
+		placements[i] = (struct store_placement){promotions[i].disk, promotions[i].image};
+	return store_promote(sidecar->store, placements, count, err);
+}
+
 void promote_abandon(struct sidecar *sidecar, struct promotion *promotions, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {

@@ -38,6 +38,10 @@ int promote_swap(struct sidecar *sidecar, struct promotion *promotions, unsigned
 /* What cannot be put back stays marked as swapped, and its image is kept. */
 void promote_unswap(struct sidecar *sidecar, struct promotion *promotions, unsigned count);
 
+/* The store's note, durable, that its heads are under a guest: of all of them or of none. */
+int promote_note(struct sidecar *sidecar, const struct promotion *promotions, unsigned count,
+		 struct errinfo *err);
+
 /* A durable note that the guest on the new disks has to be reset before it may go
  * on: its memory is newer than they are. */
 int promote_note_reset(const struct sidecar *sidecar, struct errinfo *err);

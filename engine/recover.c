@@ -193,9 +193,7 @@ static int pivot(struct recovery *recovery, struct errinfo *err)
 	timeline_mark(&recovery->timeline, "swap");
 	if (rc)
 		return rc;
-	for (unsigned i = 0; i < recovery->count && !rc; i++)
-		rc = store_promote(sidecar->store, recovery->promotions[i].disk,
-				   recovery->promotions[i].image, err);
+	rc = promote_note(sidecar, recovery->promotions, recovery->count, err);
 	timeline_mark(&recovery->timeline, "promote");
 	if (rc)
 		promote_unswap(sidecar, recovery->promotions, recovery->count);
@@ -232,6 +230,8 @@ int recovery_resume(struct recovery *recovery, bool reset, struct errinfo *err)
 	if (!rc)
 		rc = loop_until(&sidecar->loop, running_or_gone, recovery,
 				ring_now_ns() + RESUME_TIMEOUT_MS * NS_PER_MS);
+	if (!rc && sidecar->resumes == recovery->resumes)
+		rc = -ENOTCONN;
 	recovery->swap_ns += ring_now_ns() - start_ns;
 	timeline_mark(&recovery->timeline, "resume");
 	return rc ? err_set(err, rc, "the guest does not run again after cont") : 0;
@@ -311,6 +311,8 @@ static int finish(struct recovery *recovery, bool reset, struct errinfo *err)
 	if (!rc)
 		recovery_report(recovery);
 	tidy_up(recovery);
+	if (rc == -ENOTCONN) /* QEMU ended: that is the next fault, and not the pivot's failure */
+		return rc;
 	if (rc)
 		return give_up(recovery, recovery->strategy, err);
 	recovery_learn(recovery);

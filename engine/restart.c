@@ -69,9 +69,6 @@ void restart_record(struct sidecar *sidecar)
 
 const char *restart_lacks(const struct sidecar *sidecar)
 {
-	if (sidecar->torn)
-		return "its disks would be of two generations, as the store could not note all of "
-		       "them";
 	switch (sidecar->config->restart) {
 	case RESTART_HOOK:
 		return NULL;

@@ -95,7 +95,6 @@ struct sidecar {
 	/* QEMU's bitmaps do not go back to the store's generation on every disk: a
 	 * recovery could not catch up. */
 	bool uncovered;
-	bool torn; /* the store says of some disks that they go back, and could not of all */
 	bool restart_recorded;	 /* it is known how QEMU was started */
 	const char *restart_why; /* it is not: why, a literal */
 	bool restarted; /* this QEMU is one that we started, or met again */

@@ -116,6 +116,22 @@ static void where_is(const struct sidecar *sidecar, unsigned i, char path[PATH_M
 		disk->file = path;
 }
 
+/* Of a pivot that QEMU's end cut off: nobody has them open, and above heads that go on
+ * they would be garbage that looks like a disk. */
+static void drop_overlays(const struct sidecar *sidecar)
+{
+	char path[PATH_MAX];
+
+	for (unsigned i = 0; i < sidecar->guest.disk_count; i++) {
+		if (store_promoted_image(sidecar->store, i)[0])
+			continue;
+		store_promoted_path(store_dir(sidecar->store), sidecar->guest.disks[i].name,
+				    store_info(sidecar->store)->generation, path, sizeof(path));
+		if (!unlink(path))
+			log_info("%s: removed, QEMU ended before its guest was on it", path);
+	}
+}
+
 /* A disk hangs, and what it holds since the last generation with it: all disks go back
  * to that one, each on an overlay above its head. */
 static int onto_replica(struct response *response, struct errinfo *err)
@@ -134,13 +150,11 @@ static int onto_replica(struct response *response, struct errinfo *err)
 	if (!rc)
 		rc = promote_finish(sidecar, promotions, count, err);
 	timeline_mark(&response->timeline, "flush");
-	for (unsigned i = 0; i < count && !rc; i++)
-		rc = store_promote(sidecar->store, i, promotions[i].image, err);
+	if (!rc)
+		rc = promote_note(sidecar, promotions, count, err);
 	timeline_mark(&response->timeline, "promote");
-	if (rc && !store_info(sidecar->store)->promoted)
+	if (rc)
 		promote_abandon(sidecar, promotions, count);
-	else if (rc) /* some are to go back, and some are not */
-		sidecar->torn = true;
 	response->lost_bytes = rc ? 0 : response->facts.all_dirty_bytes;
 	return rc;
 }
@@ -300,6 +314,8 @@ int strategy_restart(struct response *response, struct errinfo *err)
 	struct sidecar *sidecar = response->sidecar;
 	int rc = kill_old(response, err);
 
+	if (!rc)
+		drop_overlays(sidecar);
 	if (!rc && response->fault.kind == FAULT_DISK_HANG)
 		rc = onto_replica(response, err);
 	if (!rc)

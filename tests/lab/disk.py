@@ -64,8 +64,10 @@ class Disk:
         self.error_file = self.work / f"disk{self.index}.error"
         self.socket.unlink(missing_ok=True)
         what = f"error-{self.nbdkit}" if isinstance(self.nbdkit, str) else "error"
+        # One thread: with more, nbdkit 1.32 may crash when QEMU is killed amid requests
+        # (raw_send_socket: Assertion `sock >= 0').
         self.server = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "nbdkit", "-f", "-U", self.socket,
+            ["setpriv", "--pdeathsig", "KILL", "nbdkit", "-f", "-t", "1", "-U", self.socket,
              "--filter=pause", "--filter=error", "file", self.path,
              f"pause-control={self.control}", f"{what}=EIO", f"{what}-rate=100%",
              f"{what}-file={self.error_file}"], stderr=subprocess.DEVNULL)

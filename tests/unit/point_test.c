@@ -458,6 +458,7 @@ static void a_lost_entry_of_zeros_does_not_give_the_head(void)
 
 static void promoted_store_takes_and_deletes_points(void)
 {
+	const struct store_placement under_a_guest = {0, "/dev/null"};
 	struct fixture f;
 	uint32_t before, after;
 
@@ -466,7 +467,7 @@ static void promoted_store_takes_and_deletes_points(void)
 	before = newest(&f);
 	generation(&f, 1, 12);
 	CU_ASSERT_EQUAL(fixture_settle(&f), 0);
-	CU_ASSERT_EQUAL_FATAL(store_promote(f.store, 0, "/dev/null", &f.err), 0);
+	CU_ASSERT_EQUAL_FATAL(store_promote(f.store, &under_a_guest, 1, &f.err), 0);
 	CU_ASSERT_EQUAL_FATAL(take(&f, "after"), 0);
 	after = newest(&f);
 	CU_ASSERT_EQUAL_FATAL(fixture_reopen(&f), 0);

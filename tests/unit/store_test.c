@@ -5,6 +5,9 @@
  */
 #include "store_fixture.h"
 
+#include <limits.h>
+#include <sys/stat.h>
+
 #include "cunit_main.h"
 #include "store_json.h"
 
@@ -187,6 +190,13 @@ static void first_copy_can_be_given_up_and_made_again(void)
 	fixture_release(&f);
 }
 
+static int promote(struct fixture *f, unsigned disk, const char *image)
+{
+	const struct store_placement placement = {disk, image};
+
+	return store_promote(f->store, &placement, 1, &f->err);
+}
+
 static void promoted_store_is_frozen(void)
 {
 	struct store_info info;
@@ -195,14 +205,14 @@ static void promoted_store_is_frozen(void)
 	fixture_init(&f);
 	fixture_create(&f, 4 * MIB, 1 * MIB);
 	fixture_fill(&f, 1);
-	CU_ASSERT_EQUAL(store_promote(f.store, 0, "/x", &f.err), -EINVAL);
+	CU_ASSERT_EQUAL(promote(&f, 0, "/x"), -EINVAL);
 	fixture_begin(&f);
 	CU_ASSERT_EQUAL(fixture_commit(&f, 12), 0);
 	err_clear(&f.err);
-	CU_ASSERT_EQUAL(store_promote(f.store, 0, "/x", &f.err), -EBUSY);
+	CU_ASSERT_EQUAL(promote(&f, 0, "/x"), -EBUSY);
 	CU_ASSERT_TRUE(text_has(&f.err, "not in the heads yet"));
 	CU_ASSERT_EQUAL(fixture_settle(&f), 0);
-	CU_ASSERT_EQUAL_FATAL(store_promote(f.store, 1, "/some/where.qcow2", &f.err), 0);
+	CU_ASSERT_EQUAL_FATAL(promote(&f, 1, "/some/where.qcow2"), 0);
 	CU_ASSERT_EQUAL(store_begin(f.store, &f.err), -EROFS);
 	CU_ASSERT_EQUAL_FATAL(fixture_reopen(&f), 0);
 	CU_ASSERT_TRUE(store_info(f.store)->promoted);
@@ -212,6 +222,39 @@ static void promoted_store_is_frozen(void)
 	CU_ASSERT_EQUAL(store_inspect(f.dir, &info, &f.err), 0);
 	CU_ASSERT_TRUE(info.promoted);
 	CU_ASSERT_EQUAL(info.generation, 1);
+	fixture_release(&f);
+}
+
+/* One of them cannot be noted: none is, neither here nor on disk. */
+static void all_disks_are_promoted_or_none(void)
+{
+	const struct store_placement placements[] = {{0, "/a.qcow2"}, {1, ""}};
+	const struct store_placement good[] = {{0, "/a.qcow2"}, {1, "/b.qcow2"}};
+	char name[PATH_MAX];
+	struct fixture f;
+
+	fixture_init(&f);
+	fixture_create(&f, 4 * MIB, 1 * MIB);
+	fixture_fill(&f, 1);
+	fixture_begin(&f);
+	CU_ASSERT_EQUAL(fixture_commit(&f, 12), 0);
+	CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+	CU_ASSERT_EQUAL(store_promote(f.store, placements, 2, &f.err), -EINVAL);
+	CU_ASSERT_STRING_EQUAL(store_promoted_image(f.store, 0), "");
+	/* Nor when the note cannot be written. */
+	snprintf(name, sizeof(name), "%s/store.json.new", f.dir);
+	CU_ASSERT_EQUAL_FATAL(mkdir(name, 0700), 0);
+	err_clear(&f.err);
+	CU_ASSERT(store_promote(f.store, good, 2, &f.err) < 0);
+	CU_ASSERT_FALSE(store_info(f.store)->promoted);
+	CU_ASSERT_STRING_EQUAL(store_promoted_image(f.store, 0), "");
+	CU_ASSERT_EQUAL_FATAL(rmdir(name), 0);
+	CU_ASSERT_EQUAL_FATAL(fixture_reopen(&f), 0);
+	CU_ASSERT_FALSE(store_info(f.store)->promoted);
+	CU_ASSERT_EQUAL_FATAL(store_promote(f.store, good, 2, &f.err), 0);
+	CU_ASSERT_EQUAL_FATAL(fixture_reopen(&f), 0);
+	CU_ASSERT_STRING_EQUAL(store_promoted_image(f.store, 0), "/a.qcow2");
+	CU_ASSERT_STRING_EQUAL(store_promoted_image(f.store, 1), "/b.qcow2");
 	fixture_release(&f);
 }
 
@@ -228,8 +271,8 @@ static void demoted_store_goes_on_where_it_stood(void)
 		CU_ASSERT_EQUAL(fixture_commit(&f, (int64_t)g), 0);
 	}
 	CU_ASSERT_EQUAL(fixture_settle(&f), 0);
-	CU_ASSERT_EQUAL_FATAL(store_promote(f.store, 0, "/a.qcow2", &f.err), 0);
-	CU_ASSERT_EQUAL_FATAL(store_promote(f.store, 1, "/b.qcow2", &f.err), 0);
+	CU_ASSERT_EQUAL_FATAL(promote(&f, 0, "/a.qcow2"), 0);
+	CU_ASSERT_EQUAL_FATAL(promote(&f, 1, "/b.qcow2"), 0);
 	CU_ASSERT_STRING_EQUAL(store_promoted_image(f.store, 1), "/b.qcow2");
 	CU_ASSERT_EQUAL_FATAL(fixture_reopen(&f), 0);
 	CU_ASSERT_EQUAL_FATAL(store_demote(f.store, &f.err), 0);
@@ -453,6 +496,7 @@ int main(void)
 		{"first_copy_can_be_given_up_and_made_again",
 		 first_copy_can_be_given_up_and_made_again},
 		{"promoted_store_is_frozen", promoted_store_is_frozen},
+		{"all_disks_are_promoted_or_none", all_disks_are_promoted_or_none},
 		{"demoted_store_goes_on_where_it_stood", demoted_store_goes_on_where_it_stood},
 		{"inspect_sees_what_the_sidecar_has", inspect_sees_what_the_sidecar_has},
 		{"store_in_use_is_refused", store_in_use_is_refused},
