@@ -58,6 +58,9 @@ int journal_begin(struct journal *journal, uint64_t number, struct errinfo *err)
 	int status;
 
 	assert(generation->state == GENERATION_FREE);
+	status = journal_certain(journal, err);
+	if (status)
+		return status;
 	status = file_random(&generation->attempt, sizeof(generation->attempt));
 	if (status)
 		return err_set(err, status, "no random number from the kernel: %s",
@@ -214,10 +217,13 @@ static void committed(struct ring_op *op, int result)
 {
 	struct generation *generation = member_of(op, struct generation, op);
 
-	if (result < 0)
+	if (result < 0) {
 		generation_fail(generation, result, "the commit");
-	else
+		generation->stale = true;
+		area_certain(generation);
+	} else {
 		generation->state = GENERATION_COMMITTED;
+	}
 	finish(generation, result < 0 ? result : 0);
 }
 
@@ -329,6 +335,12 @@ void journal_release(struct generation *generation)
 	assert(generation->state == GENERATION_SEALED ||
 	       generation->state == GENERATION_COMMITTED);
 	generation_reset(generation);
+}
+
+void journal_revoke(struct generation *generation)
+{
+	journal_release(generation);
+	generation->stale = true;
 }
 
 struct generation *journal_adopt(struct journal *journal, unsigned area,

@@ -63,6 +63,7 @@ struct generation {
 	struct record *page;  /* commit and seal */
 	unsigned in_flight;   /* writes, queued ones too, and growing */
 	bool aborting, growing, grow_failed;
+	bool stale; /* its commit failed, and may be found whole in the area for all that */
 	uint64_t grow_to;
 	struct ring_op op, grow;
 	void (*done)(void *arg, int status, const struct errinfo *error);
@@ -109,6 +110,9 @@ void journal_path(const char *dir, unsigned area, char *path, size_t size);
  * left one, made for heads that are about to be emptied.  Blocking, durable. */
 int journal_erase(struct journal *journal, struct errinfo *err);
 
+/* The same for the areas of commits that failed, if that was not done at once. */
+int journal_certain(struct journal *journal, struct errinfo *err);
+
 /* Receive generation NUMBER into its area, which must be FREE. */
 int journal_begin(struct journal *journal, uint64_t number, struct errinfo *err);
 
@@ -120,7 +124,8 @@ int journal_zero(struct generation *generation, unsigned disk, uint64_t offset, 
 		 struct errinfo *err);
 
 /* done(0): COMMITTED.  On failure the generation is FREE again; its commit record
- * may nevertheless be found on the next open, whole. */
+ * may nevertheless be found on the next open, whole, if we end before the area was made
+ * certain: that is tried at once, and journal_begin() insists on it. */
 void journal_commit(struct generation *generation, int64_t time_us,
 		    void (*done)(void *arg, int status, const struct errinfo *error), void *arg);
 /* done(0): FREE, and nothing in flight. */
@@ -132,8 +137,11 @@ void journal_seal(struct generation *generation,
 
 /* Give kept buffers back to the pool; they are read again when needed. */
 void journal_forget(struct generation *generation);
-/* It is in the heads and flushed, or not to be: its area is free. */
+/* It is in the heads and flushed: its area is free. */
 void journal_release(struct generation *generation);
+/* COMMITTED, but not to be: what follows it could not be noted.  journal_certain() is
+ * for when that is known not to be noted: before, the note may want it. */
+void journal_revoke(struct generation *generation);
 /* Take over what a scan found in AREA: COMMITTED or SEALED, nothing kept. */
 struct generation *journal_adopt(struct journal *journal, unsigned area,
 				 const struct journal_found *found);

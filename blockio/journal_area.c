@@ -132,23 +132,50 @@ void journal_close(struct journal *journal)
 	journal->pages = NULL;
 }
 
+/* Without its first record nothing in an area is a generation. */
+static int area_erase(struct generation *generation)
+{
+	const struct journal *journal = generation->journal;
+	int status;
+
+	memset(generation->page, 0, sizeof(*generation->page));
+	status = file_write(journal->fd[generation->area], generation->page, RECORD_PAGE,
+			    RECORD_PAGE);
+	if (!status)
+		status = file_sync(journal->fd[generation->area]);
+	generation->stale = generation->stale && status;
+	return status;
+}
+
+int area_certain(struct generation *generation)
+{
+	return generation->stale ? area_erase(generation) : 0;
+}
+
+static int erase_failed(const struct journal *journal, int status, struct errinfo *err)
+{
+	return status ? err_set(err, status, "%s/journal cannot be erased: %s", journal->dir,
+				strerror(-status)) : 0;
+}
+
+int journal_certain(struct journal *journal, struct errinfo *err)
+{
+	int status = area_certain(&journal->generation[0]);
+
+	if (!status)
+		status = area_certain(&journal->generation[1]);
+	return erase_failed(journal, status, err);
+}
+
 int journal_erase(struct journal *journal, struct errinfo *err)
 {
-	struct record *page = journal->generation[0].page;
 	int status = 0;
 
 	assert(journal->generation[0].state == GENERATION_FREE &&
 	       journal->generation[1].state == GENERATION_FREE);
-	memset(page, 0, sizeof(*page));
-	for (unsigned area = 0; area < 2 && !status; area++) {
-		status = file_write(journal->fd[area], page, RECORD_PAGE, RECORD_PAGE);
-		if (!status)
-			status = file_sync(journal->fd[area]);
-	}
-	if (status)
-		return err_set(err, status, "%s/journal cannot be erased: %s", journal->dir,
-			       strerror(-status));
-	return 0;
+	for (unsigned area = 0; area < 2 && !status; area++)
+		status = area_erase(&journal->generation[area]);
+	return erase_failed(journal, status, err);
 }
 
 static void area_grown(struct ring_op *op, int result)

@@ -119,6 +119,16 @@ static int generation_first(struct store *store, struct errinfo *err)
 	return status;
 }
 
+/* Its note may be there although writing it failed, and is taken back first. */
+static void revoke(struct store *store, struct generation *generation)
+{
+	struct errinfo ignored = {0};
+
+	journal_revoke(generation);
+	if (!store_json_update(store, &ignored))
+		journal_certain(&store->journal, &ignored); /* else the next begin does both */
+}
+
 static void generation_committed(void *arg, int status, const struct errinfo *error)
 {
 	struct store *store = arg;
@@ -129,7 +139,7 @@ static void generation_committed(void *arg, int status, const struct errinfo *er
 	if (!status) {
 		status = generation_first(store, &failure);
 		if (status)
-			journal_release(generation);
+			revoke(store, generation);
 	}
 	if (!status) {
 		store->info.generation = generation->number;

@@ -209,7 +209,13 @@ uint64_t store_fresh(const struct store *store)
 
 int store_fresh_begin(struct store *store, struct errinfo *err)
 {
+	int status = store->json_unsure ? store_json_update(store, err) : 0;
+
 	assert(store->fill.in_flight == 0);
+	if (!status)
+		status = journal_certain(&store->journal, err);
+	if (status)
+		return status; /* it would make a generation of half-filled heads */
 	store->fresh_filled = false;
 	err_clear(&store->fill.error);
 	return heads_empty(&store->heads, store_fresh(store), err);

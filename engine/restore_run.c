@@ -66,12 +66,22 @@ static bool many(const struct run *run)
 	return run->order->all || run->order->disk_count > 1;
 }
 
+static int disk_lacking(struct run *run, const struct store_disk *disk)
+{
+	return err_set(&run->err, -ENODATA, "%s: generation %llu does not hold disk %s whole, which "
+		       "was added or grew: it can be restored when the guest is protected again; "
+		       "other disks (--disk NAME) and older points can now", run->order->store,
+		       (unsigned long long)run->source.generation, disk->name);
+}
+
 static int job_init(struct run *run, const struct store_disk *disk)
 {
 	const struct restore_order *order = run->order;
 	struct restore_job *job = &run->jobs[run->count];
 	char path[PATH_MAX];
 
+	if (restore_source_lacks(&run->source, disk))
+		return disk_lacking(run, disk);
 	job->disk = disk;
 	job->wish = (struct restore_wish){
 		.store = order->store,
@@ -160,6 +170,8 @@ static int images_open(struct run *run)
 		if (!job->disk || job->disk->size != job->wish.size)
 			return err_set(&run->err, -ESTALE, "disk %s changed just now; try again",
 				       job->wish.disk);
+		if (restore_source_lacks(&run->source, job->disk))
+			return disk_lacking(run, job->disk);
 		job->wish.generation = run->source.generation;
 		status = image_open(&job->image, run->loop.ring, run->order->store,
 				    run->source.point, job->disk->name, &run->err);

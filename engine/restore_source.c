@@ -186,6 +186,14 @@ int restore_source_open(struct restore_source *source, struct ring *ring, struct
 	return status == -ENOENT && !source->point ? heads_open(source, ring, pool, err) : status;
 }
 
+bool restore_source_lacks(const struct restore_source *source, const struct store_disk *disk)
+{
+	uint64_t incomplete = source->store ? store_info(source->store)->incomplete
+			      : source->point ? 0 : source->info.incomplete;
+
+	return incomplete >> (disk - source->disks) & 1;
+}
+
 void restore_source_release(struct restore_source *source)
 {
 	struct errinfo ignored = {0};

@@ -37,6 +37,8 @@ int restore_source_find(struct restore_source *source, const char *dir, const ch
 /* Make it readable, and sure.  POOL has all its buffers. */
 int restore_source_open(struct restore_source *source, struct ring *ring, struct pool *pool,
 			struct errinfo *err);
+/* The latest generation does not hold DISK, of source->disks, whole: it was added, or grew. */
+bool restore_source_lacks(const struct restore_source *source, const struct store_disk *disk);
 void restore_source_release(struct restore_source *source); /* also what find() left */
 
 #endif

@@ -59,8 +59,9 @@ struct verify {
 	uint64_t scanned, total; /* bytes of the images so far, and of all */
 	uint64_t section_begin;	 /* the same of the sections */
 	uint64_t data_bytes, bad_count, bad_bytes, shared_blocks;
-	unsigned images, points;
+	unsigned images, points, damaged_count;
 	json_t *bad, *damaged;
+	json_t *incomplete; /* names of disks */
 	int64_t begin_ns;
 	struct errinfo err;
 };
@@ -109,6 +110,7 @@ static void bad_note(struct verify *verify, uint64_t offset, uint32_t length, in
 static void damage_note(struct verify *verify, const char *disk, const char *point,
 			const char *text)
 {
+	verify->damaged_count++; /* the list lacks what is no text */
 	json_array_append_new(verify->damaged,
 			      json_pack("{s:s*,s:s,s:s}", "disk", disk, "point", point, "error",
 					text));
@@ -116,6 +118,17 @@ static void damage_note(struct verify *verify, const char *disk, const char *poi
 		return;
 	progress_end(&verify->progress);
 	printf("damaged: %s%s%s: %s\n", disk ? disk : "", disk ? " of " : "", point, text);
+}
+
+/* No damage: nothing was promised of it yet. */
+static void incomplete_note(struct verify *verify)
+{
+	json_array_append_new(verify->incomplete, json_string(verify->disk->name));
+	if (verify->json)
+		return;
+	progress_end(&verify->progress);
+	printf("incomplete: disk %s was added or grew, and %s does not hold it whole yet\n",
+	       verify->disk->name, verify->source->name);
 }
 
 static int sink_data(struct copy_sink *sink, unsigned disk, uint64_t offset, uint32_t length,
@@ -249,7 +262,9 @@ static int source_check(struct verify *verify, struct restore_source *source)
 	verify->source = source;
 	for (unsigned i = 0; i < source->disk_count; i++) {
 		verify->disk = &source->disks[i];
-		if (!disk_check(verify))
+		if (restore_source_lacks(source, verify->disk))
+			incomplete_note(verify);
+		else if (!disk_check(verify))
 			verify->images++;
 		else if (verify->loop.quit)
 			return -EINTR;
@@ -346,7 +361,7 @@ static int all_check(struct verify *verify, struct restore_source *latest)
 
 static bool is_good(const struct verify *verify)
 {
-	return !verify->bad_count && !json_array_size(verify->damaged);
+	return !verify->bad_count && !verify->damaged_count;
 }
 
 static int tell(struct verify *verify, uint64_t generation)
@@ -356,13 +371,14 @@ static int tell(struct verify *verify, uint64_t generation)
 
 	if (verify->json) {
 		json_t *result = json_pack(
-			"{s:b,s:I,s:i,s:i,s:I,s:I,s:f,s:I,s:I,s:O,s:O}", "good", is_good(verify),
+			"{s:b,s:I,s:i,s:i,s:I,s:I,s:f,s:I,s:I,s:O,s:O,s:O}", "good", is_good(verify),
 			"generation", (json_int_t)generation, "points", (int)verify->points,
 			"images", (int)verify->images, "data_bytes",
 			(json_int_t)verify->data_bytes, "shared_blocks",
 			(json_int_t)verify->shared_blocks, "seconds", seconds, "bad_count",
 			(json_int_t)verify->bad_count, "bad_bytes", (json_int_t)verify->bad_bytes,
-			"bad", verify->bad, "damaged", verify->damaged);
+			"bad", verify->bad, "damaged", verify->damaged, "incomplete",
+			verify->incomplete);
 
 		json_dumpf(result, stdout, REPORT_JSON);
 		putchar('\n');
@@ -370,9 +386,9 @@ static int tell(struct verify *verify, uint64_t generation)
 	} else {
 		progress_bytes(bytes, (double)verify->data_bytes);
 		printf("generation %llu and %u points: %s read in %.1f s, %llu bad blocks, "
-		       "%zu damaged files or points\n",
+		       "%u damaged files or points\n",
 		       (unsigned long long)generation, verify->points, bytes, seconds,
-		       (unsigned long long)verify->bad_count, json_array_size(verify->damaged));
+		       (unsigned long long)verify->bad_count, verify->damaged_count);
 	}
 	return !is_good(verify);
 }
@@ -384,6 +400,8 @@ static int heads_only(struct verify *verify, struct restore_source *latest)
 
 	if (verify->err.code == -EBUSY)
 		return -EBUSY;
+	if (verify->err.code == -EREMOTEIO && latest->info.incomplete)
+		return -EREMOTEIO; /* the sidecar says when it can be read */
 	damage_note(verify, NULL, latest->name, verify->err.text);
 	err_clear(&verify->err);
 	store_close(latest->store);
@@ -433,13 +451,15 @@ static void release(struct verify *verify, struct restore_source *latest)
 	free(verify->wanted);
 	json_decref(verify->bad);
 	json_decref(verify->damaged);
+	json_decref(verify->incomplete);
 }
 
 int verify_run(const char *store, bool json)
 {
 	struct verify verify = {.store = store, .json = json, .begin_ns = ring_now_ns(),
 				.sink = {.data = sink_data, .bad = sink_bad},
-				.bad = json_array(), .damaged = json_array(), .lock_fd = -1};
+				.bad = json_array(), .damaged = json_array(),
+				.incomplete = json_array(), .lock_fd = -1};
 	struct restore_source latest = {.hold_fd = -1};
 	int status = prepare(&verify, &latest);
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Disks that grew, were added, removed or come in another order: the store follows them."""
 
+import json
 import os
 import subprocess
 import unittest
@@ -164,8 +165,20 @@ class Others(DisksTest):
                     until(lambda: sidecar.find("progress", since) or
                           sidecar.find("protected", since), "it fills", every=0.001)
                     end(sidecar)
+                self.half_a_disk_is_not_restored(vm, sidecar)
                 again(sidecar, resumed=True)
                 self.assert_replica(vm, sidecar)
+
+    def half_a_disk_is_not_restored(self, vm, sidecar):
+        """The other one is."""
+        code, out, err = sidecar.command("verify", "--json")
+        verdict = json.loads(out)
+        self.assertEqual((code, verdict["good"], verdict["incomplete"]), (0, True, ["vdb"]), err)
+        code, _, err = sidecar.command("restore", "--all", "--output", vm.work / "out")
+        self.assertEqual(code, 1)
+        self.assert_sentence(err, "vdb", "does not hold")
+        code, _, err = sidecar.command("restore", "--disk", "vda", "--output", vm.work / "a.raw")
+        self.assertEqual(code, 0, err)
 
 
 if __name__ == "__main__":
