@@ -57,6 +57,15 @@ int file_identify_path(const char *path, struct file_identity *identity)
 	return 0;
 }
 
+int64_t file_born_us(const char *path)
+{
+	struct statx status;
+
+	if (statx(AT_FDCWD, path, 0, STATX_BTIME, &status) || !(status.stx_mask & STATX_BTIME))
+		return 0;
+	return status.stx_btime.tv_sec * INT64_C(1000000) + status.stx_btime.tv_nsec / 1000;
+}
+
 int64_t file_next_data(int fd, uint64_t offset)
 {
 	off_t found = lseek(fd, (off_t)offset, SEEK_DATA);

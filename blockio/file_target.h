@@ -17,6 +17,9 @@ struct file_identity {
 };
 int file_identify(int fd, struct file_identity *identity);
 int file_identify_path(const char *path, struct file_identity *identity); /* links are followed */
+/* When the file was made, in microseconds; 0: its file system does not say.  An inode's number is
+ * soon that of another file. */
+int64_t file_born_us(const char *path);
 /* The first byte from OFFSET on that is not in a hole; -ENXIO: there is none. */
 int64_t file_next_data(int fd, uint64_t offset);
 /* As QEMU locks its images: nobody may read or write it until it is unlocked.  -EBUSY:

@@ -68,7 +68,7 @@ static int journal_inspect(const char *dir, const struct store_json *json,
 		if (!status)
 			status = journal_decide(found, &base, &plan, &failure);
 		if (status && (status != -EUCLEAN || i == INSPECT_TRIES - 1))
-			return err_set(err, status, "%s", failure.text);
+			return err_set(err, status, "%s: %s", dir, failure.text);
 	}
 	if (plan.count)
 		info->state = STORE_READY;

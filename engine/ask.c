@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +14,10 @@
 
 #include "control.h"
 #include "jsontext.h"
+#include "loop.h"
 #include "report.h"
 
+#define ASK_STEP_MS 100
 #define ENDS_TRIES 20
 #define ENDS_STEP_US 50000
 #define ASK_ANSWER_MAX (1u << 20) /* 32 disks take some 10 KiB, 1024 points 200 KiB */
@@ -36,7 +40,7 @@ static int ask_connect(const char *store, int timeout_s)
 		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)); /* connect */
 		if (connect(fd, (struct sockaddr *)&address, sizeof(address)))
-			rc = -errno;
+			rc = errno == EAGAIN ? -ETIMEDOUT : -errno; /* its queue stays full */
 	}
 	if (rc && fd >= 0)
 		close(fd);
@@ -44,21 +48,46 @@ static int ask_connect(const char *store, int timeout_s)
 	return rc ? rc : fd;
 }
 
-/* The sidecar closes behind its answer. */
-static int ask_receive(int fd, json_t **answer)
+/* A command with a ring of its own has the signals that end it blocked, for its ring. */
+static bool ask_interrupted(void)
 {
+	sigset_t pending;
+
+	return !sigpending(&pending) &&
+	       (sigismember(&pending, SIGINT) || sigismember(&pending, SIGTERM));
+}
+
+static int ask_wait(int fd, int64_t deadline_ns)
+{
+	struct pollfd readable = {.fd = fd, .events = POLLIN};
+
+	for (;;) {
+		if (poll(&readable, 1, ASK_STEP_MS) > 0)
+			return 0;
+		if (ask_interrupted())
+			return -EINTR;
+		if (ring_now_ns() >= deadline_ns)
+			return -ETIMEDOUT;
+	}
+}
+
+/* The sidecar closes behind its answer. */
+static int ask_receive(int fd, int timeout_s, json_t **answer)
+{
+	int64_t deadline_ns = ring_now_ns() + timeout_s * 1000 * NS_PER_MS;
 	char *text = malloc(ASK_ANSWER_MAX);
 	size_t have = 0;
-	ssize_t n = 0;
-	int rc = 0;
+	ssize_t n;
+	int rc;
 
 	if (!text)
 		return -ENOMEM;
-	while (have < ASK_ANSWER_MAX && (n = recv(fd, text + have, ASK_ANSWER_MAX - have, 0)) > 0)
-		have += (size_t)n;
-	if (n < 0 && errno == EAGAIN)
-		rc = -ETIMEDOUT;
-	else
+	do {
+		rc = ask_wait(fd, deadline_ns);
+		n = rc ? 0 : recv(fd, text + have, ASK_ANSWER_MAX - have, 0);
+		have += n > 0 ? (size_t)n : 0;
+	} while (have < ASK_ANSWER_MAX && n > 0);
+	if (!rc)
 		*answer = json_loadb(text, have, 0, NULL);
 	free(text);
 	return rc;
@@ -80,6 +109,8 @@ static int ask_send(int fd, json_t *request)
 
 static int ask_check(const char *store, json_t *answer, int timeout_s, int rc, struct errinfo *err)
 {
+	if (rc == -EINTR)
+		return err_set(err, rc, "interrupted, before the sidecar of %s answered", store);
 	if (rc == -ETIMEDOUT)
 		return err_set(err, rc, "the sidecar of %s does not answer within %d s: is it "
 			       "stopped?", store, timeout_s);
@@ -113,14 +144,16 @@ int ask_sidecar(const char *store, json_t *request, int timeout_s, json_t **answ
 	*answer = NULL;
 	if (fd < 0) {
 		json_decref(request);
+		if (fd == -ETIMEDOUT)
+			return ask_check(store, NULL, timeout_s, fd, err);
 		return err_set(err, fd, "%s: cannot ask the sidecar: %s", store, strerror(-fd));
 	}
 	rc = ask_send(fd, request);
 	json_decref(request);
 	if (!rc)
-		rc = ask_receive(fd, answer);
+		rc = ask_receive(fd, timeout_s, answer);
 	close(fd);
-	if (rc != -ETIMEDOUT && rc != -ENOMEM && !*answer && ends_now(store, timeout_s))
+	if (rc != -ETIMEDOUT && rc != -ENOMEM && rc != -EINTR && !*answer && ends_now(store, timeout_s))
 		return err_set(err, -ECONNREFUSED, "%s: the sidecar has ended", store);
 	rc = ask_check(store, *answer, timeout_s, rc, err);
 	if (rc) {

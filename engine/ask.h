@@ -16,7 +16,7 @@
 
 /* Send REQUEST, {"command":...} (taken over), to the sidecar of STORE and wait for
  * *ANSWER, a new reference.  -ENOENT, -ECONNREFUSED: no sidecar runs (ask_nobody());
- * -EAGAIN: too many ask at the same time; -ETIMEDOUT: no answer within TIMEOUT_S;
+ * -ETIMEDOUT: no answer within TIMEOUT_S;
  * -EPROTO: it ended, or what came is no JSON object; -EREMOTEIO: the sidecar refused,
  * ERR has its words.  *ANSWER is NULL then. */
 int ask_sidecar(const char *store, json_t *request, int timeout_s, json_t **answer,

@@ -2,14 +2,16 @@
 #include "command.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "report.h"
 
-#define COMMAND_PATHS 4 /* options of one command that are paths */
+#define COMMAND_PATHS 8 /* options of one command that are paths */
 
 void command_parse(const struct argp *argp, int argc, char **argv, void *input)
 {
@@ -31,6 +33,16 @@ long long command_number(struct argp_state *state, const char *text, long long m
 	return value;
 }
 
+const char *command_text(struct argp_state *state, const char *text, const char *what)
+{
+	json_t *string = json_string(text);
+
+	if (!string)
+		argp_error(state, "%s: this is no UTF-8, and cannot be said in JSON", what);
+	json_decref(string);
+	return text;
+}
+
 const char *command_path(struct argp_state *state, const char *path, const char *what)
 {
 	static char paths[COMMAND_PATHS][PATH_MAX];
@@ -40,11 +52,13 @@ const char *command_path(struct argp_state *state, const char *path, const char 
 
 	if (!path[0])
 		argp_error(state, "%s needs a path", what);
+	command_text(state, path, what);
 	if (path[0] == '/')
 		return path;
 	whole = paths[count++ % COMMAND_PATHS];
-	if (!getcwd(here, sizeof(here)) ||
-	    snprintf(whole, PATH_MAX, "%s/%s", here, path) >= PATH_MAX)
+	if (!getcwd(here, sizeof(here)))
+		argp_error(state, "%s %s: where are we? %s", what, path, strerror(errno));
+	if (snprintf(whole, PATH_MAX, "%s/%s", here, path) >= PATH_MAX)
 		argp_error(state, "%s %s: the path is too long", what, path);
 	return whole;
 }

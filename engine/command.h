@@ -38,6 +38,8 @@ long long command_number(struct argp_state *state, const char *text, long long m
 /* An absolute path, valid until the end: QEMU has a working directory of its own
  * and is given paths below the store.  WHAT names the option. */
 const char *command_path(struct argp_state *state, const char *path, const char *what);
+/* TEXT as it is; wrong usage if it cannot be said in JSON. */
+const char *command_text(struct argp_state *state, const char *text, const char *what);
 /* VALUE is there, or the usage is wrong: "qheal check needs --qmp SOCKET, ...". */
 bool command_needs(const char *command, const char *value, const char *what);
 

@@ -121,7 +121,7 @@ static const struct key keys[] = {
 	{"limits", "flap-window-s", 1, 86400, false, set_flap_window},
 	{"limits", "backoff-s", 0, 3600, false, set_backoff},
 	{"limits", "backoff-max-s", 0, 3600, false, set_backoff_max},
-	{"optimal", "rate-mib-s", 0, 1e6, false, set_rate},
+	{"optimal", "rate-mib-s", 1, 1e6, false, set_rate},
 	{"optimal", "cpu-percent", 0, 100, true, set_cpu},
 };
 
@@ -400,14 +400,15 @@ bool config_file_parse(struct config_file *file, const char *text, size_t length
 int config_file_load(struct config_file *file, const char *path,
 		     struct config_file_errors *errors, struct errinfo *err)
 {
+	char real[PATH_MAX], *text;
 	size_t length;
-	char *text;
 	bool good;
 	int rc;
 
 	errors->count = 0;
 	config_file_default(file);
-	rc = statefile_read(path, CONFIG_FILE_MAX, &text, &length, err);
+	/* Its owner may link it from elsewhere; files of the store are none of links. */
+	rc = statefile_read(realpath(path, real) ? real : path, CONFIG_FILE_MAX, &text, &length, err);
 	if (rc)
 		return rc;
 	good = config_file_parse(file, text, length, errors);

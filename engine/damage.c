@@ -70,17 +70,19 @@ static int disk_index(const struct store_spec *spec, const char *name)
 
 static void take(struct sidecar *sidecar, const json_t *json)
 {
+	const struct store_spec *spec = &store_info(sidecar->store)->spec;
 	const json_t *block;
 	size_t i;
 
 	sidecar->damage.more = json_is_true(json_object_get(json, "more"));
 	json_array_foreach(json_object_get(json, "blocks"), i, block) {
 		const char *name = json_string_value(json_array_get(block, 0));
-		int disk = name ? disk_index(&store_info(sidecar->store)->spec, name) : -1;
+		uint64_t number = (uint64_t)json_integer_value(json_array_get(block, 1));
+		int disk = name ? disk_index(spec, name) : -1;
 
-		if (disk >= 0)
-			damage_note(&sidecar->damage, (unsigned)disk,
-				    (uint64_t)json_integer_value(json_array_get(block, 1)));
+		/* The file has no checksum, and the disk may have shrunk. */
+		if (disk >= 0 && number < (spec->disks[disk].size - 1) / spec->block_bytes + 1)
+			damage_note(&sidecar->damage, (unsigned)disk, number);
 	}
 }
 

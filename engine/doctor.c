@@ -110,9 +110,11 @@ static void host_lines(json_t *lines, const struct doctor_facts *facts)
 		    "or root");
 	add(lines, "memory", "uncorrectable errors", option,
 	    "--standby moves the guest while errors can still be corrected");
-	add(lines, "host", "gone", option, "--standby on another host");
+	add(lines, "host", "gone", unprotected,
+	    "not in this version: a standby is on the same host; keep a copy of the store elsewhere");
 	add(lines, "store", "its disk fails or fills", protected_,
-	    "the guest is not touched, protection stands still and is told of");
+	    "the guest is not touched, protection stands still and is told of; with --spare a store "
+	    "that stays unusable is left for another");
 }
 
 json_t *doctor_lines(const struct guest *guest, const struct doctor_facts *facts)

@@ -84,7 +84,8 @@ static int show(const struct arguments *arguments)
 	json_t *incidents, *item;
 	size_t i;
 
-	if (store_inspect(arguments->store, &info, &err) ||
+	/* Its journal may be damaged. */
+	if ((store_inspect(arguments->store, &info, &err) && !info.uuid[0]) ||
 	    incident_list(arguments->store, &incidents, &err)) {
 		log_error("%s", err.text);
 		return 1;

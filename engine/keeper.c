@@ -364,14 +364,19 @@ static bool make_room(struct sidecar *sidecar)
 		return false;
 	}
 	point = oldest(sidecar, keeper->cleared_to, is_automatic);
-	if (!point && free_bytes < 2 * sidecar->figures.last_bytes + KEEPER_ROOM)
-		point = oldest(sidecar, keeper->cleared_to, is_by_hand);
+	if (point) {
+		keeper->cleared_to = point->id;
+	} else if (free_bytes < 2 * sidecar->figures.last_bytes + KEEPER_ROOM) {
+		/* Perhaps an older one than those automatic ones: then they could not go, as what
+		 * they alone have would have to move there first. */
+		point = oldest(sidecar, keeper->cleared_by_hand_to, is_by_hand);
+		keeper->cleared_by_hand_to = point ? point->id : 0;
+	}
 	if (!point) {
 		tell_short(sidecar, free_bytes);
 		keeper->cleared_to = 0; /* those that were being read: again */
 		return false;
 	}
-	keeper->cleared_to = point->id;
 	begin_delete(sidecar, point, "space");
 	return true;
 }

@@ -39,7 +39,8 @@ struct keeper {
 	int64_t point_ns;      /* next automatic point */
 	int64_t sample_ns;     /* next sample of the free space */
 	uint32_t pruned_to;    /* the retention has tried those up to this id */
-	uint32_t cleared_to;   /* the same, when room is short */
+	uint32_t cleared_to;   /* the same, when room is short: of automatic ones, */
+	uint32_t cleared_by_hand_to; /* and of those by hand */
 	uint32_t let_go_to;    /* the same, of temporary ones */
 	bool prune, short_told;
 	unsigned damaged; /* points that were told of */

@@ -2,6 +2,7 @@
  *
  * qheal: finds the command.  Exit status 0 done, 1 failed, 2 wrong usage.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,9 +44,15 @@ static int run(const struct command *command, int argc, char **argv)
 {
 	char name[64];
 
+	int status;
+
 	snprintf(name, sizeof(name), "qheal %s", command->name);
 	argv[0] = name;
-	return command->run(argc, argv);
+	status = command->run(argc, argv);
+	if (!fflush(stdout) && !ferror(stdout))
+		return status;
+	log_error("%s: what it says cannot be written: %s", name, strerror(errno));
+	return status ? status : 1;
 }
 
 int main(int argc, char **argv)

@@ -87,9 +87,10 @@ json_t *plan_row_json(const struct plan_row *row, const char *resource, const st
 {
 	const struct policy_candidate *chosen = &verdict->candidates[verdict->strategy];
 
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:f,s:o,s:I,s:f,s:f,s:f,s:s,s:o}", "fault",
+	return json_pack("{s:s,s:s,s:s,s:s,s:[],s:s,s:f,s:o,s:I,s:f,s:f,s:f,s:s,s:o}", "fault",
 			 fault_name(row->kind), "cause", detect_cause_name(row->cause), "case",
-			 row->says, "resource", resource, "strategy", strategy_names[verdict->strategy],
+			 row->says, "resource", resource, "resources", "strategy",
+			 strategy_names[verdict->strategy],
 			 "predicted_downtime_ms", chosen->prediction.downtime_ms, "steps",
 			 steps_json(&chosen->prediction), "predicted_loss_bytes",
 			 (json_int_t)chosen->loss_bytes, "cost", chosen->cost, "success",

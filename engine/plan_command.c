@@ -114,7 +114,7 @@ static int plan_alone(const struct arguments *arguments, json_t **plan)
 	int rc;
 
 	if (config_get(arguments->config, &file))
-		return 1;
+		return COMMAND_USAGE;
 	if (store_inspect(arguments->store, &info, &err)) {
 		log_error("%s", err.text);
 		return 1;
@@ -139,8 +139,9 @@ static int show(const struct arguments *arguments)
 	}
 	if (!rc && arguments->config)
 		log_warn("a sidecar runs: its own settings count, not %s", arguments->config);
-	if (rc && plan_alone(arguments, &plan))
-		return 1;
+	rc = rc ? plan_alone(arguments, &plan) : 0;
+	if (rc)
+		return rc;
 	if (arguments->json) {
 		json_dumpf(plan, stdout, REPORT_JSON);
 		putchar('\n');
@@ -163,7 +164,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		arguments->json = true;
 		return 0;
 	case OPTION_CONFIG:
-		arguments->config = arg;
+		arguments->config = command_path(state, arg, "--config");
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "what is \"%s\"?", arg);

@@ -4,8 +4,10 @@
  * control socket is asked; without one the store is opened here.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "ask.h"
 #include "bounds.h"
@@ -26,12 +28,25 @@ struct arguments {
 	bool create, json, quiesce;
 };
 
+/* A damaged one counts: its points are listed all the same. */
+static int is_store(const char *store, struct errinfo *err)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/store.json", store);
+	return access(path, F_OK) ? err_set(err, -errno, "%s holds no store (no store.json in it)",
+					    store) : 0;
+}
+
 static int list_points(const struct arguments *arguments, struct errinfo *err)
 {
 	json_t *items = json_array(), *all;
 	struct point_info *points = NULL;
 	unsigned count = 0;
-	int rc = points_list(arguments->store, &points, &count, err);
+	int rc = is_store(arguments->store, err);
+
+	if (!rc)
+		rc = points_list(arguments->store, &points, &count, err);
 
 	for (unsigned i = 0; i < count && !rc; i++) {
 		json_t *item = points_item(&points[i]);
@@ -147,8 +162,6 @@ static int change_points(const struct arguments *arguments, struct errinfo *err)
 	json_t *request, *answer = NULL;
 	int rc;
 
-	if (arguments->name && points_check_name(arguments->name, err))
-		return -EINVAL;
 	request = json_pack("{s:s,s:s*}", "command", arguments->create ? "point" : "point-delete",
 			    arguments->create ? "name" : "point",
 			    arguments->create ? arguments->name : arguments->delete);
@@ -186,6 +199,7 @@ static int change_points(const struct arguments *arguments, struct errinfo *err)
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct arguments *arguments = state->input;
+	struct errinfo wrong = {0};
 
 	switch (key) {
 	case COMMAND_KEY_STORE:
@@ -198,7 +212,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		arguments->create = true;
 		return 0;
 	case OPTION_DELETE:
-		arguments->delete = arg;
+		arguments->delete = command_text(state, arg, "--delete");
 		return 0;
 	case OPTION_QUIESCE:
 		arguments->quiesce = true;
@@ -206,6 +220,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_ARG:
 		if (!arguments->create || arguments->name)
 			argp_error(state, "what is \"%s\"?", arg);
+		if (points_check_name(arg, &wrong))
+			argp_error(state, "%s", wrong.text);
 		arguments->name = arg;
 		return 0;
 	case ARGP_KEY_END:

@@ -229,7 +229,8 @@ const char *policy_precondition(const struct policy_facts *facts, enum strategy 
 	if (!(policy_sensible(facts->fault.kind) & STRATEGY_BIT(strategy)))
 		return "it is no answer to this fault";
 	if (!(facts->able & STRATEGY_BIT(strategy)))
-		return "this version cannot do it yet";
+		return facts->able == STRATEGY_BIT(STRATEGY_HOLD) ? "no sidecar runs"
+								  : "this version cannot do it yet";
 	if (facts->tried & STRATEGY_BIT(strategy))
 		return "it was tried for this fault already";
 	if (facts->paused_by_owner && facts->qemu_alive)

@@ -68,6 +68,8 @@ static void add_disk(struct argp_state *state, struct config *config, const char
 		if (!strcmp(config->disks[i], name))
 			argp_error(state, "--disk %s is given twice", name);
 	}
+	if (!name[0])
+		argp_error(state, "--disk needs a name");
 	if (config->disk_count == BOUND_DISKS)
 		argp_error(state, "at most %d disks can be protected", BOUND_DISKS);
 	config->disks[config->disk_count++] = name;
@@ -159,7 +161,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 				   arg);
 		return 0;
 	case OPTION_EVENTS:
-		config->events = arg;
+		config->events = strcmp(arg, "-") ? command_path(state, arg, "--events") : arg;
 		return 0;
 	case OPTION_ONCE:
 		config->once = true;
@@ -176,7 +178,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		set_block(state, config, arg);
 		return 0;
 	case OPTION_CONFIG:
-		config->config = arg;
+		config->config = command_path(state, arg, "--config");
 		return 0;
 	case OPTION_SPARE:
 		config->spare = command_path(state, arg, "--spare");

@@ -4,11 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "loop.h"
+
+static bool hasty; /* report_init() */
 
 void report_time(int64_t time_us, char text[40])
 {
@@ -26,51 +29,98 @@ int report_init(struct report *report, const char *path, struct errinfo *err)
 	int fd;
 
 	memset(report, 0, sizeof(*report));
+	hasty = true;
 	if (!path)
 		return 0;
-	if (!strcmp(path, "-")) {
-		fd = dup(STDOUT_FILENO);
-	} else {
-		fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	}
+	/* A FIFO that nobody reads yet would be waited for. */
+	fd = !strcmp(path, "-") ? dup(STDOUT_FILENO)
+				: open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK,
+				       0600);
 	if (fd < 0)
-		return err_set(err, -errno, "cannot write events to %s: %s", path, strerror(errno));
-	report->events = fdopen(fd, "a");
-	if (!report->events) {
-		close(fd);
-		return err_set(err, -ENOMEM, "cannot write events to %s: no memory", path);
-	}
+		return err_set(err, -errno, "cannot write events to %s: %s", path,
+			       errno == ENXIO ? "nobody reads it; start its reader first"
+					      : strerror(errno));
+	report->events.fd = fd;
+	report->wanted = true;
 	return 0;
 }
 
 void report_release(struct report *report)
 {
-	if (report->events)
-		fclose(report->events);
-	report->events = NULL;
+	if (!report->wanted)
+		return;
+	outlet_release(&report->events);
+	close(report->events.fd);
+	report->wanted = false;
 }
 
-void report_event(struct report *report, const char *event, json_t *fields)
+static int put_event(struct report *report, const char *event, json_t *fields)
 {
+	char time[40], *text = NULL;
+	size_t length;
 	json_t *line;
-	char time[40];
+	int rc = -ENOMEM;
 
-	if (!report->events || report->lost) {
-		json_decref(fields);
-		return;
-	}
 	report_time(loop_realtime_us(), time);
 	line = json_pack("{s:s,s:s,s:s}", "event", event, "time", time, "vm", report->vm);
 	if (line && fields)
 		json_object_update(line, fields);
-	json_decref(fields);
-	if (!line || json_dumpf(line, report->events, REPORT_JSON) ||
-	    fputc('\n', report->events) == EOF || fflush(report->events) == EOF) {
-		report->lost = true;
-		log_warn("events can no longer be written (%s); protection goes on",
-			 strerror(errno));
+	if (line)
+		text = json_dumps(line, REPORT_JSON);
+	if (text) {
+		length = strlen(text);
+		text[length++] = '\n'; /* in place of its end */
+		rc = outlet_put(&report->events, text, length);
 	}
+	free(text);
 	json_decref(line);
+	return rc;
+}
+
+void report_event(struct report *report, const char *event, json_t *fields)
+{
+	unsigned dropped;
+	int rc = 0;
+
+	if (report->wanted && !report->lost) {
+		dropped = outlet_dropped(&report->events);
+		if (dropped) {
+			json_t *lost = json_pack("{s:I}", "count", (json_int_t)dropped);
+
+			rc = put_event(report, "events-lost", lost);
+			json_decref(lost);
+		}
+		if (!rc)
+			rc = put_event(report, event, fields);
+		if (rc == -ENOBUFS && report->events.dropped == 1)
+			log_warn("the reader of the events stands still: events are dropped");
+		report->lost = rc && rc != -ENOBUFS;
+		if (report->lost)
+			log_warn("events can no longer be written (%s); protection goes on",
+				 strerror(-rc));
+	}
+	json_decref(fields);
+}
+
+/* A command waits for who reads what it says; a sidecar does not. */
+static void put_line(const char *level, const char *colon, const char *text)
+{
+	static struct outlet outlet = {.fd = STDERR_FILENO};
+	char line[1100];
+	unsigned dropped;
+
+	if (!hasty) {
+		fprintf(stderr, "qheal: %s%s%s\n", level, colon, text);
+		return;
+	}
+	dropped = outlet_dropped(&outlet);
+	if (dropped) {
+		snprintf(line, sizeof(line), "qheal: warning: %u lines are missing here, as nobody "
+			 "read them\n", dropped);
+		outlet_put(&outlet, line, strlen(line));
+	}
+	snprintf(line, sizeof(line), "qheal: %s%s%s\n", level, colon, text);
+	outlet_put(&outlet, line, strlen(line));
 }
 
 void report_log(const char *level, const char *format, ...)
@@ -81,6 +131,5 @@ void report_log(const char *level, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	fprintf(stderr, "qheal: %s%s%s\n", strcmp(level, "info") ? level : "",
-		strcmp(level, "info") ? ": " : "", text);
+	put_line(strcmp(level, "info") ? level : "", strcmp(level, "info") ? ": " : "", text);
 }

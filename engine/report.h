@@ -11,14 +11,17 @@
 #include <stdio.h>
 
 #include "errinfo.h"
+#include "outlet.h"
 
 struct report {
-	FILE *events; /* NULL: nobody asked */
-	bool lost;    /* the reader of the events went away; said once */
+	struct outlet events;
+	bool wanted; /* somebody asked for events */
+	bool lost;   /* their reader went away; said once */
 	char vm[64];
 };
 
-/* PATH: a file to append to (created 0600), "-" for stdout, NULL for none. */
+/* PATH: a file to append to (created 0600), "-" for stdout, NULL for none.  From here on no
+ * event and no log line waits for its reader: this process has a guest to look after. */
 int report_init(struct report *report, const char *path, struct errinfo *err);
 void report_release(struct report *report);
 

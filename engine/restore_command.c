@@ -29,6 +29,8 @@ static void add_disk(struct argp_state *state, struct restore_order *order, cons
 		if (!strcmp(order->disks[i], name))
 			argp_error(state, "--disk %s is given twice", name);
 	}
+	if (!name[0])
+		argp_error(state, "--disk needs a name");
 	if (order->disk_count == STORE_DISKS_MAX)
 		argp_error(state, "a guest has at most %d disks", STORE_DISKS_MAX);
 	order->disks[order->disk_count++] = name;
@@ -78,9 +80,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		order->all = true;
 		return 0;
 	case OPTION_POINT:
-		order->point = arg;
+		order->point = command_text(state, arg, "--point");
 		return 0;
 	case OPTION_OUTPUT:
+		if (!strncmp(arg, "nbd:", 4) && !target_is_nbd(arg))
+			argp_error(state, "--output %s: an NBD URI is nbd://HOST:PORT/EXPORT or "
+				   "nbd+unix:///EXPORT?socket=PATH", arg);
 		order->output = target_is_nbd(arg) ? arg : command_path(state, arg, "--output");
 		return 0;
 	case OPTION_FORMAT:

@@ -63,21 +63,30 @@ static int place_check(const struct restore_output *output, const char *store, s
 	return 0;
 }
 
-/* A hard link to a head is the head. */
+static bool is_same_file(const char *path, const struct file_identity *identity)
+{
+	struct file_identity other;
+
+	return identity->kind == FILE_REGULAR && !file_identify_path(path, &other) &&
+	       other.device == identity->device && other.inode == identity->inode;
+}
+
+/* A hard link to a head is the head, one to its sums the sums. */
 static int head_check(const struct restore_output *output, const struct file_identity *identity,
 		      const struct restore_wish *wish, struct errinfo *err)
 {
 	const struct store_spec *spec = &wish->info->spec;
 
 	for (unsigned i = 0; i < spec->disk_count; i++) {
-		struct file_identity head;
 		char path[FILE_PATH_MAX];
+		bool same;
 
 		store_head_path(wish->store, spec->disks[i].name, path, sizeof(path));
-		if (!file_identify_path(path, &head) && head.device == identity->device &&
-		    head.inode == identity->inode && identity->kind == FILE_REGULAR)
-			return err_set(err, -EINVAL, "%s is the head of disk %s: the replica "
-				       "itself; choose another --output",
+		same = is_same_file(path, identity);
+		snprintf(path, sizeof(path), "%s/disks/%s/sums", wish->store, spec->disks[i].name);
+		if (same || is_same_file(path, identity))
+			return err_set(err, -EINVAL, "%s is the head of disk %s, or its sums: the "
+				       "replica itself; choose another --output",
 				       output->path, spec->disks[i].name);
 	}
 	return 0;
@@ -128,11 +137,15 @@ static bool state_is(const json_t *state, const struct restore_wish *wish)
 }
 
 /* The file that the state is of; or one just made, that has nothing. */
-static bool state_is_of(const json_t *state, const struct file_identity *identity)
+static bool state_is_of(const json_t *state, const char *path,
+			const struct file_identity *identity)
 {
 	uint64_t inode = (uint64_t)json_integer_value(json_object_get(state, "inode"));
+	int64_t born_us = json_integer_value(json_object_get(state, "born_us"));
 
-	return inode ? inode == identity->inode : !identity->allocated;
+	if (!inode)
+		return !identity->allocated;
+	return inode == identity->inode && (!born_us || born_us == file_born_us(path));
 }
 
 /* A qcow2 image has its clusters where its generation wants them. */
@@ -154,11 +167,12 @@ int restore_output_mark(const struct restore_output *output, const struct restor
 	if (!has_state(output))
 		return 0;
 	file_identify_path(output->path, &identity);
-	state = json_pack("{s:i,s:s,s:s,s:s,s:I,s:s,s:I,s:I}", "version", 1, "store",
+	state = json_pack("{s:i,s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:I}", "version", 1, "store",
 			  wish->info->uuid, "disk", wish->disk, "format",
 			  wish->qcow2 ? "qcow2" : "raw", "size", (json_int_t)wish->size, "point",
 			  wish->point, "generation", (json_int_t)wish->generation, "inode",
-			  (json_int_t)identity.inode);
+			  (json_int_t)identity.inode, "born_us",
+			  (json_int_t)file_born_us(output->path));
 	text = state ? json_dumps(state, REPORT_JSON) : NULL;
 	json_decref(state);
 	if (!text)
@@ -231,11 +245,12 @@ static int file_mode(struct restore_output *output, const struct file_identity *
 		     const struct restore_wish *wish, struct errinfo *err)
 {
 	json_t *state = state_read(output);
-	bool ours = state && state_is(state, wish) && state_is_of(state, identity);
+	bool ours = state && state_is(state, wish) && state_is_of(state, output->path, identity);
 	int status = 0;
 
-	if (ours)
-		output->mode = state_mode(state, wish);
+	if (ours) /* one that ended before it had its size begins again */
+		output->mode = !wish->qcow2 && identity->size != wish->size
+				       ? RESTORE_REPLACE : state_mode(state, wish);
 	else if (wish->in_place)
 		output->mode = RESTORE_UPDATE;
 	else if (wish->force)
@@ -261,9 +276,6 @@ static int existing_check(struct restore_output *output, const struct file_ident
 	output->allocated = identity->allocated;
 	if (identity->kind == FILE_BLOCK_DEVICE)
 		return device_check(output, wish, err);
-	if (identity->kind != FILE_REGULAR)
-		return err_set(err, -EINVAL, "%s is neither a file nor a block device",
-			       output->path);
 	status = file_mode(output, identity, wish, err);
 	if (!status && output->mode == RESTORE_UPDATE && identity->size != wish->size)
 		return err_set(err, -EFBIG, "%s has %llu bytes, disk %s %llu: it cannot be written "
@@ -295,6 +307,8 @@ int restore_output_check(struct restore_output *output, const char *path,
 		return err_set(err, -EISDIR, "%s is a directory; one disk goes into a file: give "
 			       "its name, or --all for all disks",
 			       path);
+	if (output->existed && identity.kind != FILE_REGULAR && identity.kind != FILE_BLOCK_DEVICE)
+		return err_set(err, -EINVAL, "%s is neither a file nor a block device", path);
 	status = place_check(output, wish->store, err);
 	if (!status && output->existed)
 		status = existing_check(output, &identity, wish, err);

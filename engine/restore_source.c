@@ -11,6 +11,7 @@
 
 #include "ask.h"
 #include "file.h"
+#include "loop.h"
 #include "restore_output.h"
 
 #define KNOWN_TEXT 256 /* of names of points in a sentence: the newest ones fit */
@@ -72,20 +73,20 @@ int restore_source_find(struct restore_source *source, const char *dir, const ch
 	memset(source, 0, sizeof(*source));
 	source->dir = dir;
 	source->hold_fd = -1;
-	status = store_inspect(dir, &source->info, err);
-	if (status)
-		return status;
-	if (strcmp(what, "latest"))
-		return point_search(source, what, err);
-	if (!source->info.generation)
-		return err_set(err, -ENODATA, "%s has no generation yet: its first copy did not end",
-			       dir);
 	source->name = "latest";
+	source->disks = source->info.spec.disks;
+	status = store_inspect(dir, &source->info, err);
+	if (strcmp(what, "latest") && (!status || source->info.uuid[0])) {
+		err_clear(err); /* a point needs no journal */
+		return point_search(source, what, err);
+	}
+	source->disk_count = source->info.spec.disk_count;
 	source->generation = source->info.generation;
 	source->time_us = source->info.generation_time_us;
-	source->disk_count = source->info.spec.disk_count;
-	source->disks = source->info.spec.disks;
-	return 0;
+	if (!status && !source->info.generation)
+		return err_set(err, -ENODATA, "%s has no generation yet: its first copy did not end",
+			       dir);
+	return status;
 }
 
 /* --- opening --- */
@@ -104,15 +105,18 @@ static int sidecar_point(struct restore_source *source, struct errinfo *err)
 	char name[POINT_NAME_MAX + 1], id[16];
 	int status;
 
-	snprintf(name, sizeof(name), "restore-%d", (int)getpid());
+	/* In containers there are many of one number. */
+	snprintf(name, sizeof(name), "restore-%d-%lld", (int)getpid(),
+		 (long long)(loop_realtime_us() / 1000));
 	status = ask_sidecar(source->dir,
 			     json_pack("{s:s,s:s,s:b}", "command", "point", "name", name,
 				       "temporary", 1),
 			     ASK_LONG_TIMEOUT_S, &answer, &failure);
 	if (ask_nobody(status))
 		return -ENOENT;
+	source->refused = status != 0;
 	if (status)
-		return err_set(err, status, "the sidecar of %s gives no point to restore from: %s",
+		return err_set(err, status, "the sidecar of %s gives no point to read: %s",
 			       source->dir, failure.text);
 	snprintf(id, sizeof(id), "%u",
 		 (unsigned)json_integer_value(json_object_get(answer, "id")));

@@ -22,6 +22,7 @@ struct restore_source {
 	struct store *store;	  /* open and locked; NULL: a point is read */
 	struct point_info *point; /* NULL: the heads */
 	bool temporary;		  /* the point was taken for this */
+	bool refused;		  /* a sidecar is there, and gave no point */
 	int hold_fd;
 	const char *name; /* of the point, or "latest" */
 	uint64_t generation;
@@ -31,7 +32,7 @@ struct restore_source {
 };
 
 /* WHAT: a point's name or id, or "latest".  Changes nothing: what is there and
- * what disks it has. */
+ * what disks it has.  -EUCLEAN: it has them, and a journal that is damaged. */
 int restore_source_find(struct restore_source *source, const char *dir, const char *what,
 			struct errinfo *err);
 /* Make it readable, and sure.  POOL has all its buffers. */

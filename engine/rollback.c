@@ -230,7 +230,7 @@ json_t *rollback_told_of(const struct sidecar *sidecar)
 	json_t *images = promote_images_json(sidecar, rollback->promotions, rollback->count,
 					     "raw");
 
-	return json_pack("{s:I,s:I,s:o,s:O,s:s,s:s}", "generation",
+	return json_pack("{s:I,s:I,s:O,s:o,s:s,s:s}", "generation",
 			 (json_int_t)rollback->point.generation, "copied_bytes",
 			 (json_int_t)rollback->copied_bytes, "image", json_array_get(images, 0),
 			 "images", images, "point", rollback->point.name, "before",

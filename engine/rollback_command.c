@@ -70,7 +70,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		arguments->json = true;
 		return 0;
 	case OPTION_POINT:
-		arguments->point = arg;
+		arguments->point = command_text(state, arg, "--point");
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "what is \"%s\"?", arg);

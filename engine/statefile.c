@@ -57,6 +57,8 @@ int statefile_read(const char *path, size_t max, char **text, size_t *length, st
 	if (status == -EFBIG)
 		return err_set(err, status, "%s has more than %zu bytes: it is none of qheal's",
 			       path, max);
+	if (status == -EUCLEAN)
+		return err_set(err, status, "%s is no regular file", path);
 	return status ? err_set(err, status, "cannot read %s: %s", path, strerror(-status)) : 0;
 }
 

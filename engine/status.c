@@ -132,7 +132,7 @@ static json_t *status_get(const char *store)
 	int rc = ask_sidecar(store, json_pack("{s:s}", "command", "status"), ASK_TIMEOUT_S,
 			     &status, &err);
 
-	if (rc == -ETIMEDOUT || rc == -EPROTO) {
+	if (rc && !ask_nobody(rc)) {
 		log_error("%s", err.text);
 		return NULL;
 	}

@@ -398,10 +398,8 @@ static int heads_only(struct verify *verify, struct restore_source *latest)
 {
 	char path[FILE_PATH_MAX];
 
-	if (verify->err.code == -EBUSY)
-		return -EBUSY;
-	if (verify->err.code == -EREMOTEIO && latest->info.incomplete)
-		return -EREMOTEIO; /* the sidecar says when it can be read */
+	if (verify->err.code == -EBUSY || latest->refused)
+		return verify->err.code; /* no damage: it can be read later */
 	damage_note(verify, NULL, latest->name, verify->err.text);
 	err_clear(&verify->err);
 	store_close(latest->store);
@@ -417,7 +415,8 @@ static int heads_only(struct verify *verify, struct restore_source *latest)
 
 static int prepare(struct verify *verify, struct restore_source *latest)
 {
-	int status = restore_source_find(latest, verify->store, "latest", &verify->err);
+	int found = restore_source_find(latest, verify->store, "latest", &verify->err);
+	int status = found == -EUCLEAN && latest->disk_count ? 0 : found;
 
 	if (!status)
 		status = loop_init(&verify->loop, &verify->err);
@@ -427,7 +426,8 @@ static int prepare(struct verify *verify, struct restore_source *latest)
 	verify->wanted = malloc(VERIFY_SECTION_BLOCKS / 8);
 	if (!status && !verify->wanted)
 		status = err_set(&verify->err, -ENOMEM, "no memory to verify %s", verify->store);
-	if (!status && restore_source_open(latest, verify->loop.ring, verify->pool, &verify->err))
+	if (!status && (found || restore_source_open(latest, verify->loop.ring, verify->pool,
+						     &verify->err)))
 		status = heads_only(verify, latest);
 	return status;
 }

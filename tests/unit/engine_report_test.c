@@ -174,6 +174,64 @@ static void a_reader_that_is_gone_is_told_of_once(void)
 	report_release(&report);
 }
 
+static char all[1 << 20];
+static size_t have;
+
+static void read_more(int fd)
+{
+	ssize_t n = read(fd, all + have, sizeof(all) - 1 - have);
+
+	have += n > 0 ? (size_t)n : 0;
+	all[have] = '\0';
+}
+
+/* How many events were read, and how many they say are missing. */
+static unsigned events_of(unsigned *dropped)
+{
+	unsigned events = 0;
+
+	for (char *line = all, *end; (end = strchr(line, '\n')); line = end + 1) {
+		json_t *event = json_loadb(line, (size_t)(end - line), 0, NULL);
+
+		CU_ASSERT_PTR_NOT_NULL_FATAL(event); /* whole */
+		if (!strcmp(json_string_value(json_object_get(event, "event")), "events-lost"))
+			*dropped += (unsigned)json_integer_value(json_object_get(event, "count"));
+		else
+			events++;
+		json_decref(event);
+	}
+	return events;
+}
+
+/* It stands still, and comes back: no event waits for it, and those it missed are counted. */
+static void a_reader_that_stands_still_is_not_waited_for(void)
+{
+	unsigned dropped = 0, events;
+	int fd;
+
+	unlink(path);
+	CU_ASSERT_EQUAL_FATAL(mkfifo(path, 0600), 0);
+	err_clear(&err);
+	CU_ASSERT_EQUAL(report_init(&report, path, &err), -ENXIO);
+	CU_ASSERT(strstr(err.text, "nobody reads it") != NULL);
+	fd = open(path, O_RDONLY | O_NONBLOCK);
+	CU_ASSERT_EQUAL_FATAL(report_init(&report, path, &err), 0);
+	for (int i = 0; i < 6000; i++)
+		report_event(&report, "x", json_pack("{s:i}", "i", i));
+	for (int i = 0; i < 20; i++) { /* a pipe holds 64 KiB */
+		read_more(fd);
+		report_event(&report, "y", NULL);
+	}
+	read_more(fd);
+	events = events_of(&dropped);
+	CU_ASSERT(dropped > 100);
+	CU_ASSERT_EQUAL(events + dropped, 6020);
+	CU_ASSERT(!report.lost);
+	report_release(&report);
+	close(fd);
+	unlink(path);
+}
+
 static void a_full_disk_is_told_of_and_survived(void)
 {
 	char text[1024];
@@ -267,6 +325,7 @@ int main(void)
 		CASE(a_file_that_cannot_be_opened_is_named),
 		CASE(nobody_asked),
 		CASE(a_reader_that_is_gone_is_told_of_once),
+		CASE(a_reader_that_stands_still_is_not_waited_for),
 		CASE(a_full_disk_is_told_of_and_survived),
 		CASE(log_lines_have_a_prefix_and_an_end),
 		CASE(times_are_rfc_3339_with_microseconds),
