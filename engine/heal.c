@@ -247,12 +247,25 @@ static int heal_source(struct sidecar *sidecar, const struct heal_block *bad, st
 	return rc;
 }
 
+/* What is written to the guest's disk is a strategy like others. */
+static bool is_allowed(const struct sidecar *sidecar, const struct heal_block *bad)
+{
+	const struct policy_settings *settings = &sidecar->config->mind->settings;
+
+	return bad->verdict != SCRUB_SOURCE ||
+	       settings->allowed[FAULT_DISK_CORRUPT] & STRATEGY_BIT(STRATEGY_HEAL);
+}
+
 int heal_run(struct sidecar *sidecar, const struct heal_block *bad, struct errinfo *err)
 {
-	struct buf *keep = pool_get(sidecar->pool);
-	struct buf *spare = keep ? pool_get(sidecar->pool) : NULL;
+	struct buf *keep, *spare;
 	int rc;
 
+	if (!is_allowed(sidecar, bad))
+		return err_set(err, -EPERM, "the configuration does not allow it ([allow] "
+			       "disk-corrupt)");
+	keep = pool_get(sidecar->pool);
+	spare = keep ? pool_get(sidecar->pool) : NULL;
 	announce(sidecar, bad);
 	if (spare && bad->verdict == SCRUB_SOURCE)
 		rc = heal_source(sidecar, bad, keep, err);

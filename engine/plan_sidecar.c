@@ -20,6 +20,10 @@ static void decide(const struct sidecar *sidecar, const struct plan_row *row, in
 
 	situation_gather(sidecar, &fault, &facts);
 	plan_suppose(row, index, &facts);
+	if (row->kind == FAULT_DISK_CORRUPT) { /* the scrub's own to carry out */
+		facts.able |= STRATEGY_BIT(STRATEGY_HEAL);
+		facts.heal_blocks = sidecar->config->heal;
+	}
 	if (facts.dirty_bytes < last)
 		facts.dirty_bytes = last;
 	if (facts.all_dirty_bytes < last)

@@ -66,7 +66,7 @@ static const char *heal_lacks(const struct policy_facts *facts)
 	if (facts->fault.cause != CAUSE_BAD_SECTOR)
 		return "it is more than a bad sector";
 	if (!facts->heal_blocks)
-		return "it is not known which blocks are bad";
+		return "no block is known that may be healed (--scrub-rate, --heal)";
 	return facts->heal_stale ? "a bad block was written after the last generation" : NULL;
 }
 

@@ -192,6 +192,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		if (config->heal && !config->scrub_rate)
 			argp_error(state, "--heal needs --scrub-rate MB/S: the scrub finds what is "
 				   "to be healed");
+		if (config->heal && config->store && strpbrk(config->store, " \t\n\"'\\"))
+			log_warn("--heal: blocks of a disk cannot be healed from a store whose path "
+				 "has blanks, quotes or backslashes (%s): QEMU takes it as a word",
+				 config->store);
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "what is \"%s\"?", arg);
