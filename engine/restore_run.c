@@ -17,6 +17,7 @@
 #include "member.h"
 #include "progress.h"
 #include "report.h"
+#include "successor.h"
 
 /* 1 MiB a request is where every disk measured is at its full rate, and enough of
  * them to keep reads and writes going side by side: 32 MiB, whatever is restored. */
@@ -367,6 +368,8 @@ static int run_prepare(struct run *run)
 	const struct restore_order *order = run->order;
 	int status = restore_source_find(&run->source, order->store, order->point, &run->err);
 
+	if (!status && !run->source.point)
+		successor_warn(order->store);
 	if (!status)
 		status = jobs_named(run);
 	if (!status)

@@ -112,6 +112,14 @@ bool successor_left(const char *dir, char to[PATH_MAX])
 	return length > 0;
 }
 
+void successor_warn(const char *dir)
+{
+	char to[PATH_MAX];
+
+	if (successor_left(dir, to))
+		log_warn("%s was left when it failed: what is newer is in %s", dir, to);
+}
+
 /* --- whose it is --- */
 
 enum claim {

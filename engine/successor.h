@@ -77,5 +77,7 @@ void successor_mark(struct sidecar *sidecar);
 const char *successor_outlook(const struct sidecar *sidecar);
 /* TO: what the store in DIR was left for.  False: it was not. */
 bool successor_left(const char *dir, char to[PATH_MAX]);
+/* For who reads the latest generation of DIR: it is not the guest's latest, if DIR was left. */
+void successor_warn(const char *dir);
 
 #endif

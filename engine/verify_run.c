@@ -23,6 +23,7 @@
 #include "progress.h"
 #include "report.h"
 #include "restore_source.h"
+#include "successor.h"
 
 /* A request of 1 MiB is where every disk measured is at its full rate.  Eight of them keep
  * it busy; with 16 more of what was read is out of the cache when its turn to be summed up
@@ -418,6 +419,8 @@ static int prepare(struct verify *verify, struct restore_source *latest)
 	int found = restore_source_find(latest, verify->store, "latest", &verify->err);
 	int status = found == -EUCLEAN && latest->disk_count ? 0 : found;
 
+	if (!status)
+		successor_warn(verify->store);
 	if (!status)
 		status = loop_init(&verify->loop, &verify->err);
 	if (!status)
