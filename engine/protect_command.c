@@ -218,7 +218,8 @@ static const struct argp_option options[] = {
 	 "when the newest writes cannot be saved: leave the guest paused (default), or go back to "
 	 "the last generation and reset it", 0},
 	{"agent", OPTION_AGENT, "SOCKET", 0,
-	 "of the guest agent: points --quiesce freezes the guest's file systems by it", 0},
+	 "of the guest agent: points --quiesce freezes the guest's file systems by it, and it is "
+	 "asked whether it lives", 0},
 	{"restart", OPTION_RESTART, "recorded|hook:COMMAND|never", 0,
 	 "start QEMU again when it crashed or hangs: as it was started, or by a command (default: never)",
 	 0},

@@ -123,6 +123,8 @@ static int sidecar_point(struct restore_source *source, struct errinfo *err)
 	json_decref(answer);
 	status = point_search(source, id, err);
 	source->temporary = !status;
+	if (!status)
+		source->name = "latest"; /* what was asked for */
 	return status ? status : point_open(source, err);
 }
 

@@ -88,7 +88,7 @@ static void tell_json(const struct restore_result *result)
 	report_time(source->time_us, time);
 	object = json_pack(
 		"{s:s,s:s,s:I,s:s,s:s,s:I,s:I,s:I,s:I,s:f,s:f,s:I,s:o}", "vm",
-		source->info.spec.vm, "point", source->temporary ? "latest" : source->name,
+		source->info.spec.vm, "point", source->name,
 		"generation", (json_int_t)source->generation, "time", time, "output",
 		result->order->output, "bytes", (json_int_t)sums.bytes, "data_bytes",
 		(json_int_t)sums.data_bytes, "written_bytes", (json_int_t)sums.written_bytes,
@@ -129,7 +129,7 @@ static void tell_job(const struct restore_result *result, const struct restore_j
 	       result->source->info.spec.vm, job->disk->name,
 	       (unsigned long long)result->source->generation,
 	       result->source->temporary || !result->source->point ? "" : "point ",
-	       result->source->temporary ? "latest" : result->source->name, time,
+	       result->source->name, time,
 	       job->output.path, written, job->compare ? ", the rest was there" : "",
 	       result->seconds, rate);
 }
