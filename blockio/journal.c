@@ -213,18 +213,36 @@ static void finish(struct generation *generation, int status)
 	done(generation->arg, status, &error);
 }
 
+static void commit_erased(struct ring_op *op, int result)
+{
+	struct generation *generation = member_of(op, struct generation, op);
+
+	generation->stale = result < 0;
+	finish(generation, generation->error.code);
+}
+
+/* What failed may be whole on disk all the same: without its first record nothing is. */
+static void commit_erase(struct generation *generation)
+{
+	struct journal *journal = generation->journal;
+
+	memset(generation->page, 0, sizeof(*generation->page));
+	generation->op.done = commit_erased;
+	ring_write_flush(journal->ring, &generation->op, journal->fd[generation->area],
+			 generation->page, RECORD_PAGE, RECORD_PAGE);
+}
+
 static void committed(struct ring_op *op, int result)
 {
 	struct generation *generation = member_of(op, struct generation, op);
 
 	if (result < 0) {
 		generation_fail(generation, result, "the commit");
-		generation->stale = true;
-		area_certain(generation);
-	} else {
-		generation->state = GENERATION_COMMITTED;
+		commit_erase(generation);
+		return;
 	}
-	finish(generation, result < 0 ? result : 0);
+	generation->state = GENERATION_COMMITTED;
+	finish(generation, 0);
 }
 
 /* Everything is written: the record that makes a generation of it. */

@@ -26,7 +26,7 @@
 static int ask_connect(const char *store, int timeout_s)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct timeval timeout = {.tv_sec = timeout_s};
+	struct timeval timeout = {.tv_sec = timeout_s}, brief = {.tv_sec = ASK_TIMEOUT_S};
 	int dir_fd = open(store, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd, rc = 0;
 
 	if (dir_fd < 0)
@@ -38,7 +38,7 @@ static int ask_connect(const char *store, int timeout_s)
 		rc = -errno;
 	if (!rc) {
 		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)); /* connect */
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &brief, sizeof(brief)); /* connect */
 		if (connect(fd, (struct sockaddr *)&address, sizeof(address)))
 			rc = errno == EAGAIN ? -ETIMEDOUT : -errno; /* its queue stays full */
 	}
@@ -62,9 +62,11 @@ static int ask_wait(int fd, int64_t deadline_ns)
 	struct pollfd readable = {.fd = fd, .events = POLLIN};
 
 	for (;;) {
-		if (poll(&readable, 1, ASK_STEP_MS) > 0)
+		int ready = poll(&readable, 1, ASK_STEP_MS);
+
+		if (ready > 0)
 			return 0;
-		if (ask_interrupted())
+		if (ready < 0 || ask_interrupted())
 			return -EINTR;
 		if (ring_now_ns() >= deadline_ns)
 			return -ETIMEDOUT;

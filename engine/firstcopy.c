@@ -15,14 +15,18 @@
 
 void firstcopy_progress(struct sidecar *sidecar, const char *phase, uint64_t scanned)
 {
+	char line[96];
+
 	sidecar->figures.done = scanned;
 	report_event(&sidecar->report, "progress",
 		     json_pack("{s:s,s:I,s:I}", "phase", phase, "bytes", (json_int_t)scanned,
 			       "total", (json_int_t)sidecar->figures.total));
-	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r%s: %llu of %llu MiB ", phase,
-			(unsigned long long)(scanned >> 20),
-			(unsigned long long)(sidecar->figures.total >> 20));
+	if (!isatty(STDERR_FILENO))
+		return;
+	snprintf(line, sizeof(line), "\r%s: %llu of %llu MiB ", phase,
+		 (unsigned long long)(scanned >> 20),
+		 (unsigned long long)(sidecar->figures.total >> 20));
+	report_draw(line);
 }
 
 static void say_progress(struct sidecar *sidecar, const struct copy_progress *sum)
@@ -82,7 +86,7 @@ int firstcopy_run(struct sidecar *sidecar, struct errinfo *err)
 	sidecar->figures.done = transfer.sum.bytes;
 	drop_rc = checkpoint_drop_exports(&sidecar->checkpoint, &drop_err);
 	if (isatty(STDERR_FILENO))
-		fputs("\r\033[K", stderr);
+		report_draw("\r\033[K");
 	if (rc) {
 		/* Stays "filling" on disk: the next attempt starts anew. */
 		store_fill_abort(sidecar->store, outcome_set, &filled);

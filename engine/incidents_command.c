@@ -83,10 +83,13 @@ static int show(const struct arguments *arguments)
 	struct store_info info;
 	json_t *incidents, *item;
 	size_t i;
+	int rc = store_inspect(arguments->store, &info, &err);
 
-	/* Its journal may be damaged. */
-	if ((store_inspect(arguments->store, &info, &err) && !info.uuid[0]) ||
-	    incident_list(arguments->store, &incidents, &err)) {
+	if (rc && info.uuid[0]) { /* only its journal is damaged */
+		err_clear(&err);
+		rc = 0;
+	}
+	if (rc || incident_list(arguments->store, &incidents, &err)) {
 		log_error("%s", err.text);
 		return 1;
 	}

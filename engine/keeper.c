@@ -371,6 +371,7 @@ static bool make_room(struct sidecar *sidecar)
 		 * they alone have would have to move there first. */
 		point = oldest(sidecar, keeper->cleared_by_hand_to, is_by_hand);
 		keeper->cleared_by_hand_to = point ? point->id : 0;
+		keeper->cleared_to = 0;
 	}
 	if (!point) {
 		tell_short(sidecar, free_bytes);

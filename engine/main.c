@@ -49,6 +49,7 @@ static int run(const struct command *command, int argc, char **argv)
 	snprintf(name, sizeof(name), "qheal %s", command->name);
 	argv[0] = name;
 	status = command->run(argc, argv);
+	errno = EIO; /* a flush before may have had the failure */
 	if (!fflush(stdout) && !ferror(stdout))
 		return status;
 	log_error("%s: what it says cannot be written: %s", name, strerror(errno));

@@ -2,14 +2,34 @@
 #include "outlet.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-/* A pipe that is ready takes PIPE_BUF bytes without waiting: the descriptor may be somebody
- * else's standard output too, so it is not made non-blocking. */
+#define CLOSE_WAIT_MS 200
+
+int outlet_open(struct outlet *outlet, int fd)
+{
+	char path[32];
+	struct stat status;
+
+	*outlet = (struct outlet){.fd = -1};
+	if (fstat(fd, &status))
+		return -errno;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode))
+		outlet->fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (outlet->fd < 0)
+		outlet->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return outlet->fd < 0 ? -errno : 0;
+}
+
+/* Where the descriptor is a shared one: a pipe that is ready takes PIPE_BUF bytes at once. */
 static int write_ready(int fd, const char *text, size_t length, size_t *written)
 {
 	struct pollfd ready = {.fd = fd, .events = POLLOUT};
@@ -55,8 +75,9 @@ int outlet_put(struct outlet *outlet, const char *line, size_t length)
 	size_t written = 0;
 	int rc = drain(outlet);
 
-	if (!rc && outlet->bytes + length > OUTLET_BYTES)
-		rc = -ENOBUFS; /* whole lines only */
+	/* Whole lines only; and behind those that are missing none before that was told. */
+	if (!rc && (outlet->bytes + length > OUTLET_BYTES || (outlet->dropped && outlet->bytes)))
+		rc = -ENOBUFS;
 	if (!rc && !outlet->bytes)
 		rc = write_ready(outlet->fd, line, length, &written);
 	if (!rc && written < length)
@@ -76,10 +97,15 @@ unsigned outlet_dropped(struct outlet *outlet)
 	return dropped;
 }
 
-void outlet_release(struct outlet *outlet)
+void outlet_close(struct outlet *outlet)
 {
-	drain(outlet);
+	struct pollfd ready = {.fd = outlet->fd, .events = POLLOUT};
+
+	while (outlet->fd >= 0 && !drain(outlet) && outlet->bytes &&
+	       poll(&ready, 1, CLOSE_WAIT_MS) > 0)
+		;
+	if (outlet->fd >= 0)
+		close(outlet->fd);
 	free(outlet->text);
-	outlet->text = NULL;
-	outlet->bytes = 0;
+	*outlet = (struct outlet){.fd = -1};
 }

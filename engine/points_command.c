@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "ask.h"
@@ -34,8 +35,11 @@ static int is_store(const char *store, struct errinfo *err)
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/store.json", store);
-	return access(path, F_OK) ? err_set(err, -errno, "%s holds no store (no store.json in it)",
-					    store) : 0;
+	if (!access(path, F_OK))
+		return 0;
+	return errno == ENOENT ? err_set(err, -ENOENT, "%s holds no store (no store.json in it)",
+					 store)
+			       : err_set(err, -errno, "%s: %s", path, strerror(errno));
 }
 
 static int list_points(const struct arguments *arguments, struct errinfo *err)

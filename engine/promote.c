@@ -179,6 +179,7 @@ void promote_unswap(struct sidecar *sidecar, struct promotion *promotions, unsig
 		if (promotions[i].swapped)
 			promotions[i].swapped = batch.entries[back[i]].status != 0;
 		promotions[i].added = promotions[i].swapped;
+		sidecar->astray |= promotions[i].swapped && !sidecar->monitor.closed;
 	}
 	batch_release(&batch);
 }

@@ -393,24 +393,23 @@ static void leave(struct sidecar *sidecar)
 	json_decref(sidecar->last_recovery);
 	json_decref(sidecar->last_fault);
 	loop_release(&sidecar->loop);
-	report_release(&sidecar->report);
 }
 
 /* From one QEMU to its end, or ours; or to another store. */
 static int live(struct sidecar *sidecar, const struct config *config, bool restarted)
 {
+	const struct report report = sidecar->report;
 	struct errinfo err = {0};
 	int rc, status;
 
 	memset(sidecar, 0, sizeof(*sidecar));
+	sidecar->report = report; /* its reader has the whole story */
 	sidecar->config = config;
 	sidecar->restarted = restarted;
 	sidecar->instance_fd = -1;
 	sidecar->sense.pidfd = -1;
 	prober_try(&sidecar->prober);
-	rc = report_init(&sidecar->report, config->events, &err);
-	if (!rc)
-		rc = guard_start_fenced(&sidecar->guard, heal_file(config), &err);
+	rc = guard_start_fenced(&sidecar->guard, heal_file(config), &err);
 	if (!rc && config->agent)
 		rc = quiesce_start(&sidecar->quiesce, config->agent, &err);
 	if (!rc)
@@ -446,14 +445,20 @@ int protect_run(struct config *config)
 {
 	static struct sidecar sidecar; /* some 200 KiB, one a process */
 	char standby[sizeof(config->standby.qmp)];
+	struct errinfo err = {0};
 	bool restarted = false;
 	int status;
 
 	successor_name(config);
+	if (report_init(&sidecar.report, config->events, &err)) {
+		log_error("%s", err.text);
+		return 1;
+	}
 	do {
 		status = live(&sidecar, config, restarted);
 		restarted = !sidecar.moved && !sidecar.succeeded;
 		follow(config, &sidecar, standby);
 	} while (sidecar.rebirth);
+	report_release(&sidecar.report);
 	return status;
 }

@@ -310,9 +310,11 @@ static int finish(struct recovery *recovery, bool reset, struct errinfo *err)
 	rc = recovery_resume(recovery, reset, err);
 	if (!rc)
 		recovery_report(recovery);
-	tidy_up(recovery);
-	if (rc == -ENOTCONN) /* QEMU ended: that is the next fault, and not the pivot's failure */
+	if (rc == -ENOTCONN) { /* that is the next fault, and not the pivot's failure */
+		recovery_close_incident(recovery, "failed", "QEMU ended before its guest ran");
 		return rc;
+	}
+	tidy_up(recovery);
 	if (rc)
 		return give_up(recovery, recovery->strategy, err);
 	recovery_learn(recovery);

@@ -11,7 +11,7 @@
 
 #include "loop.h"
 
-static bool hasty; /* report_init() */
+static struct outlet logs = {.fd = -1}; /* stderr, from report_init() on */
 
 void report_time(int64_t time_us, char text[40])
 {
@@ -26,31 +26,33 @@ void report_time(int64_t time_us, char text[40])
 
 int report_init(struct report *report, const char *path, struct errinfo *err)
 {
-	int fd;
+	int fd, rc;
 
 	memset(report, 0, sizeof(*report));
-	hasty = true;
+	outlet_open(&logs, STDERR_FILENO);
 	if (!path)
 		return 0;
 	/* A FIFO that nobody reads yet would be waited for. */
-	fd = !strcmp(path, "-") ? dup(STDOUT_FILENO)
+	fd = !strcmp(path, "-") ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
 				: open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK,
 				       0600);
 	if (fd < 0)
 		return err_set(err, -errno, "cannot write events to %s: %s", path,
 			       errno == ENXIO ? "nobody reads it; start its reader first"
 					      : strerror(errno));
-	report->events.fd = fd;
+	rc = outlet_open(&report->events, fd);
+	close(fd);
+	if (rc)
+		return err_set(err, rc, "cannot write events to %s: %s", path, strerror(-rc));
 	report->wanted = true;
 	return 0;
 }
 
 void report_release(struct report *report)
 {
-	if (!report->wanted)
-		return;
-	outlet_release(&report->events);
-	close(report->events.fd);
+	outlet_close(&logs);
+	if (report->wanted)
+		outlet_close(&report->events);
 	report->wanted = false;
 }
 
@@ -105,22 +107,29 @@ void report_event(struct report *report, const char *event, json_t *fields)
 /* A command waits for who reads what it says; a sidecar does not. */
 static void put_line(const char *level, const char *colon, const char *text)
 {
-	static struct outlet outlet = {.fd = STDERR_FILENO};
 	char line[1100];
 	unsigned dropped;
 
-	if (!hasty) {
+	if (logs.fd < 0) {
 		fprintf(stderr, "qheal: %s%s%s\n", level, colon, text);
 		return;
 	}
-	dropped = outlet_dropped(&outlet);
+	dropped = outlet_dropped(&logs);
 	if (dropped) {
 		snprintf(line, sizeof(line), "qheal: warning: %u lines are missing here, as nobody "
 			 "read them\n", dropped);
-		outlet_put(&outlet, line, strlen(line));
+		outlet_put(&logs, line, strlen(line));
 	}
 	snprintf(line, sizeof(line), "qheal: %s%s%s\n", level, colon, text);
-	outlet_put(&outlet, line, strlen(line));
+	outlet_put(&logs, line, strlen(line));
+}
+
+void report_draw(const char *text)
+{
+	if (logs.fd < 0)
+		fputs(text, stderr);
+	else
+		outlet_put(&logs, text, strlen(text));
 }
 
 void report_log(const char *level, const char *format, ...)

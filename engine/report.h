@@ -20,7 +20,7 @@ struct report {
 	char vm[64];
 };
 
-/* PATH: a file to append to (created 0600), "-" for stdout, NULL for none.  From here on no
+/* PATH: a file to append to (created 0600), "-" for stdout, NULL for none.  Until the release no
  * event and no log line waits for its reader: this process has a guest to look after. */
 int report_init(struct report *report, const char *path, struct errinfo *err);
 void report_release(struct report *report);
@@ -28,6 +28,8 @@ void report_release(struct report *report);
 /* Emit EVENT with FIELDS (taken over; may be NULL) behind event, time and vm. */
 void report_event(struct report *report, const char *event, json_t *fields);
 
+/* For who watches a terminal; as it is. */
+void report_draw(const char *text);
 __attribute__((format(printf, 2, 3))) void report_log(const char *level, const char *format, ...);
 #define log_info(...) report_log("info", __VA_ARGS__)
 #define log_warn(...) report_log("warning", __VA_ARGS__)

@@ -69,6 +69,8 @@ void restart_record(struct sidecar *sidecar)
 
 const char *restart_lacks(const struct sidecar *sidecar)
 {
+	if (sidecar->astray)
+		return "a disk of the guest is on an image that the store could not note";
 	switch (sidecar->config->restart) {
 	case RESTART_HOOK:
 		return NULL;

@@ -122,7 +122,7 @@ static int compare(struct sidecar *sidecar, uint64_t *bytes, struct errinfo *err
 		cycle_note_store(sidecar, rc);
 	drop_rc = checkpoint_drop_exports(&sidecar->checkpoint, &drop_err);
 	if (isatty(STDERR_FILENO))
-		fputs("\r\033[K", stderr);
+		report_draw("\r\033[K");
 	rc = end_fresh(sidecar, rc, err);
 	if (!rc && drop_rc)
 		rc = err_set(err, drop_rc, "%s", drop_err.text);

@@ -95,6 +95,9 @@ struct sidecar {
 	/* QEMU's bitmaps do not go back to the store's generation on every disk: a
 	 * recovery could not catch up. */
 	bool uncovered;
+	/* A disk could not be put back from an image that the store does not know of: what its
+	 * guest writes is nowhere else. */
+	bool astray;
 	bool restart_recorded;	 /* it is known how QEMU was started */
 	const char *restart_why; /* it is not: why, a literal */
 	bool restarted; /* this QEMU is one that we started, or met again */

@@ -107,7 +107,7 @@ class Reprotect(Spare):
             small = stack.enter_context(small_file_system(vm.work / "small", 80))
             fill(small, 22)
             self.something_to_copy(vm, 14)  # the move takes longer than the burst
-            sidecar = self.protect(vm, spare=small, objective="optimal", config=self.slow(vm, 8))
+            sidecar = self.protect(vm, spare=small, objective="optimal", config=self.slow(vm, 4))
             vm.fail(0, "write")
             sidecar.wait("recovery", strategy="mirror")
             # What is there fits; what the guest writes behind it does not.
