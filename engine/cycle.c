@@ -47,6 +47,8 @@ static int refresh(struct sidecar *sidecar, uint64_t *dirty_bytes, struct errinf
 		rc = guest_refresh(&sidecar->guest, batch.entries[0].result, err);
 	if (!rc)
 		rc = checkpoint_refuse_jobs(batch.entries[1].result, err);
+	if (rc == -EAGAIN)
+		mirror_tidy(sidecar); /* the next cycle finds it gone */
 	if (!rc)
 		rc = refuse_migration(batch.entries[2].result, err);
 	if (!rc)

@@ -40,7 +40,7 @@ void mind_begin(struct mind *mind, const char *vm, int64_t time_us,
 	memset(&mind->verdict, 0, sizeof(mind->verdict));
 	mind->verdict.strategy = STRATEGY_HOLD; /* until something is decided */
 	mind->kind = fault->kind;
-	mind->resource = fault->index;
+	mind->resource = policy_resource(fault->kind, fault->index);
 	mind->fault_us = time_us;
 }
 

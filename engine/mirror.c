@@ -302,6 +302,7 @@ static int take_root(struct sidecar *sidecar, struct mirror *mirror, struct erri
 			continue;
 		snprintf(disk->node, sizeof(disk->node), "%s", mirror->node);
 		snprintf(disk->file, sizeof(disk->file), "%s", mirror->image);
+		snprintf(disk->driver, sizeof(disk->driver), "raw");
 		disk->bitmap_count = 0;
 		disk->cover[0] = '\0';
 		return 0;
@@ -343,9 +344,8 @@ int mirror_complete(struct sidecar *sidecar, struct mirror *mirror, struct errin
 			  json_pack("{s:s}", "id", mirror->job), NULL, err);
 	if (rc)
 		return rc;
-	rc = wait_concluded(sidecar, mirror->job, &job_err);
-	if (!sidecar->monitor.closed)
-		rc = take_root(sidecar, mirror, err);
+	wait_concluded(sidecar, mirror->job, &job_err);
+	rc = sidecar->monitor.closed ? -ENOTCONN : take_root(sidecar, mirror, err);
 	if (rc) {
 		if (job_err.code)
 			*err = job_err;
@@ -387,6 +387,7 @@ void mirror_abandon(struct sidecar *sidecar, struct mirror *mirror)
 		log_warn("QEMU does not tell whether disk %s was moved to %s: that image may be "
 			 "newer than the one it had, and stays",
 			 sidecar->guest.disks[mirror->disk].name, mirror->image);
+		sidecar->astray = true;
 		return;
 	}
 	if (!sidecar->monitor.closed)
@@ -397,7 +398,8 @@ void mirror_abandon(struct sidecar *sidecar, struct mirror *mirror)
 
 /* --- what others left --- */
 
-static unsigned end_jobs(struct sidecar *sidecar)
+/* CONCLUDED: only those that have to be dismissed. */
+static unsigned end_jobs(struct sidecar *sidecar, bool concluded)
 {
 	unsigned count = 0;
 	const json_t *job;
@@ -407,7 +409,8 @@ static unsigned end_jobs(struct sidecar *sidecar)
 	if (monitor_call(&sidecar->monitor, "query-jobs", NULL, &list, NULL))
 		return 0;
 	json_array_foreach(list, i, job) {
-		if (strncmp(json_text(job, "id"), JOB_PREFIX, strlen(JOB_PREFIX)))
+		if (strncmp(json_text(job, "id"), JOB_PREFIX, strlen(JOB_PREFIX)) ||
+		    (concluded && strcmp(json_text(job, "status"), "concluded")))
 			continue;
 		end_job(sidecar, json_text(job, "id"));
 		count++;
@@ -471,9 +474,16 @@ static int drop_partial(void *arg, const char *name)
 	return 0;
 }
 
+/* A job that did not end when it was told to holds up protection like anybody else's. */
+void mirror_tidy(struct sidecar *sidecar)
+{
+	if (sidecar->reprotect.mirror.state == MIRROR_NONE && end_jobs(sidecar, true))
+		mirror_drop_left(sidecar, MIRROR_LEFT_NODES);
+}
+
 int mirror_clean(struct sidecar *sidecar, struct errinfo *err)
 {
-	unsigned ended = end_jobs(sidecar);
+	unsigned ended = end_jobs(sidecar, false);
 
 	mirror_drop_left(sidecar, MIRROR_LEFT_PARTIAL);
 	if (sidecar->config->spare)

@@ -54,6 +54,8 @@ void mirror_abandon(struct sidecar *sidecar, struct mirror *mirror);
 /* What an earlier sidecar left in QEMU and in the spare directory.  1: one of its jobs
  * was there, and the disks' roots may be others now. */
 int mirror_clean(struct sidecar *sidecar, struct errinfo *err);
+/* When a cycle is refused: a job of ours that did not end in time has ended since. */
+void mirror_tidy(struct sidecar *sidecar);
 /* Nodes of ours that no disk has (any more), and their images: PARTIAL those with a
  * mark, NODES all, but only marked images, ALL: the images, too. */
 enum mirror_left { MIRROR_LEFT_PARTIAL, MIRROR_LEFT_NODES, MIRROR_LEFT_ALL };

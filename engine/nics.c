@@ -193,8 +193,10 @@ void nics_tick(struct sidecar *sidecar)
 		const struct detect_fault fault = {.kind = FAULT_NIC, .cause = CAUSE_PATH,
 						   .index = (int)i};
 
-		if (sidecar->sense.facts.nics[i].backend_lost && sidecar->nics.list[i].path[0] &&
-		    nics_replaceable(sidecar, (int)i))
+		const struct nic *nic = &sidecar->nics.list[i];
+
+		if (sidecar->sense.facts.nics[i].backend_lost && (nic->path[0] || nic->retry_ns) &&
+		    ring_now_ns() >= nic->retry_ns && nics_replaceable(sidecar, (int)i))
 			sense_again(sidecar, &fault);
 	}
 }

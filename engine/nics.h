@@ -24,6 +24,8 @@ struct nic {
 	json_t *backend;	     /* arguments of netdev_add; NULL: cannot be made anew */
 	char path[108];		     /* of the peer's socket, "": none */
 	bool connected, deleted;     /* events came */
+	unsigned fails;		     /* relinks in a row that failed */
+	int64_t retry_ns;	     /* not before */
 };
 
 struct nics {

@@ -166,6 +166,8 @@ static int change_points(const struct arguments *arguments, struct errinfo *err)
 	json_t *request, *answer = NULL;
 	int rc;
 
+	if (arguments->name && points_check_name(arguments->name, err))
+		return -EINVAL;
 	request = json_pack("{s:s,s:s*}", "command", arguments->create ? "point" : "point-delete",
 			    arguments->create ? "name" : "point",
 			    arguments->create ? arguments->name : arguments->delete);
@@ -203,7 +205,6 @@ static int change_points(const struct arguments *arguments, struct errinfo *err)
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct arguments *arguments = state->input;
-	struct errinfo wrong = {0};
 
 	switch (key) {
 	case COMMAND_KEY_STORE:
@@ -224,8 +225,6 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_ARG:
 		if (!arguments->create || arguments->name)
 			argp_error(state, "what is \"%s\"?", arg);
-		if (points_check_name(arg, &wrong))
-			argp_error(state, "%s", wrong.text);
 		arguments->name = arg;
 		return 0;
 	case ARGP_KEY_END:

@@ -69,13 +69,24 @@ static bool in_window(const struct policy_facts *facts, const struct policy_sett
 	return now_ns - facts->history[i].time_ns < settings->flap_window_ns;
 }
 
+int policy_resource(enum fault_kind kind, int index)
+{
+	return kind == FAULT_NIC ? -2 - index : index;
+}
+
+/* Cards that come and go are no reason to leave a disk alone. */
+static bool counts(const struct policy_facts *facts, unsigned i)
+{
+	return (facts->history[i].resource < -1) == (facts->fault.kind == FAULT_NIC);
+}
+
 static bool flaps(const struct policy_facts *facts, const struct policy_settings *settings,
 		  int64_t now_ns)
 {
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < facts->history_count; i++)
-		count += in_window(facts, settings, i, now_ns);
+		count += counts(facts, i) && in_window(facts, settings, i, now_ns);
 	return count >= settings->flap_limit;
 }
 
@@ -86,7 +97,8 @@ static int64_t backoff(const struct policy_facts *facts, const struct policy_set
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < facts->history_count; i++) {
-		if (facts->history[i].resource != facts->fault.index ||
+		if (facts->history[i].resource !=
+			    policy_resource(facts->fault.kind, facts->fault.index) ||
 		    !in_window(facts, settings, i, now_ns))
 			continue;
 		last_ns = facts->history[i].time_ns;

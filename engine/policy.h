@@ -87,9 +87,12 @@ struct policy_facts {
 	unsigned history_count;
 	struct {
 		int64_t time_ns; /* end of a recovery, oldest first */
-		int resource;	 /* fault.index then */
+		int resource;	 /* policy_resource() of the fault then */
 	} history[POLICY_HISTORY_MAX];
 };
+
+/* What fails, in a history of disks and cards: a disk's index, -1 for the guest, below that cards. */
+int policy_resource(enum fault_kind kind, int index);
 
 struct policy_candidate {
 	bool feasible, allowed, eligible;

@@ -230,7 +230,7 @@ const char *policy_precondition(const struct policy_facts *facts, enum strategy 
 		return "it is no answer to this fault";
 	if (!(facts->able & STRATEGY_BIT(strategy)))
 		return facts->able == STRATEGY_BIT(STRATEGY_HOLD) ? "no sidecar runs"
-								  : "it is not done for this fault";
+								  : "this version cannot do it yet";
 	if (facts->tried & STRATEGY_BIT(strategy))
 		return "it was tried for this fault already";
 	if (facts->paused_by_owner && facts->qemu_alive)

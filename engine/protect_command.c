@@ -128,6 +128,19 @@ static error_t parse_upkeep(int key, char *arg, struct argp_state *state)
 	}
 }
 
+static void check_heal(struct argp_state *state, const struct config *config)
+{
+	if (!config->heal)
+		return;
+	if (!config->scrub_rate)
+		argp_error(state, "--heal needs --scrub-rate MB/S: the scrub finds what is to be "
+			   "healed");
+	if (config->store && strpbrk(config->store, " \t\n\"'\\"))
+		log_warn("--heal: blocks of a disk cannot be healed from a store whose path has "
+			 "blanks, quotes or backslashes (%s): QEMU takes it as a word",
+			 config->store);
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct config *config = state->input;
@@ -189,13 +202,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		config->agent = arg;
 		return 0;
 	case ARGP_KEY_END:
-		if (config->heal && !config->scrub_rate)
-			argp_error(state, "--heal needs --scrub-rate MB/S: the scrub finds what is "
-				   "to be healed");
-		if (config->heal && config->store && strpbrk(config->store, " \t\n\"'\\"))
-			log_warn("--heal: blocks of a disk cannot be healed from a store whose path "
-				 "has blanks, quotes or backslashes (%s): QEMU takes it as a word",
-				 config->store);
+		check_heal(state, config);
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "what is \"%s\"?", arg);

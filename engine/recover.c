@@ -132,8 +132,9 @@ static int read_changes(struct recovery *recovery, struct errinfo *err)
 	recovery->moved_bytes = transfer.sum.bytes;
 	if (!rc) /* the overlay stands above the head */
 		rc = damage_mend(sidecar, &transfer, err);
-	recovery->source_failed = rc && rc != -EINTR && !transfer.sink_failed &&
-				  !sidecar->monitor.closed;
+	/* What is given up for good is what the disk refused, or kept waiting for. */
+	recovery->source_failed = rc && rc != -EINTR && rc != -ENOMEM && !transfer.sink_failed &&
+				  !transfer.unreached && !sidecar->monitor.closed;
 	timeline_mark(&recovery->timeline, "catch-up");
 	return rc;
 }
@@ -246,6 +247,7 @@ static int give_up(struct recovery *recovery, const char *strategy, const struct
 	recovery_close_incident(recovery, sidecar->config->mind->verdict.strategy == STRATEGY_HOLD
 					 ? "held" : "failed", why->text);
 	sidecar_set_state(sidecar, SIDECAR_HELD);
+	aftercare_forget(sidecar); /* it is about a recovery before */
 	sidecar->full.cleared = false;
 	return why->code;
 }
@@ -450,8 +452,8 @@ int recover_run(struct sidecar *sidecar, struct errinfo *err)
 	if (rc)
 		return give_up(&recovery, rc == -ECANCELED ? "hold" : "pivot", err);
 	rc = catch_up(&recovery, err);
-	if (rc == -ENOTCONN)
-		return rc;
+	if (rc && sidecar->monitor.closed)
+		return -ENOTCONN;
 	if (rc && recovery.source_failed)
 		return without_catch_up(&recovery, err);
 	return rc ? give_up(&recovery, "pivot", err) : finish(&recovery, false, err);

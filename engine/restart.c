@@ -70,7 +70,7 @@ void restart_record(struct sidecar *sidecar)
 const char *restart_lacks(const struct sidecar *sidecar)
 {
 	if (sidecar->astray)
-		return "a disk of the guest is on an image that the store could not note";
+		return "it is not known for sure which image a disk of the guest was on";
 	switch (sidecar->config->restart) {
 	case RESTART_HOOK:
 		return NULL;

@@ -275,6 +275,7 @@ static void move_on(struct sidecar *sidecar)
 
 		snprintf(disk->node, sizeof(disk->node), "%s", rollback->promotions[i].node);
 		snprintf(disk->file, sizeof(disk->file), "%s", rollback->promotions[i].image);
+		snprintf(disk->driver, sizeof(disk->driver), "raw");
 		disk->bitmap_count = 0;
 	}
 	sidecar->uncovered = true;

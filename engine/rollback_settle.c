@@ -91,6 +91,7 @@ static void take_nodes(struct settling *settling)
 			     json_pack("{s:s,s:s}", "node", json_text(item, "old"), "name", since),
 			     NULL, NULL);
 		snprintf(disk->node, sizeof(disk->node), "%s", json_text(item, "node"));
+		snprintf(disk->driver, sizeof(disk->driver), "raw");
 		rollback_path(sidecar, json_text(settling->record, "dir"), json_text(item, "file"),
 			      disk->file);
 	}

@@ -314,23 +314,25 @@ static void status_came(void *arg, const struct qmp_reply *reply)
 	struct sidecar *sidecar = arg;
 	struct detect_facts *facts = &sidecar->sense.facts;
 
+	sidecar->sense.asking = false;
 	if (reply->status && reply->status != -EREMOTEIO)
-		return;
+		return; /* the next question is as old as this one */
 	facts->asked_ns = 0;
 	if (!reply->status)
 		facts->run = detect_run_of(json_text(reply->result, "status"));
 	sense_judge(sidecar);
 }
 
-static void ask(struct sidecar *sidecar)
+void sense_ask(struct sidecar *sidecar)
 {
-	struct detect_facts *facts = &sidecar->sense.facts;
+	struct sense *sense = &sidecar->sense;
 
-	if (facts->asked_ns || sidecar->monitor.closed)
+	if (sense->asking || sidecar->monitor.closed)
 		return;
-	if (!monitor_send(&sidecar->monitor, "query-status", ANSWER_TIMEOUT_MS, status_came,
-			  sidecar))
-		facts->asked_ns = ring_now_ns();
+	sense->asking = !monitor_send(&sidecar->monitor, "query-status", ANSWER_TIMEOUT_MS,
+				      status_came, sidecar);
+	if (sense->asking && !sense->facts.asked_ns)
+		sense->facts.asked_ns = ring_now_ns();
 }
 
 /* We ourselves stood still (SIGSTOP, a debugger): the answer may lie in the socket. */
@@ -372,7 +374,7 @@ static void tick(struct ring_op *op, int result)
 	nics_tick(sidecar);
 	sense->facts.draining = sidecar->checkpoint.way != NULL;
 	unhang_tick(sidecar);
-	ask(sidecar);
+	sense_ask(sidecar);
 	sense_probe_tick(sidecar);
 	sense_host_tick(sidecar);
 	sense_store_tick(sidecar);

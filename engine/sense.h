@@ -54,6 +54,7 @@ struct sense {
 	struct ring_op pid_op, tick_op;
 	uint64_t store_ended; /* operations on the store's files, at the last tick */
 	int64_t event_us; /* of the event that is being judged, 0: none */
+	bool asking; /* a question of ours waits for its answer, or for the end of its time */
 	bool started;
 	bool stopped_again; /* the guest stands by a stop of ours, in place of QEMU's for a fault */
 };
@@ -80,6 +81,8 @@ const struct sense_fault *sense_next(const struct sidecar *sidecar);
 void sense_attended(struct sidecar *sidecar, const struct detect_fault *fault);
 /* Something changed for one that was held: it is attended to once more. */
 void sense_again(struct sidecar *sidecar, const struct detect_fault *fault);
+/* Asks QEMU how it is, if no question is under way. */
+void sense_ask(struct sidecar *sidecar);
 /* QEMU has not answered for long, and still does not. */
 bool sense_hung(const struct sidecar *sidecar);
 bool sense_has(const struct sidecar *sidecar, const struct detect_fault *fault);

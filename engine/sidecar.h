@@ -95,8 +95,8 @@ struct sidecar {
 	/* QEMU's bitmaps do not go back to the store's generation on every disk: a
 	 * recovery could not catch up. */
 	bool uncovered;
-	/* A disk could not be put back from an image that the store does not know of: what its
-	 * guest writes is nowhere else. */
+	/* A disk could not be put back from an image that the store does not know of, or may have
+	 * been moved to one: what its guest wrote may be nowhere else. */
 	bool astray;
 	bool restart_recorded;	 /* it is known how QEMU was started */
 	const char *restart_why; /* it is not: why, a literal */
@@ -212,6 +212,7 @@ struct transfer {
 	void (*progress)(struct sidecar *sidecar, const struct copy_progress *sum);
 	struct copy_progress sum; /* result */
 	bool sink_failed;	  /* result: the store refused, not the source */
+	bool unreached;		  /* result: QEMU's server was not, so the source said nothing */
 };
 int transfer_run(struct sidecar *sidecar, struct transfer *transfer, struct errinfo *err);
 

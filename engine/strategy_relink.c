@@ -23,6 +23,8 @@
 
 #define CONNECT_WAIT_MS 2000
 #define UNPLUG_WAIT_MS 10000 /* the guest's driver has to end its work */
+#define RETRY_MIN_MS 2000
+#define RETRY_MAX_MS 600000
 
 struct relink {
 	struct sidecar *sidecar;
@@ -153,6 +155,15 @@ static int plug(struct relink *relink, const json_t *card, struct errinfo *err)
 	return rc;
 }
 
+static int64_t retry_wait_ns(unsigned fails)
+{
+	int64_t wait_ms = RETRY_MIN_MS;
+
+	while (fails-- > 1 && wait_ms < RETRY_MAX_MS)
+		wait_ms *= 2;
+	return wait_ms * NS_PER_MS;
+}
+
 static int run(struct relink *relink, struct response *response, struct errinfo *err)
 {
 	json_t *card = json_copy(relink->nic->card);
@@ -185,7 +196,11 @@ int strategy_relink(struct response *response, struct errinfo *err)
 		return err_set(err, -ENOENT, "the card's backend cannot be made anew");
 	relink.nic = &sidecar->nics.list[index];
 	rc = run(&relink, response, err);
+	relink.nic->fails = rc ? relink.nic->fails + 1 : 0;
+	relink.nic->retry_ns = rc ? ring_now_ns() + retry_wait_ns(relink.nic->fails) : 0;
 	sidecar->sense.facts.nics[index].backend_lost = rc != 0;
 	sense_judge(sidecar);
+	if (rc) /* not at once again: the guest's disks have their turn */
+		sense_attended(sidecar, &response->fault);
 	return rc;
 }

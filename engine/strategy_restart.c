@@ -60,6 +60,7 @@ static int confirm_hang(struct response *response, struct errinfo *err)
 {
 	if (response->fault.kind != FAULT_QEMU_HANG)
 		return 0;
+	sense_ask(response->sidecar);
 	loop_until(&response->sidecar->loop, answers, response,
 		   ring_now_ns() + CONFIRM_WAIT_MS * NS_PER_MS);
 	return answers(response) ? err_set(err, -EAGAIN, "QEMU answers again") : 0;

@@ -48,6 +48,7 @@ struct transfer_run {
 	int64_t next_progress_ns;
 	struct ring_op ration_op;
 	struct ration ration;
+	bool unreached; /* a lane's connection failed */
 };
 
 static int tap_data(struct copy_sink *sink, unsigned disk, uint64_t offset, uint32_t length,
@@ -112,6 +113,7 @@ static void lane_connected(void *arg, int status, const struct errinfo *error)
 
 	lane->connected = true;
 	if (status) {
+		lane->run->unreached = true;
 		lane_end(lane, status, error);
 		return;
 	}
@@ -359,11 +361,13 @@ int transfer_run(struct sidecar *sidecar, struct transfer *transfer, struct erri
 			      ring_now_ns() + TRANSFER_CONNECT_MS * NS_PER_MS))
 		rc = err_set(err, -ETIMEDOUT, "QEMU does not accept an NBD connection within %d ms",
 			     TRANSFER_CONNECT_MS);
+	run.unreached |= rc != 0;
 	if (!rc)
 		rc = transfer_wait(&run, err);
 	ration_stop(&run);
 	rc = transfer_close(&run, rc, err);
 	transfer->sink_failed = run.tap.failed;
+	transfer->unreached = run.unreached;
 	sidecar->transfers--;
 	return rc;
 }

@@ -259,6 +259,24 @@ static void another_resource_does_not_wait(void)
 	CU_ASSERT_EQUAL(verdict.not_before_ns, 0);
 }
 
+/* A card whose peer crashes all the time is no reason to leave the first disk alone. */
+static void cards_that_come_and_go_hold_up_no_disk(void)
+{
+	begin(FAULT_DISK_WRITE, CAUSE_UNKNOWN);
+	facts.history_count = 12;
+	for (unsigned i = 0; i < facts.history_count; i++) {
+		facts.history[i].time_ns = NOW;
+		facts.history[i].resource = policy_resource(FAULT_NIC, 0);
+	}
+	DECIDES("pivot");
+	CU_ASSERT_EQUAL(verdict.not_before_ns, 0);
+	CU_ASSERT_NOT_EQUAL(policy_resource(FAULT_NIC, 0), policy_resource(FAULT_DISK_WRITE, 0));
+	CU_ASSERT_NOT_EQUAL(policy_resource(FAULT_NIC, 0), policy_resource(FAULT_GUEST_PANIC, -1));
+	for (unsigned i = 0; i < facts.history_count; i++)
+		facts.history[i].resource = policy_resource(FAULT_DISK_WRITE, 0);
+	DECIDES("hold");
+}
+
 /* --- any facts --- */
 
 static bool coin(void)
@@ -408,6 +426,7 @@ int main(void)
 		CASE(the_owner_and_the_configuration_are_obeyed),
 		CASE(twenty_faults_in_a_row_end_in_hold),
 		CASE(another_resource_does_not_wait),
+		CASE(cards_that_come_and_go_hold_up_no_disk),
 		CASE(whatever_the_facts_the_choice_holds),
 	};
 
