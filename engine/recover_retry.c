@@ -13,6 +13,8 @@
 #include "recover_private.h"
 
 #define WATCH_MS 200 /* a disk that fails at once has done so by then */
+/* A disk that takes half a minute to fail a request looks as if it had got over it, each time. */
+#define RETRIES 3 /* within the flap window */
 #define AGAIN_NS (2000 * NS_PER_MS) /* an error so soon after a retry is the same */
 #define ROOM_BYTES (16u << 20) /* so much more than when it was full: somebody made room */
 #define LOOK_NS (500 * NS_PER_MS)
@@ -22,13 +24,18 @@
 bool recovery_may_retry(const struct recovery *recovery)
 {
 	const struct mind *mind = recovery->sidecar->config->mind;
+	int64_t now_ns = ring_now_ns();
+	unsigned count = 0;
 
 	for (unsigned i = mind->history_count; i-- > 0;) {
-		if (mind->history[i].resource == recovery->fault.disk &&
-		    mind->history[i].strategy == STRATEGY_RESUME)
-			return ring_now_ns() - mind->history[i].time_ns > AGAIN_NS;
+		if (mind->history[i].resource != recovery->fault.disk ||
+		    mind->history[i].strategy != STRATEGY_RESUME)
+			continue;
+		if (now_ns - mind->history[i].time_ns <= AGAIN_NS)
+			return false;
+		count += now_ns - mind->history[i].time_ns < mind->settings.flap_window_ns;
 	}
-	return true;
+	return count < RETRIES;
 }
 
 static bool failed_or_gone(void *arg)
