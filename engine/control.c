@@ -74,7 +74,17 @@ static void control_listen(struct control *control)
 			  POLLIN);
 }
 
-/* The place is free when nothing of it is in flight; an order that was not begun
+/* Who gave up on a roll back does not expect a reset of the guest, perhaps hours later. */
+static void client_withdraw(struct client *client)
+{
+	if (!client->order || strcmp(json_text(client->order, "command"), "rollback"))
+		return;
+	log_info("the roll back is not begun: who asked for it is gone");
+	json_decref(client->order);
+	client->order = NULL;
+}
+
+/* The place is free when nothing of it is in flight; another order that was not begun
  * keeps it too: it is carried out all the same. */
 static void client_settle(struct client *client)
 {
@@ -91,6 +101,7 @@ static void client_hang_up(struct client *client)
 		close(client->fd);
 	client->fd = -1;
 	client->waiting = false;
+	client_withdraw(client);
 	free(client->answer);
 	client->answer = NULL;
 	if (ring_op_pending(&client->timer_op))

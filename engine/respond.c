@@ -88,8 +88,11 @@ static void learn(const struct response *response, enum strategy strategy)
 static bool gone_or_leaving(void *arg)
 {
 	const struct response *response = arg;
+	const struct sidecar *sidecar = response->sidecar;
 
-	return response->sidecar->loop.quit || !sense_has(response->sidecar, &response->fault);
+	/* A card waits for a disk, which stands the guest still; it is attended to again. */
+	return sidecar->loop.quit || !sense_has(sidecar, &response->fault) ||
+	       (response->fault.kind == FAULT_NIC && sidecar->fault.kind != FAULT_NONE);
 }
 
 /* The same thing fails again and again: not at once.  False: there is no need any more. */

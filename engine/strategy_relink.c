@@ -31,20 +31,24 @@ struct relink {
 	struct nic *nic;
 };
 
+/* A disk that fails stands the guest still: the card is tried again behind it. */
+static bool has_to_go(const struct sidecar *sidecar)
+{
+	return sidecar->monitor.closed || sidecar->loop.quit || sidecar->fault.kind != FAULT_NONE;
+}
+
 static bool connected(void *arg)
 {
 	const struct relink *relink = arg;
 
-	return relink->nic->connected || relink->sidecar->monitor.closed ||
-	       relink->sidecar->loop.quit;
+	return relink->nic->connected || has_to_go(relink->sidecar);
 }
 
 static bool deleted(void *arg)
 {
 	const struct relink *relink = arg;
 
-	return relink->nic->deleted || relink->sidecar->monitor.closed ||
-	       relink->sidecar->loop.quit;
+	return relink->nic->deleted || has_to_go(relink->sidecar);
 }
 
 static void drop_backend(struct relink *relink)

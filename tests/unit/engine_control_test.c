@@ -397,6 +397,22 @@ static void who_goes_away_does_not_take_the_answer_of_another(void)
 	teardown();
 }
 
+/* Not a roll back: nobody is to be surprised by a reset. */
+static void a_roll_back_whose_client_left_is_withdrawn(void)
+{
+	int fds[2];
+
+	setup_ready();
+	fds[0] = order_new("{\"command\":\"rollback\",\"name\":\"r\",\"point\":\"p\"}\n");
+	fds[1] = order_new("{\"command\":\"point\",\"name\":\"a\"}\n");
+	close(fds[0]);
+	pump(20);
+	carry_out("a");
+	CU_ASSERT(!control_has_order(control));
+	close(fds[1]);
+	teardown();
+}
+
 static void one_that_closed_its_half_gets_the_answer_of_its_order(void)
 {
 	int fd;
@@ -680,6 +696,7 @@ int main(void)
 		CASE(silent_clients_in_every_place_delay_the_next),
 		CASE(orders_are_answered_when_they_are_done_in_turn),
 		CASE(an_order_without_a_generation_is_refused_at_once),
+		CASE(a_roll_back_whose_client_left_is_withdrawn),
 		CASE(who_goes_away_does_not_take_the_answer_of_another),
 		CASE(one_that_closed_its_half_gets_the_answer_of_its_order),
 		CASE(an_end_of_the_sidecar_is_told_to_those_who_wait),
