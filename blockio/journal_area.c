@@ -147,7 +147,7 @@ static int area_erase(struct generation *generation)
 	return status;
 }
 
-int area_certain(struct generation *generation)
+static int area_certain(struct generation *generation)
 {
 	return generation->stale ? area_erase(generation) : 0;
 }

@@ -22,8 +22,6 @@ void zeros_drop(struct generation *generation);
 bool zeros_overlap(const struct generation *generation, unsigned disk, uint64_t block,
 		   uint64_t count);
 
-/* No open is to find what is in the area of GENERATION, if its commit failed.  Blocking. */
-int area_certain(struct generation *generation);
 /* See that the area has room well ahead of the generation's end. */
 void area_grow(struct generation *generation);
 /* Cut back an area that holds nothing any more. */

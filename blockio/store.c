@@ -17,12 +17,17 @@
 #include "member.h"
 #include "store_private.h"
 
-int store_json_update(struct store *store, struct errinfo *err)
+int store_json_note(struct store *store, const struct store_json *json, struct errinfo *err)
 {
-	int status = store_json_write(store->dir, &store->json, err);
+	int status = store_json_write(store->dir, json, err);
 
 	store->json_unsure = status < 0;
 	return status;
+}
+
+int store_json_update(struct store *store, struct errinfo *err)
+{
+	return store_json_note(store, &store->json, err);
 }
 
 /* --- receiving --- */
@@ -296,10 +301,8 @@ int store_promote(struct store *store, const struct store_placement *placements,
 	*next = store->json;
 	for (unsigned i = 0; i < count && !status; i++)
 		status = place(store, next->promoted, &placements[i], err);
-	if (!status) {
-		status = store_json_write(store->dir, next, err);
-		store->json_unsure = status < 0;
-	}
+	if (!status)
+		status = store_json_note(store, next, err);
 	if (!status) {
 		store->json = *next;
 		store->info.promoted = true;
@@ -321,8 +324,7 @@ int store_demote(struct store *store, struct errinfo *err)
 		return err_set(err, -ENOMEM, "no memory to note that the heads are free");
 	*next = store->json;
 	memset(next->promoted, 0, sizeof(next->promoted));
-	status = store_json_write(store->dir, next, err);
-	store->json_unsure = status < 0;
+	status = store_json_note(store, next, err);
 	free(next);
 	return status;
 }

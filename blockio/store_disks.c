@@ -274,8 +274,7 @@ int store_set_disks(struct store *store, const struct store_disk *disks, unsigne
 	if (!status) {
 		next->settled = json->settled;
 		next->state = json->state == STORE_READY ? STORE_READY : STORE_EMPTY;
-		status = store_json_write(store->dir, next, err);
-		store->json_unsure = status < 0;
+		status = store_json_note(store, next, err);
 	}
 	free(next);
 	return status;

@@ -83,6 +83,8 @@ bool store_apply_next(struct store *store);
 void store_applied(struct apply *apply, int status, const struct errinfo *error);
 void store_sink_init(struct store *store);
 int store_json_update(struct store *store, struct errinfo *err);
+/* The same with what is to take its place, which store->json does not have yet. */
+int store_json_note(struct store *store, const struct store_json *json, struct errinfo *err);
 
 /* What store.json says of the journal, and which disks GENERATION does not hold whole. */
 void store_base(const struct store_json *json, struct journal_base *base);

@@ -23,10 +23,10 @@
 #define ASK_ANSWER_MAX (1u << 20) /* 32 disks take some 10 KiB, 1024 points 200 KiB */
 
 /* By the directory's descriptor: a socket's path has at most 107 bytes. */
-static int ask_connect(const char *store, int timeout_s)
+static int ask_connect(const char *store)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct timeval timeout = {.tv_sec = timeout_s}, brief = {.tv_sec = ASK_TIMEOUT_S};
+	struct timeval timeout = {.tv_sec = ASK_TIMEOUT_S};
 	int dir_fd = open(store, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd, rc = 0;
 
 	if (dir_fd < 0)
@@ -37,8 +37,8 @@ static int ask_connect(const char *store, int timeout_s)
 	if (fd < 0)
 		rc = -errno;
 	if (!rc) {
-		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &brief, sizeof(brief)); /* connect */
+		/* Of connect, too; for an answer ask_wait() waits. */
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 		if (connect(fd, (struct sockaddr *)&address, sizeof(address)))
 			rc = errno == EAGAIN ? -ETIMEDOUT : -errno; /* its queue stays full */
 	}
@@ -125,10 +125,10 @@ static int ask_check(const char *store, json_t *answer, int timeout_s, int rc, s
 }
 
 /* What is left of a process that was killed takes connections for a moment yet. */
-static bool ends_now(const char *store, int timeout_s)
+static bool ends_now(const char *store)
 {
 	for (int i = 0; i < ENDS_TRIES; i++) {
-		int fd = ask_connect(store, timeout_s);
+		int fd = ask_connect(store);
 
 		if (fd < 0)
 			return ask_nobody(fd);
@@ -141,13 +141,13 @@ static bool ends_now(const char *store, int timeout_s)
 int ask_sidecar(const char *store, json_t *request, int timeout_s, json_t **answer,
 		struct errinfo *err)
 {
-	int fd = ask_connect(store, timeout_s), rc;
+	int fd = ask_connect(store), rc;
 
 	*answer = NULL;
 	if (fd < 0) {
 		json_decref(request);
 		if (fd == -ETIMEDOUT)
-			return ask_check(store, NULL, timeout_s, fd, err);
+			return ask_check(store, NULL, ASK_TIMEOUT_S, fd, err);
 		return err_set(err, fd, "%s: cannot ask the sidecar: %s", store, strerror(-fd));
 	}
 	rc = ask_send(fd, request);
@@ -155,7 +155,7 @@ int ask_sidecar(const char *store, json_t *request, int timeout_s, json_t **answ
 	if (!rc)
 		rc = ask_receive(fd, timeout_s, answer);
 	close(fd);
-	if (rc != -ETIMEDOUT && rc != -ENOMEM && rc != -EINTR && !*answer && ends_now(store, timeout_s))
+	if (rc != -ETIMEDOUT && rc != -ENOMEM && rc != -EINTR && !*answer && ends_now(store))
 		return err_set(err, -ECONNREFUSED, "%s: the sidecar has ended", store);
 	rc = ask_check(store, *answer, timeout_s, rc, err);
 	if (rc) {

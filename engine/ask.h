@@ -16,9 +16,9 @@
 
 /* Send REQUEST, {"command":...} (taken over), to the sidecar of STORE and wait for
  * *ANSWER, a new reference.  -ENOENT, -ECONNREFUSED: no sidecar runs (ask_nobody());
- * -ETIMEDOUT: no answer within TIMEOUT_S;
- * -EINTR: a signal came that ends us; -EPROTO: it ended, or what came is no JSON object; -EREMOTEIO: the sidecar refused,
- * ERR has its words.  *ANSWER is NULL then. */
+ * -ETIMEDOUT: no answer within TIMEOUT_S, or no connection within ASK_TIMEOUT_S;
+ * -EINTR: a signal came that ends us; -EPROTO: it ended, or what came is no JSON object;
+ * -EREMOTEIO: the sidecar refused, ERR has its words.  *ANSWER is NULL then. */
 int ask_sidecar(const char *store, json_t *request, int timeout_s, json_t **answer,
 		struct errinfo *err);
 

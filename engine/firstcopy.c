@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "outcome.h"
 
@@ -21,8 +20,6 @@ void firstcopy_progress(struct sidecar *sidecar, const char *phase, uint64_t sca
 	report_event(&sidecar->report, "progress",
 		     json_pack("{s:s,s:I,s:I}", "phase", phase, "bytes", (json_int_t)scanned,
 			       "total", (json_int_t)sidecar->figures.total));
-	if (!isatty(STDERR_FILENO))
-		return;
 	snprintf(line, sizeof(line), "\r%s: %llu of %llu MiB ", phase,
 		 (unsigned long long)(scanned >> 20),
 		 (unsigned long long)(sidecar->figures.total >> 20));
@@ -85,8 +82,7 @@ int firstcopy_run(struct sidecar *sidecar, struct errinfo *err)
 		cycle_note_store(sidecar, rc);
 	sidecar->figures.done = transfer.sum.bytes;
 	drop_rc = checkpoint_drop_exports(&sidecar->checkpoint, &drop_err);
-	if (isatty(STDERR_FILENO))
-		report_draw("\r\033[K");
+	report_draw("\r\033[K");
 	if (rc) {
 		/* Stays "filling" on disk: the next attempt starts anew. */
 		store_fill_abort(sidecar->store, outcome_set, &filled);

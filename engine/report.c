@@ -126,6 +126,8 @@ static void put_line(const char *level, const char *colon, const char *text)
 
 void report_draw(const char *text)
 {
+	if (!isatty(STDERR_FILENO))
+		return;
 	if (logs.fd < 0)
 		fputs(text, stderr);
 	else

@@ -28,7 +28,7 @@ void report_release(struct report *report);
 /* Emit EVENT with FIELDS (taken over; may be NULL) behind event, time and vm. */
 void report_event(struct report *report, const char *event, json_t *fields);
 
-/* For who watches a terminal; as it is. */
+/* TEXT as it is, for who watches a terminal; nothing if nobody does. */
 void report_draw(const char *text);
 __attribute__((format(printf, 2, 3))) void report_log(const char *level, const char *format, ...);
 #define log_info(...) report_log("info", __VA_ARGS__)

@@ -21,7 +21,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "outcome.h"
 #include "resync.h"
@@ -121,8 +120,7 @@ static int compare(struct sidecar *sidecar, uint64_t *bytes, struct errinfo *err
 	if (rc && transfer.sink_failed)
 		cycle_note_store(sidecar, rc);
 	drop_rc = checkpoint_drop_exports(&sidecar->checkpoint, &drop_err);
-	if (isatty(STDERR_FILENO))
-		report_draw("\r\033[K");
+	report_draw("\r\033[K");
 	rc = end_fresh(sidecar, rc, err);
 	if (!rc && drop_rc)
 		rc = err_set(err, drop_rc, "%s", drop_err.text);

@@ -330,7 +330,7 @@ class Vm:
         lines = [f"guest {self.name}, acknowledged {self.acked}, work folder {self.work}"]
         lines += [text for _, text in self.console.lines[-8:]] if self.console else []
         lines += [f"the server of {disk.id} ended with {disk.server.returncode}"
-                  for disk in self.disks if disk.nbdkit and disk.server and disk.server.poll() is not None]
+                  for disk in self.disks if disk.server and disk.server.poll() is not None]
         return "\n".join(lines + [self.log.read_text()[-2000:]])
 
 
