@@ -76,7 +76,7 @@ void aftercare_begin(struct sidecar *sidecar, enum strategy strategy,
 		.strategy = strategy,
 		.fault = *fault,
 		.tried = tried | STRATEGY_BIT(strategy),
-		.boots = boots(strategy),
+		.boots = boots(strategy) || fault->kind == FAULT_HOST,
 		.was_at_work = sense_disks_at_work(sidecar, 1),
 		.since_ns = ring_now_ns(),
 	};

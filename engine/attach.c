@@ -79,11 +79,20 @@ int sidecar_make_store(struct sidecar *sidecar, const char *dir, uint64_t reserv
 	return store_create(dir, &spec, allocated_bytes(sidecar) + reserve_bytes, err);
 }
 
+int sidecar_open_store(struct sidecar *sidecar, uint32_t block_bytes, struct errinfo *err)
+{
+	uint32_t buffer_bytes = block_bytes > BOUND_BUFFER_BYTES ? block_bytes : BOUND_BUFFER_BYTES;
+	int rc = pool_new(&sidecar->pool, sidecar->loop.ring, BOUND_POOL_BYTES / buffer_bytes,
+			  buffer_bytes, block_bytes, err);
+
+	return rc ? rc : store_open(&sidecar->store, sidecar->loop.ring, sidecar->pool,
+				    sidecar->config->store, err);
+}
+
 static int open_store(struct sidecar *sidecar, struct errinfo *err)
 {
 	const char *dir = sidecar->config->store;
 	struct store_info info;
-	uint32_t block_bytes;
 	bool changed;
 	int rc = store_inspect(dir, &info, err);
 
@@ -100,14 +109,7 @@ static int open_store(struct sidecar *sidecar, struct errinfo *err)
 		rc = sidecar_size_check(&sidecar->guest.disks[i], info.spec.block_bytes, err);
 	if (rc)
 		return rc;
-	block_bytes = info.spec.block_bytes;
-	rc = pool_new(&sidecar->pool, sidecar->loop.ring,
-		      BOUND_POOL_BYTES / (block_bytes > BOUND_BUFFER_BYTES ? block_bytes
-									   : BOUND_BUFFER_BYTES),
-		      block_bytes > BOUND_BUFFER_BYTES ? block_bytes : BOUND_BUFFER_BYTES,
-		      block_bytes, err);
-	if (!rc)
-		rc = store_open(&sidecar->store, sidecar->loop.ring, sidecar->pool, dir, err);
+	rc = sidecar_open_store(sidecar, info.spec.block_bytes, err);
 	if (!rc && changed)
 		rc = disk_list_apply(sidecar, err);
 	return rc;

@@ -49,6 +49,7 @@ int incidents_command(int argc, char **argv);
 int plan_command(int argc, char **argv);
 int points_command(int argc, char **argv);
 int protect_command(int argc, char **argv);
+int standby_command(int argc, char **argv);
 int restore_command(int argc, char **argv);
 int rollback_command(int argc, char **argv);
 int status_command(int argc, char **argv);

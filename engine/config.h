@@ -33,6 +33,8 @@ struct config {
 	uint32_t block_bytes;	/* of a new store */
 	enum on_loss on_loss;
 	enum restart_mode restart; /* when QEMU is gone */
+	unsigned lease_s; /* this host is taken for gone when it says nothing for so long; 0: no lease */
+	const char *fence; /* a standby's command that ends another host; NULL: this is none */
 	struct standby standby;
 	const char *restart_hook; /* the command, of RESTART_HOOK */
 	struct mind *mind; /* settings of the policy, models, incidents */

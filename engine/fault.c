@@ -40,6 +40,11 @@ enum fault_kind fault_by_name(const char *name)
 	return FAULT_NONE;
 }
 
+bool fault_of_guest(enum fault_kind kind)
+{
+	return kind >= FAULT_GUEST_PANIC && kind <= FAULT_GUEST_SILENT; /* fault.h's order */
+}
+
 static int disk_by_filter(const struct guest *guest, const char *node)
 {
 	static const char prefix[] = "qheal-cbw";

@@ -43,6 +43,7 @@ struct fault {
 const char *fault_name(enum fault_kind kind); /* as in the contract */
 /* FAULT_NONE: no such name. */
 enum fault_kind fault_by_name(const char *name);
+bool fault_of_guest(enum fault_kind kind); /* of what runs in it */
 
 /* BLOCK_IO_ERROR.  Devices are told by qom-path (9.2), by device, or by the root
  * node, which may be our own filter.  FAULT_NONE: not one of the guest's disks, or

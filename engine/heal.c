@@ -15,6 +15,7 @@
 #include "outcome.h"
 #include "sidecar.h"
 #include "tell.h"
+#include "timeline.h"
 
 const char *heal_file(const struct config *config)
 {
@@ -46,13 +47,17 @@ static void announce(struct sidecar *sidecar, const struct heal_block *bad)
 		      0, why, NULL);
 }
 
-static void note_healed(struct sidecar *sidecar, const struct heal_block *bad, uint64_t was,
-			uint64_t now, double downtime_ms)
+/* TIMELINE: of the guest's pause; NULL: there was none.  How long it was, in ms. */
+static double note_healed(struct sidecar *sidecar, const struct heal_block *bad, uint64_t was,
+			  uint64_t now, const struct timeline *timeline)
 {
+	double downtime_ms = 0;
 	const char *disk = sidecar->guest.disks[bad->disk].name;
 	const char *side = bad->verdict == SCRUB_SOURCE ? "disk" : "replica";
 	char was_text[20], now_text[20];
 
+	for (unsigned i = 0; timeline && i < timeline->count; i++)
+		downtime_ms += (double)timeline->steps[i].ns / 1e6;
 	model_observe(&sidecar->config->mind->model, MODEL_HEAL, downtime_ms);
 	snprintf(was_text, sizeof(was_text), "%016llx", (unsigned long long)was);
 	snprintf(now_text, sizeof(now_text), "%016llx", (unsigned long long)now);
@@ -60,13 +65,15 @@ static void note_healed(struct sidecar *sidecar, const struct heal_block *bad, u
 		 "was %s and is %s", disk, (unsigned long long)bad->block, side, bad->bytes,
 		 (unsigned long long)bad->offset, was_text, now_text);
 	report_event(&sidecar->report, "recovered",
-		     json_pack("{s:s,s:I,s:f,s:I,s:[],s:s,s:s,s:I,s:I,s:s,s:s}", "strategy", "heal",
+		     json_pack("{s:s,s:I,s:f,s:I,s:o,s:s,s:s,s:I,s:I,s:s,s:s}", "strategy", "heal",
 			       "generation",
 			       (json_int_t)store_info(sidecar->store)->generation, "downtime_ms",
-			       downtime_ms, "lost_bytes", (json_int_t)0, "steps", "resource", disk,
+			       downtime_ms, "lost_bytes", (json_int_t)0, "steps",
+			       timeline ? timeline_json(timeline) : json_array(), "resource", disk,
 			       "side", side, "offset", (json_int_t)bad->offset, "length",
 			       (json_int_t)bad->bytes, "sum_before", was_text, "sum_after",
 			       now_text));
+	return downtime_ms;
 }
 
 /* Both sides of one block once more, the disk's content into KEEP. */
@@ -103,7 +110,7 @@ static int heal_replica(struct sidecar *sidecar, const struct heal_block *bad, s
 	if (!rc)
 		note_healed(sidecar, bad, bad->verdict == SCRUB_SUM ? now.replica.stored
 								    : now.replica.own,
-			    now.source.sum, 0.0);
+			    now.source.sum, NULL);
 	return rc;
 }
 
@@ -154,96 +161,124 @@ static int guest_stop(struct sidecar *sidecar, bool *ours, struct errinfo *err)
 	return rc;
 }
 
-static int qemu_write(struct sidecar *sidecar, const struct heal_block *bad, const char *path,
-		      char said[160], struct errinfo *err)
+/* The guest stands still meanwhile. */
+struct heal_pause {
+	struct sidecar *sidecar;
+	const struct heal_block *bad;
+	char path[PATH_MAX];	 /* of the file with the good block */
+	struct scrub_source now; /* what the latest look saw */
+	char said[160];		 /* by QEMU, of the write */
+	struct timeline timeline;
+	bool stopped;
+};
+
+static int qemu_write(struct heal_pause *pause, struct errinfo *err)
 {
+	const struct heal_block *bad = pause->bad;
 	char line[PATH_MAX + 320];
 	json_t *answer = NULL;
 	const char *text;
 	int rc;
 
 	snprintf(line, sizeof(line), "qemu-io -d %s \"write -s %s %llu %u\"",
-		 sidecar->guest.disks[bad->disk].qom, path, (unsigned long long)bad->offset,
-		 bad->bytes);
-	rc = monitor_call(&sidecar->monitor, "human-monitor-command",
+		 pause->sidecar->guest.disks[bad->disk].qom, pause->path,
+		 (unsigned long long)bad->offset, bad->bytes);
+	rc = monitor_call(&pause->sidecar->monitor, "human-monitor-command",
 			  json_pack("{s:s}", "command-line", line), &answer, err);
 	text = json_is_string(answer) ? json_string_value(answer) : "";
-	snprintf(said, 160, "%.*s", (int)strcspn(text, "\r\n"), text);
+	snprintf(pause->said, sizeof(pause->said), "%.*s", (int)strcspn(text, "\r\n"), text);
 	json_decref(answer);
+	timeline_mark(&pause->timeline, "write");
 	return rc;
 }
 
-/* The guest stands still.  What is written is verified by what reads back: QEMU's
- * answer is only for people. */
-static int write_paused(struct sidecar *sidecar, const struct heal_block *bad, const char *path,
-			struct errinfo *err)
+/* Between the two looks. */
+static int write_if_bad(void *arg, struct errinfo *err)
 {
-	struct scrub_source now = {0};
-	struct scrub_look look = {.disk = bad->disk, .block = bad->block, .count = 1,
-				  .source = &now};
-	char said[160];
+	struct heal_pause *pause = arg;
+	struct scrub_source now = pause->now;
+
+	timeline_mark(&pause->timeline, "look");
+	if (!now.known)
+		return err_set(err, -EAGAIN, "the guest has written the block since the generation");
+	if (now.status != pause->bad->source.status || now.sum != pause->bad->source.sum)
+		return err_set(err, -EAGAIN, "the disk's block changes by itself: its sum is %016llx "
+			       "now", (unsigned long long)now.sum);
+	memset(&pause->now, 0, sizeof(pause->now));
+	return qemu_write(pause, err);
+}
+
+/* What is written is verified by what reads back: QEMU's answer is only for people. */
+static int write_paused(struct heal_pause *pause, struct errinfo *err)
+{
+	struct sidecar *sidecar = pause->sidecar;
+	const struct scrub_source *now = &pause->now;
+	struct scrub_look look = {.disk = pause->bad->disk, .block = pause->bad->block, .count = 1,
+				  .source = &pause->now, .between = write_if_bad,
+				  .between_arg = pause};
 	int rc;
 
 	bitmap_name(sidecar, store_info(sidecar->store)->generation + 1, sidecar->checkpoint.next);
 	rc = checkpoint_freeze(&sidecar->checkpoint, &checkpoint_paused,
-			       UINT64_C(1) << bad->disk, err);
+			       UINT64_C(1) << pause->bad->disk, err);
+	timeline_mark(&pause->timeline, "freeze");
 	if (!rc)
 		rc = scrub_read(sidecar, &look, err);
-	if (!rc && !now.known)
-		rc = err_set(err, -EAGAIN, "the guest has written the block since the generation");
-	if (!rc && (now.status != bad->source.status || now.sum != bad->source.sum))
-		rc = err_set(err, -EAGAIN, "the disk's block changes by itself: its sum is %016llx "
-			     "now", (unsigned long long)now.sum);
-	if (!rc)
-		rc = qemu_write(sidecar, bad, path, said, err);
-	if (!rc)
-		rc = scrub_read(sidecar, &look, err);
-	if (!rc && (!now.known || now.status || now.sum != bad->replica.stored))
+	timeline_mark(&pause->timeline, "verify");
+	if (!rc && (!now->known || now->status || now->sum != pause->bad->replica.stored))
 		rc = err_set(err, -EIO, "it does not read back (%s); QEMU said: %s",
-			     now.status ? strerror(-now.status) : "another sum", said);
+			     now->status ? strerror(-now->status) : "another sum", pause->said);
+	return rc;
+}
+
+/* From `stop` to `cont`, whatever happens. */
+static int heal_paused(struct heal_pause *pause, struct errinfo *err)
+{
+	struct sidecar *sidecar = pause->sidecar;
+	struct errinfo cont_err = {0};
+	int rc = guard_pause(&sidecar->guard, err);
+
+	timeline_start(&pause->timeline, ring_now_ns());
+	if (!rc)
+		rc = guest_stop(sidecar, &pause->stopped, err);
+	timeline_mark(&pause->timeline, "stop");
+	if (!rc)
+		rc = write_paused(pause, err);
+	if (pause->stopped && monitor_call(&sidecar->monitor, "cont", NULL, NULL, &cont_err))
+		log_error("the guest stands still, and QEMU does not let it go on: %s",
+			  cont_err.text);
+	timeline_mark(&pause->timeline, "resume");
+	guard_resumed(&sidecar->guard);
 	return rc;
 }
 
 static int heal_source(struct sidecar *sidecar, const struct heal_block *bad, struct buf *good,
-		       struct errinfo *err)
+		       double *pause_ms, struct errinfo *err)
 {
 	struct scrub_look look = {.disk = bad->disk, .block = bad->block, .count = 1};
-	struct errinfo cont_err = {0};
+	struct heal_pause pause = {.sidecar = sidecar, .bad = bad};
 	struct repair_block replica;
-	char path[PATH_MAX];
-	bool stopped = false;
-	int64_t began_ns;
 	int rc = scrub_inspect(sidecar, &look, &replica, good, err);
 
 	if (!rc && (replica.status || replica.own != replica.stored ||
 		    replica.stored != bad->replica.stored))
 		rc = err_set(err, -EAGAIN, "the replica's block is not good any more");
 	if (!rc)
-		rc = file_write_block(sidecar->config, good->data, bad->bytes, path, err);
+		rc = file_write_block(sidecar->config, good->data, bad->bytes, pause.path, err);
 	/* The guard would let it go on when our pause gets long, its owner's pause, too. */
 	if (!rc && !guest_running(&sidecar->guest))
 		rc = err_set(err, -EAGAIN, "the guest does not run (%s)", sidecar->guest.status);
 	if (rc)
 		return rc;
-	rc = guard_pause(&sidecar->guard, err);
-	began_ns = ring_now_ns();
-	if (!rc)
-		rc = guest_stop(sidecar, &stopped, err);
-	if (!rc)
-		rc = write_paused(sidecar, bad, path, err);
-	if (stopped && monitor_call(&sidecar->monitor, "cont", NULL, NULL, &cont_err))
-		log_error("the guest stands still, and QEMU does not let it go on: %s",
-			  cont_err.text);
-	began_ns = ring_now_ns() - began_ns;
-	guard_resumed(&sidecar->guard);
+	rc = heal_paused(&pause, err);
 	unlink(heal_file(sidecar->config));
 	if (sidecar->checkpoint.way) {
 		cycle_thaw(sidecar);
 		checkpoint_revert(&sidecar->checkpoint, NULL);
 	}
 	if (!rc)
-		note_healed(sidecar, bad, bad->source.sum, bad->replica.stored,
-			    (double)began_ns / 1e6);
+		*pause_ms = note_healed(sidecar, bad, bad->source.sum, bad->replica.stored,
+					&pause.timeline);
 	return rc;
 }
 
@@ -256,11 +291,13 @@ static bool is_allowed(const struct sidecar *sidecar, const struct heal_block *b
 	       settings->allowed[FAULT_DISK_CORRUPT] & STRATEGY_BIT(STRATEGY_HEAL);
 }
 
-int heal_run(struct sidecar *sidecar, const struct heal_block *bad, struct errinfo *err)
+int heal_run(struct sidecar *sidecar, const struct heal_block *bad, double *pause_ms,
+	     struct errinfo *err)
 {
 	struct buf *keep, *spare;
 	int rc;
 
+	*pause_ms = 0;
 	if (!is_allowed(sidecar, bad))
 		return err_set(err, -EPERM, "the configuration does not allow it ([allow] "
 			       "disk-corrupt)");
@@ -268,7 +305,7 @@ int heal_run(struct sidecar *sidecar, const struct heal_block *bad, struct errin
 	spare = keep ? pool_get(sidecar->pool) : NULL;
 	announce(sidecar, bad);
 	if (spare && bad->verdict == SCRUB_SOURCE)
-		rc = heal_source(sidecar, bad, keep, err);
+		rc = heal_source(sidecar, bad, keep, pause_ms, err);
 	else if (spare)
 		rc = heal_replica(sidecar, bad, keep, spare, err);
 	else

@@ -41,7 +41,21 @@ const char *heal_file(const struct config *config);
 bool heal_can(const struct heal_block *bad);
 
 /* 0: it was written and read back.  Events `recovery` and `recovered` or
- * `recovery-failed` tell of it.  The store is settled. */
-int heal_run(struct sidecar *sidecar, const struct heal_block *bad, struct errinfo *err);
+ * `recovery-failed` tell of it.  PAUSE_MS: the guest stood still for it, 0: not.  The store is
+ * settled. */
+int heal_run(struct sidecar *sidecar, const struct heal_block *bad, double *pause_ms,
+	     struct errinfo *err);
+
+/* heal_incident.c: one report for all blocks of a disk that one window of the scrub found bad. */
+struct heal_tally {
+	bool begun;		/* there is a report */
+	unsigned found, healed; /* of the disk */
+	double pause_ms;	/* for all of them */
+	char why[ERRINFO_TEXT_MAX]; /* one was not */
+};
+/* Before the first of FOUND blocks, BAD: what is going to be done. */
+void heal_incident_begin(struct sidecar *sidecar, const struct heal_block *bad,
+			 struct heal_tally *tally);
+void heal_incident_end(struct sidecar *sidecar, const struct heal_tally *tally);
 
 #endif

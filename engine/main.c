@@ -23,6 +23,8 @@ static const struct command {
 	{"protect", protect_command, "--qmp SOCKET --store DIR", "keep a replica, repair the guest"},
 	{"restore", restore_command, "--store DIR --output PATH", "disks as they were at a point in time"},
 	{"rollback", rollback_command, "--store DIR --point P", "put the guest back to a point"},
+	{"standby", standby_command, "--store DIR --fence CMD",
+	 "boot the guest here when its host is gone"},
 	{"status", status_command, "--store DIR", "state of a replica"},
 	{"verify", verify_command, "--store DIR", "check every block against its checksum"},
 };

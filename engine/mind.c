@@ -165,12 +165,31 @@ int64_t mind_first_us(const struct mind *mind, int64_t now_ns, int64_t now_us)
 	return now_us;
 }
 
-void mind_end(struct mind *mind, const char *result, double downtime_ms, uint64_t lost_bytes,
-	      const char *reason, json_t *steps, int64_t time_us, int64_t now_ns)
+/* The models learn, both files are written. */
+static void close_incident(struct mind *mind, const struct model_outcome *outcome,
+			   const char *result, const char *reason, json_t *steps)
+{
+	struct errinfo err = {0};
+
+	incident_set_outcome(mind->incident, result, outcome->strategy, outcome->measured_ms,
+			     outcome->measured_loss_bytes, reason, steps);
+	model_observe_fault(&mind->model, mind->kind);
+	if (outcome->strategy != STRATEGY_HOLD)
+		model_observe_outcome(&mind->model, outcome);
+	/* A store that cannot be written is told elsewhere; the guest's recovery stands. */
+	if (incident_write(mind->store, mind->incident, &err) ||
+	    model_save(&mind->model, mind->store, &err))
+		log_warn("no report of the incident: %s", err.text);
+	mind_forget(mind);
+}
+
+static struct model_outcome outcome_of(const struct mind *mind, const char *result,
+				       double downtime_ms, uint64_t lost_bytes, int64_t time_us)
 {
 	const struct policy_verdict *verdict = &mind->verdict;
 	const struct policy_candidate *chosen = &verdict->candidates[verdict->strategy];
-	struct model_outcome outcome = {
+
+	return (struct model_outcome){
 		.time_us = time_us,
 		.fault = mind->kind,
 		.strategy = verdict->strategy,
@@ -180,22 +199,28 @@ void mind_end(struct mind *mind, const char *result, double downtime_ms, uint64_
 		.measured_loss_bytes = lost_bytes,
 		.succeeded = !strcmp(result, "recovered"),
 	};
-	struct errinfo err = {0};
+}
+
+void mind_end(struct mind *mind, const char *result, double downtime_ms, uint64_t lost_bytes,
+	      const char *reason, json_t *steps, int64_t time_us, int64_t now_ns)
+{
+	struct model_outcome outcome = outcome_of(mind, result, downtime_ms, lost_bytes, time_us);
 
 	if (!mind->incident)
 		return;
-	incident_set_outcome(mind->incident, result, verdict->strategy, downtime_ms, lost_bytes,
-			     reason, steps);
-	model_observe_fault(&mind->model, mind->kind);
-	if (verdict->strategy != STRATEGY_HOLD) {
+	if (outcome.strategy != STRATEGY_HOLD) {
 		note_recovery(mind, now_ns);
-		if (policy_of_guest(mind->kind))
+		if (fault_of_guest(mind->kind))
 			mind_struck(mind, mind->fault_us, now_ns);
-		model_observe_outcome(&mind->model, &outcome);
 	}
-	/* A store that cannot be written is told elsewhere; the guest's recovery stands. */
-	if (incident_write(mind->store, mind->incident, &err) ||
-	    model_save(&mind->model, mind->store, &err))
-		log_warn("no report of the incident: %s", err.text);
-	mind_forget(mind);
+	close_incident(mind, &outcome, result, reason, steps);
+}
+
+void mind_end_beside(struct mind *mind, const char *result, double downtime_ms,
+		     const char *reason, int64_t time_us)
+{
+	struct model_outcome outcome = outcome_of(mind, result, downtime_ms, 0, time_us);
+
+	if (mind->incident)
+		close_incident(mind, &outcome, result, reason, NULL);
 }

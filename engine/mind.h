@@ -57,6 +57,10 @@ const struct policy_verdict *mind_decide(struct mind *mind, struct policy_facts 
  * it when the guest runs, or is held.  STEPS: a reference is kept. */
 void mind_end(struct mind *mind, const char *result, double downtime_ms, uint64_t lost_bytes,
 	      const char *reason, json_t *steps, int64_t time_us, int64_t now_ns);
+/* The same of what was done beside a guest that is well: no part of the history, on which
+ * the flap limit and the back-off depend. */
+void mind_end_beside(struct mind *mind, const char *result, double downtime_ms,
+		     const char *reason, int64_t time_us);
 /* So many SECONDS more were watched, and QEMU answered in ANSWER_MS last (0: not
  * known).  True, once an hour: save. */
 bool mind_watched(struct mind *mind, double seconds, double answer_ms);

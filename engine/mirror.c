@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "mirror.h"
+#include "mirror_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,12 +13,11 @@
 #include "promote.h"
 #include "sidecar.h"
 
-#define NODE_PREFIX "qheal-s"
-#define JOB_PREFIX "qheal-m"
-#define MARK ".partial"
-#define SERIALS 1000	    /* images of one generation of one disk */
 #define WAIT_MS 30000	    /* for QEMU to flush and drain a busy disk */
 #define POLL_MS 20
+#define GRANULARITY_MIN 4096u
+#define GRANULARITY_MAX 65536u
+#define BITMAP_MAX (4u << 20) /* bytes */
 #define HURRY_PART 8 /* of the disk, copied more than once */
 #define HURRY_FACTOR 4
 
@@ -27,100 +26,12 @@ static bool is_ours(const struct sidecar *sidecar, const char *node)
 	char own[8];
 
 	snprintf(own, sizeof(own), "-%.4s-", store_info(sidecar->store)->uuid);
-	return !strncmp(node, NODE_PREFIX, strlen(NODE_PREFIX)) && strstr(node, own);
+	return !strncmp(node, MIRROR_NODE, strlen(MIRROR_NODE)) && strstr(node, own);
 }
 
 bool mirror_is_root(const struct sidecar *sidecar, const struct guest_disk *disk)
 {
 	return is_ours(sidecar, disk->node);
-}
-
-/* --- files --- */
-
-static void mark_path(const char *image, char path[PATH_MAX + 16])
-{
-	snprintf(path, PATH_MAX + 16, "%s" MARK, image);
-}
-
-static void files_remove(struct mirror *mirror)
-{
-	char mark[PATH_MAX + 16];
-
-	mark_path(mirror->image, mark);
-	file_remove(mirror->image);
-	file_remove(mark);
-	mirror->marked = false;
-}
-
-/* The mark is durable first. */
-static int files_make(const struct sidecar *sidecar, struct mirror *mirror, uint64_t size,
-		      struct errinfo *err)
-{
-	char mark[PATH_MAX + 16];
-	int fd, rc;
-
-	mark_path(mirror->image, mark);
-	fd = file_open(mark, O_WRONLY | O_CREAT | O_EXCL);
-	if (fd < 0)
-		return err_set(err, fd, "%s: %s", mark, strerror(-fd));
-	rc = file_sync(fd);
-	file_close(fd);
-	if (!rc)
-		rc = file_sync_dir(sidecar->config->spare);
-	mirror->marked = true;
-	fd = rc ? rc : file_open(mirror->image, O_RDWR | O_CREAT | O_EXCL);
-	rc = fd < 0 ? fd : file_truncate(fd, size);
-	if (!rc)
-		rc = file_sync(fd);
-	if (fd >= 0)
-		file_close(fd);
-	if (!rc)
-		rc = file_sync_dir(sidecar->config->spare);
-	if (rc)
-		files_remove(mirror);
-	return rc ? err_set(err, rc, "%s: cannot make it %llu bytes: %s", mirror->image,
-			    (unsigned long long)size, strerror(-rc)) : 0;
-}
-
-static int choose_names(const struct sidecar *sidecar, struct mirror *mirror, struct errinfo *err)
-{
-	const struct store_info *info = store_info(sidecar->store);
-	const char *disk = sidecar->guest.disks[mirror->disk].name;
-	unsigned long long generation = info->generation % 1000000000;
-
-	snprintf(mirror->job, sizeof(mirror->job), JOB_PREFIX "%u", mirror->disk);
-	for (unsigned serial = 1; serial < SERIALS; serial++) {
-		int length = snprintf(mirror->image, sizeof(mirror->image), "%s/%s-%.8s-%llu-%u.raw",
-				      sidecar->config->spare, disk, info->uuid, generation,
-				      serial);
-
-		if (length >= (int)sizeof(mirror->image) - (int)sizeof(MARK))
-			return err_set(err, -ENAMETOOLONG, "%s: the path is too long",
-				       sidecar->config->spare);
-		snprintf(mirror->node, sizeof(mirror->node), NODE_PREFIX "%u-%.4s-%llu-%u",
-			 mirror->disk, info->uuid, generation, serial);
-		if (access(mirror->image, F_OK))
-			return 0;
-	}
-	return err_set(err, -EEXIST, "%s holds too many images of disk %s",
-		       sidecar->config->spare, disk);
-}
-
-/* What the head has is the least that the image will take. */
-static int check_room(const struct sidecar *sidecar, unsigned disk, struct errinfo *err)
-{
-	const char *name = sidecar->guest.disks[disk].name;
-	char head[PATH_MAX];
-	uint64_t room;
-	int64_t used;
-
-	store_head_path(store_dir(sidecar->store), name, head, sizeof(head));
-	used = file_used(head);
-	if (used <= 0 || file_room(sidecar->config->spare, &room) || (uint64_t)used <= room)
-		return 0;
-	return err_set(err, -ENOSPC, "%s has %llu MiB free, disk %s needs %lld at least",
-		       sidecar->config->spare, (unsigned long long)room >> 20, name,
-		       (long long)used >> 20);
 }
 
 /* --- the job --- */
@@ -134,14 +45,25 @@ static json_t *node_options(const struct guest_disk *disk, const struct mirror *
 			 disk->cache_direct, "no-flush", disk->cache_no_flush);
 }
 
+/* A write of the guest has so much copied again.  Small, then, but for what the bitmap of a
+ * large disk takes: 4 MiB at most. */
+static unsigned granularity_of(uint64_t size)
+{
+	unsigned bytes = GRANULARITY_MIN;
+
+	while (bytes < GRANULARITY_MAX && size / bytes / 8 > BITMAP_MAX)
+		bytes *= 2;
+	return bytes;
+}
+
 /* An error of either side ends the job and never stops the guest. */
 static json_t *job_options(const struct guest_disk *disk, const struct mirror *mirror,
 			   uint64_t rate)
 {
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:b}", "job-id", mirror->job, "device",
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:i,s:b}", "job-id", mirror->job, "device",
 			 disk->node, "target", mirror->node, "sync", "full", "on-source-error",
 			 "report", "on-target-error", "report", "speed", (json_int_t)rate,
-			 "auto-dismiss", 0);
+			 "granularity", (int)granularity_of(disk->size), "auto-dismiss", 0);
 }
 
 /* QEMU names the filter of the job in its events, and the new root from the moment of
@@ -174,11 +96,11 @@ int mirror_start(struct sidecar *sidecar, struct mirror *mirror, unsigned disk, 
 
 	*mirror = (struct mirror){.disk = disk, .total = from->size, .rate = rate,
 				  .enough_bytes = from->size / HURRY_PART * (HURRY_PART + 1)};
-	rc = check_room(sidecar, disk, err);
+	rc = mirror_check_room(sidecar, disk, err);
 	if (!rc)
-		rc = choose_names(sidecar, mirror, err);
+		rc = mirror_choose_names(sidecar, mirror, err);
 	if (!rc)
-		rc = files_make(sidecar, mirror, from->size, err);
+		rc = mirror_files_make(sidecar, mirror, from->size, err);
 	if (rc)
 		return rc;
 	batch_init(&batch, &sidecar->monitor);
@@ -332,7 +254,7 @@ int mirror_complete(struct sidecar *sidecar, struct mirror *mirror, struct errin
 	struct errinfo job_err = {0};
 	int rc;
 
-	mark_path(mirror->image, mark);
+	mirror_mark_path(mirror->image, mark);
 	rc = file_remove(mark);
 	if (!rc)
 		rc = file_sync_dir(sidecar->config->spare);
@@ -393,7 +315,7 @@ void mirror_abandon(struct sidecar *sidecar, struct mirror *mirror)
 	if (!sidecar->monitor.closed)
 		monitor_call(&sidecar->monitor, "blockdev-del",
 			     json_pack("{s:s}", "node-name", mirror->node), NULL, NULL);
-	files_remove(mirror);
+	mirror_files_remove(mirror);
 }
 
 /* --- what others left --- */
@@ -409,7 +331,7 @@ static unsigned end_jobs(struct sidecar *sidecar, bool concluded)
 	if (monitor_call(&sidecar->monitor, "query-jobs", NULL, &list, NULL))
 		return 0;
 	json_array_foreach(list, i, job) {
-		if (strncmp(json_text(job, "id"), JOB_PREFIX, strlen(JOB_PREFIX)) ||
+		if (strncmp(json_text(job, "id"), MIRROR_JOB, strlen(MIRROR_JOB)) ||
 		    (concluded && strcmp(json_text(job, "status"), "concluded")))
 			continue;
 		end_job(sidecar, json_text(job, "id"));
@@ -423,7 +345,7 @@ static bool is_marked(const char *image)
 {
 	char mark[PATH_MAX + 16];
 
-	mark_path(image, mark);
+	mirror_mark_path(image, mark);
 	return !access(mark, F_OK);
 }
 
@@ -447,7 +369,7 @@ void mirror_drop_left(struct sidecar *sidecar, enum mirror_left left)
 				 json_pack("{s:s}", "node-name", name), NULL, NULL) ||
 		    (left == MIRROR_LEFT_NODES && !marked))
 			continue;
-		mark_path(file, mark);
+		mirror_mark_path(file, mark);
 		if (!file_remove(file))
 			log_info("%s is not needed any more and is removed", file);
 		file_remove(mark);
@@ -460,10 +382,10 @@ static int drop_partial(void *arg, const char *name)
 {
 	const struct sidecar *sidecar = arg;
 	char path[PATH_MAX], image[PATH_MAX], own[12];
-	size_t length = strlen(name), tail = strlen(MARK);
+	size_t length = strlen(name), tail = strlen(MIRROR_MARK);
 
 	snprintf(own, sizeof(own), "-%.8s-", store_info(sidecar->store)->uuid);
-	if (length <= tail || strcmp(name + length - tail, MARK) || !strstr(name, own))
+	if (length <= tail || strcmp(name + length - tail, MIRROR_MARK) || !strstr(name, own))
 		return 0;
 	snprintf(path, sizeof(path), "%s/%s", sidecar->config->spare, name);
 	snprintf(image, sizeof(image), "%s/%.*s", sidecar->config->spare, (int)(length - tail),

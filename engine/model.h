@@ -49,10 +49,11 @@ enum model_figure {
 	MODEL_FIGURES,
 };
 
-/* A strategy's steps; a roll back has three kinds. */
+/* A strategy's steps; a roll back has three kinds, a failover two. */
 enum model_plan {
 	MODEL_PLAN_POINT = STRATEGIES, /* of a guest that fails: all disks back to a point */
 	MODEL_PLAN_ASKED,	       /* the same of a guest that runs, as somebody asked for it */
+	MODEL_PLAN_TAKEOVER,	       /* the host is gone: the standby boots the replica */
 	MODEL_PLANS,
 };
 
@@ -124,8 +125,8 @@ double model_median(const struct model *model, enum model_figure figure);
 double model_pace(const struct model *model);
 /* Of a step, without what its bytes take; 0: there is none of this name. */
 double model_step_ms(const struct model *model, unsigned plan, const char *name);
-/* The plan of a strategy; OF_GUEST: the fault is not a disk's. */
-unsigned model_plan_of(enum strategy strategy, bool of_guest);
+/* The plan of a strategy in answer to KIND. */
+unsigned model_plan_of(enum strategy strategy, enum fault_kind kind);
 const char *model_plan_name(unsigned plan);
 /* The name of a plan's step, NULL behind the last. */
 const char *model_plan_step(unsigned plan, unsigned index);

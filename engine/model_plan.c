@@ -55,20 +55,27 @@ static const struct step plans[MODEL_PLANS][MODEL_STEPS_MAX] = {
 			      DOWN("reset", 12)},
 	[STRATEGY_RELINK] = {BEFORE("detect", 4), DOWN("connect", 9), DOWN("unplug", 230),
 			     DOWN("plug", 15)},
+	[MODEL_PLAN_TAKEOVER] = {BEFORE("detect", 4), DOWN("fence", 50), DOWN("open", 10),
+				 DOWN("overlay", 5), DOWN("flush", 3), DOWN("promote", 3),
+				 DOWN("prepare", 0.5), DOWN("start", 220), DOWN("resume", 5), BOOT},
 	[MODEL_PLAN_POINT] = {BEFORE("detect", 4), {"copy", 20, MODEL_POINT_RATE, STEP_DOWN},
 			      DOWN("prepare", 5), DOWN("stop", 1), DOWN("capture", 1.5),
 			      DOWN("point", 4), DOWN("swap", 22), DOWN("reset", 15), BOOT},
 };
 
-unsigned model_plan_of(enum strategy strategy, bool of_guest)
+unsigned model_plan_of(enum strategy strategy, enum fault_kind kind)
 {
-	return strategy == STRATEGY_ROLLBACK && of_guest ? MODEL_PLAN_POINT : strategy;
+	if (strategy == STRATEGY_ROLLBACK && fault_of_guest(kind))
+		return MODEL_PLAN_POINT;
+	return strategy == STRATEGY_FAILOVER && kind == FAULT_HOST ? MODEL_PLAN_TAKEOVER : strategy;
 }
 
 const char *model_plan_name(unsigned plan)
 {
-	return plan == MODEL_PLAN_POINT	  ? "rollback-to-point"
-	       : plan == MODEL_PLAN_ASKED ? "rollback-asked-for" : strategy_names[plan];
+	return plan == MODEL_PLAN_POINT	     ? "rollback-to-point"
+	       : plan == MODEL_PLAN_ASKED    ? "rollback-asked-for"
+	       : plan == MODEL_PLAN_TAKEOVER ? "failover-boot"
+					     : strategy_names[plan];
 }
 
 const char *model_plan_step(unsigned plan, unsigned index)

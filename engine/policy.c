@@ -33,7 +33,7 @@ static uint64_t loss_of(const struct policy_facts *facts, enum strategy strategy
 {
 	switch (strategy) {
 	case STRATEGY_ROLLBACK:
-		if (policy_of_guest(facts->fault.kind))
+		if (fault_of_guest(facts->fault.kind))
 			return facts->point_loss_bytes;
 		return facts->sync ? 0 : facts->all_dirty_bytes;
 	case STRATEGY_RESTORE:
@@ -121,7 +121,7 @@ static void weigh(const struct policy_facts *facts, const struct policy_settings
 				  .elapsed_ms = (double)facts->elapsed_us / 1e3};
 	const char *lacks = policy_precondition(facts, strategy);
 
-	model_predict(model, model_plan_of(strategy, policy_of_guest(facts->fault.kind)), &work,
+	model_predict(model, model_plan_of(strategy, facts->fault.kind), &work,
 		      &candidate->prediction);
 	candidate->loss_bytes = loss_of(facts, strategy);
 	candidate->success = model_success(model, strategy);

@@ -42,7 +42,6 @@ struct policy_settings {
 /* Everything that makes sense for each fault; limits in config_file.h. */
 void policy_settings_default(struct policy_settings *settings);
 uint32_t policy_sensible(enum fault_kind kind);
-bool policy_of_guest(enum fault_kind kind); /* of what runs in it */
 
 /* What this version carries out. */
 #define POLICY_ABLE                                                                                \

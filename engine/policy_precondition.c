@@ -102,11 +102,6 @@ static const char *mirror_lacks(const struct policy_facts *facts)
 	return facts->fault.warning ? NULL : "the disk does not work any more";
 }
 
-bool policy_of_guest(enum fault_kind kind)
-{
-	return kind >= FAULT_GUEST_PANIC && kind <= FAULT_GUEST_SILENT; /* fault.h's order */
-}
-
 static const char *guest_lacks(const struct policy_facts *facts)
 {
 	if (facts->fault.cause == CAUSE_PANIC_DUMPING)
@@ -120,7 +115,7 @@ static const char *rollback_lacks(const struct policy_facts *facts)
 {
 	const char *lacks = replica_lacks(facts);
 
-	if (!lacks && policy_of_guest(facts->fault.kind)) {
+	if (!lacks && fault_of_guest(facts->fault.kind)) {
 		lacks = guest_lacks(facts);
 		if (!lacks && facts->resets < RESETS_MANY)
 			lacks = "resets were not tried often enough";
@@ -178,8 +173,11 @@ static const char *failover_lacks(const struct policy_facts *facts)
 		return "QEMU's process lives: its guest may still run";
 	if (!policy_failover_boots(facts))
 		return NULL;
-	return facts->standby_boots ? replica_lacks(facts)
-				    : "the standby takes a running guest, it does not boot one";
+	if (!facts->standby_boots)
+		return "the standby takes a running guest, it does not boot one";
+	if (!facts->restart_known)
+		return facts->restart_why ?: "it is not known how this QEMU was started";
+	return replica_lacks(facts);
 }
 
 static bool needs_qemu(enum strategy strategy)

@@ -23,6 +23,7 @@
 #include "restart.h"
 #include "rollback.h"
 #include "rollback_record.h"
+#include "takeover.h"
 #include "turns.h"
 
 #define RETRY_FIRST_MS 1000 /* after a failed cycle: soon, then with back-off */
@@ -326,12 +327,40 @@ static int steady(struct sidecar *sidecar, struct errinfo *err)
 	return sidecar->loop.quit || sidecar->rebirth ? 0 : rc ? rc : -ENOTCONN;
 }
 
+static uint64_t dirty_bytes(const void *arg)
+{
+	const struct sidecar *sidecar = arg;
+	uint64_t bytes = 0;
+
+	guest_dirty_bytes(&sidecar->guest, (UINT64_C(1) << sidecar->guest.disk_count) - 1,
+			  sidecar->checkpoint.last, &bytes, NULL);
+	return bytes;
+}
+
+static int take_lease(struct sidecar *sidecar, struct errinfo *err)
+{
+	const struct config *config = sidecar->config;
+	int rc;
+
+	if (!config->lease_s || config->once)
+		return 0;
+	rc = heartbeat_start(&sidecar->heartbeat, sidecar->loop.ring, config->store,
+			     sidecar->guest.name, config->lease_s, err);
+	sidecar->heartbeat.dirty = dirty_bytes;
+	sidecar->heartbeat.arg = sidecar;
+	return rc;
+}
+
 static int run(struct sidecar *sidecar, struct errinfo *err)
 {
-	int rc = sidecar_attach(sidecar, err);
+	int rc = lease_refuse_other(&sidecar->loop, sidecar->config->store, err);
 
+	if (!rc)
+		rc = sidecar_attach(sidecar, err);
 	if (sidecar->rebirth)
 		return 0;
+	if (!rc)
+		rc = take_lease(sidecar, err);
 	if (!rc) {
 		sense_start(sidecar);
 		restart_record(sidecar);
@@ -364,8 +393,9 @@ static void settle_heads(struct sidecar *sidecar)
 		log_warn("the last generation stays in the journal: %s", err.text);
 }
 
-/* QEMU keeps the bitmaps; exports and server go, so that nothing of ours runs. */
-static void leave(struct sidecar *sidecar)
+/* QEMU keeps the bitmaps; exports and server go, so that nothing of ours runs.  LOST: the
+ * guest ended, and not on purpose. */
+static void leave(struct sidecar *sidecar, bool lost)
 {
 	if (!sidecar->rebirth)
 		notify_stopping();
@@ -383,6 +413,7 @@ static void leave(struct sidecar *sidecar)
 	if (sidecar->store)
 		rollback_note_end(sidecar);
 	settle_heads(sidecar);
+	heartbeat_stop(&sidecar->heartbeat, &sidecar->loop, !sidecar->rebirth && !lost);
 	store_close(sidecar->store);
 	pool_free(sidecar->pool);
 	monitor_close(&sidecar->monitor);
@@ -422,7 +453,7 @@ static int live(struct sidecar *sidecar, const struct config *config, bool resta
 	else if (status)
 		log_error("%s", err.text);
 	sidecar->rebirth = sidecar->rebirth && !sidecar->loop.quit;
-	leave(sidecar);
+	leave(sidecar, sidecar->monitor.closed && sidecar->sense.started && status);
 	return status;
 }
 
@@ -447,18 +478,23 @@ int protect_run(struct config *config)
 	char standby[sizeof(config->standby.qmp)];
 	struct errinfo err = {0};
 	bool restarted = false;
-	int status;
+	int status = 0;
 
 	successor_name(config);
 	if (report_init(&sidecar.report, config->events, &err)) {
 		log_error("%s", err.text);
 		return 1;
 	}
-	do {
+	sidecar.rebirth = true;
+	if (config->fence) {
+		status = takeover_run(&sidecar, config);
+		restarted = true;
+	}
+	while (sidecar.rebirth) {
 		status = live(&sidecar, config, restarted);
 		restarted = !sidecar.moved && !sidecar.succeeded;
 		follow(config, &sidecar, standby);
-	} while (sidecar.rebirth);
+	}
 	report_release(&sidecar.report);
 	return status;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * `qheal protect`: its options.  What it does: protect.c.
+ * `qheal protect` and `qheal standby`: their options.  What they do: protect.c and
+ * takeover.c.
  */
 #include <errno.h>
 #include <limits.h>
@@ -13,6 +14,7 @@
 #include "command.h"
 #include "config.h"
 #include "config_file.h"
+#include "lease.h"
 #include "mind.h"
 #include "report.h"
 #include "restart.h"
@@ -41,6 +43,8 @@ enum option_key {
 	OPTION_AGENT,
 	OPTION_RESTART,
 	OPTION_STANDBY,
+	OPTION_LEASE,
+	OPTION_FENCE,
 	OPTION_SPARE,
 };
 
@@ -100,6 +104,29 @@ static void set_restart(struct argp_state *state, struct config *config, const c
 			   "absolute path, not \"%s\"", text);
 }
 
+/* Another QEMU, here or elsewhere. */
+static error_t parse_other(int key, char *arg, struct argp_state *state)
+{
+	struct config *config = state->input;
+
+	switch (key) {
+	case OPTION_RESTART:
+		set_restart(state, config, arg);
+		return 0;
+	case OPTION_STANDBY:
+		if (!standby_parse(arg, &config->standby))
+			argp_error(state, "--standby is qmp=SOCKET or qmp=SOCKET,uri=URI, not \"%s\"",
+				   arg);
+		return 0;
+	case OPTION_LEASE:
+		config->lease_s = (unsigned)command_number(state, arg, LEASE_MIN_S, LEASE_MAX_S,
+							   "--lease (s)");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
 /* What looks after the store: points and scrub. */
 static error_t parse_upkeep(int key, char *arg, struct argp_state *state)
 {
@@ -124,7 +151,7 @@ static error_t parse_upkeep(int key, char *arg, struct argp_state *state)
 		config->heal = true;
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return parse_other(key, arg, state);
 	}
 }
 
@@ -164,14 +191,6 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPTION_ON_LOSS:
 		set_on_loss(state, config, arg);
-		return 0;
-	case OPTION_RESTART:
-		set_restart(state, config, arg);
-		return 0;
-	case OPTION_STANDBY:
-		if (!standby_parse(arg, &config->standby))
-			argp_error(state, "--standby is qmp=SOCKET or qmp=SOCKET,uri=URI, not \"%s\"",
-				   arg);
 		return 0;
 	case OPTION_EVENTS:
 		config->events = strcmp(arg, "-") ? command_path(state, arg, "--events") : arg;
@@ -232,6 +251,9 @@ static const struct argp_option options[] = {
 	 0},
 	{"standby", OPTION_STANDBY, "qmp=SOCKET[,uri=URI]", 0,
 	 "a QEMU with -incoming: the guest moves there when memory begins to fail", 0},
+	{"lease", OPTION_LEASE, "S", 0,
+	 "say in the store that this host lives: `qheal standby` takes it for gone when it has not "
+	 "for so long (default: off)", 0},
 	{"spare", OPTION_SPARE, "DIR", 0,
 	 "where a guest is moved to after a pivot, while it runs, to be protected again", 0},
 	{"events", OPTION_EVENTS, "FILE|-", 0, "append events, one JSON object a line", 0},
@@ -290,7 +312,48 @@ static const struct argp argp = {
 	"Keep a hot replica of a running guest's disks and repair the guest from it when a disk "
 	"fails.", NULL, NULL, NULL};
 
+/* --- qheal standby: the same, and --fence --- */
+
+static error_t parse_standby(int key, char *arg, struct argp_state *state)
+{
+	struct config *config = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = config;
+		return 0;
+	case OPTION_FENCE:
+		if (arg[0] != '/')
+			argp_error(state, "--fence is a command with an absolute path, not \"%s\"",
+				   arg);
+		config->fence = arg;
+		return 0;
+	case ARGP_KEY_END:
+		if (config->once)
+			argp_error(state, "--once is for `qheal protect`");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_option standby_options[] = {
+	{"fence", OPTION_FENCE, "COMMAND", 0,
+	 "ends the host that is gone, or cuts it off from the store; its exit status 0 says that it "
+	 "did", 0},
+	{0},
+};
+static const struct argp_child standby_children[] = {
+	{&argp, 0, "What protects the guest when it runs here, as of `qheal protect`:", 0},
+	{0},
+};
+static const struct argp standby_argp = {
+	standby_options, parse_standby, NULL,
+	"Wait on another host until the one that has the guest is gone (protect --lease), then "
+	"boot the guest here from its replica and protect it.", standby_children, NULL, NULL};
+
 static struct command_line {
+	const struct argp *argp;
 	int argc;
 	char **argv;
 	struct config *config;
@@ -303,7 +366,7 @@ static int take_file_and_line(const char *path, struct errinfo *err)
 
 	if (rc)
 		return rc;
-	command_parse(&argp, line.argc, line.argv, line.config);
+	command_parse(line.argp, line.argc, line.argv, line.config);
 	line.config->mind->settings.on_loss = line.config->on_loss;
 	return 0;
 }
@@ -327,7 +390,7 @@ static int guest_named(void *arg, const char *name, struct errinfo *err)
 	return rc;
 }
 
-int protect_command(int argc, char **argv)
+static int run_command(const struct argp *of, int argc, char **argv)
 {
 	struct config config = {.interval_ms = 1000, .scratch_bytes = BOUND_TMP_BYTES,
 				.block_bytes = STORE_BLOCK_BYTES_DEFAULT, .point_every_s = 60,
@@ -339,18 +402,30 @@ int protect_command(int argc, char **argv)
 
 	policy_settings_default(&mind.settings);
 	config.mind = &mind;
-	line = (struct command_line){argc, argv, &config, false, false};
-	command_parse(&argp, argc, argv, &config);
+	line = (struct command_line){of, argc, argv, &config, false, false};
+	command_parse(of, argc, argv, &config);
 	if (config.config && take_file_and_line(config.config, &err)) {
 		log_error("%s", err.text);
 		return COMMAND_USAGE;
 	}
 	if (!command_needs(argv[0], config.qmp, "--qmp SOCKET, QEMU's monitor") ||
-	    !command_needs(argv[0], config.store, "--store DIR, the directory of the replica"))
+	    !command_needs(argv[0], config.store, "--store DIR, the directory of the replica") ||
+	    (of == &standby_argp &&
+	     !command_needs(argv[0], config.fence, "--fence COMMAND, which ends the other host")))
 		return COMMAND_USAGE;
 	mind.settings.on_loss = config.on_loss;
 	mind_open(&mind, config.store);
 	status = protect_run(&config);
 	mind_release(&mind);
 	return line.wrong ? COMMAND_USAGE : status;
+}
+
+int protect_command(int argc, char **argv)
+{
+	return run_command(&argp, argc, argv);
+}
+
+int standby_command(int argc, char **argv)
+{
+	return run_command(&standby_argp, argc, argv);
 }

@@ -18,7 +18,10 @@ static const struct policy_verdict *decide(struct response *response)
 {
 	struct sidecar *sidecar = response->sidecar;
 
-	situation_gather(sidecar, &response->fault, &response->facts);
+	if (response->gather)
+		response->gather(response);
+	else
+		situation_gather(sidecar, &response->fault, &response->facts);
 	response->facts.tried = response->tried;
 	if (!response->fault.warning)
 		response->facts.elapsed_us =
@@ -76,7 +79,7 @@ static void report_recovered(struct response *response, enum strategy strategy)
 /* Of a fault that was answered at the first try. */
 static void learn(const struct response *response, enum strategy strategy)
 {
-	unsigned plan = model_plan_of(strategy, policy_of_guest(response->fault.kind));
+	unsigned plan = model_plan_of(strategy, response->fault.kind);
 	json_int_t copied = json_integer_value(json_object_get(response->told, "copied_bytes"));
 
 	if (response->tried)
@@ -90,8 +93,10 @@ static bool gone_or_leaving(void *arg)
 	const struct response *response = arg;
 	const struct sidecar *sidecar = response->sidecar;
 
+	if (sidecar->loop.quit || response->gather)
+		return sidecar->loop.quit;
 	/* A card waits for a disk, which stands the guest still; it is attended to again. */
-	return sidecar->loop.quit || !sense_has(sidecar, &response->fault) ||
+	return !sense_has(sidecar, &response->fault) ||
 	       (response->fault.kind == FAULT_NIC && sidecar->fault.kind != FAULT_NONE);
 }
 
@@ -210,23 +215,30 @@ static bool begin(struct sidecar *sidecar, struct response *response)
 	return true;
 }
 
+void respond_answer(struct response *response)
+{
+	struct sidecar *sidecar = response->sidecar;
+	enum sidecar_state before = sidecar->state;
+
+	timeline_start(&response->timeline, response->since_ns);
+	timeline_mark(&response->timeline, "detect");
+	mind_begin(sidecar->config->mind, sidecar->guest.name, response->time_us,
+		   &response->fault, response->resource);
+	sidecar_set_state(sidecar, SIDECAR_RECOVERING);
+	respond(response);
+	if (sidecar->state == SIDECAR_RECOVERING)
+		sidecar_set_state(sidecar, before);
+	sidecar->rebirth |= response->rebirth;
+	json_decref(response->told);
+}
+
 int respond_run(struct sidecar *sidecar, struct errinfo *err)
 {
 	struct response response = {.sidecar = sidecar};
-	enum sidecar_state before = sidecar->state;
 
 	if (!begin(sidecar, &response))
 		return 0;
-	timeline_start(&response.timeline, response.since_ns);
-	timeline_mark(&response.timeline, "detect");
-	mind_begin(sidecar->config->mind, sidecar->guest.name, response.time_us, &response.fault,
-		   response.resource);
-	sidecar_set_state(sidecar, SIDECAR_RECOVERING);
-	respond(&response);
-	if (sidecar->state == SIDECAR_RECOVERING)
-		sidecar_set_state(sidecar, before);
-	sidecar->rebirth |= response.rebirth;
-	json_decref(response.told);
+	respond_answer(&response);
 	sidecar->alert |= respond_wants(sidecar); /* one at a time */
 	return sidecar->monitor.closed ? err_set(err, -ENOTCONN, "QEMU closed the connection") : 0;
 }

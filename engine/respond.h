@@ -17,10 +17,13 @@
 #include "errinfo.h"
 
 struct policy_verdict;
+struct response;
 struct sidecar;
 
 /* Tells what was decided: the event `recovery`, and a line of the log. */
 void respond_announce(struct sidecar *sidecar, const struct policy_verdict *verdict);
+/* The one fault that RESPONSE has, to its end. */
+void respond_answer(struct response *response);
 /* There is something for respond_run(). */
 bool respond_wants(const struct sidecar *sidecar);
 /* The most urgent fault that waits, if there is one. */

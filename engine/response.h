@@ -20,6 +20,8 @@ struct response {
 	const char *resource; /* its name */
 	int64_t time_us, since_ns; /* of the fault */
 	struct policy_facts facts; /* the latest, as decided upon */
+	/* NULL: of a sidecar beside its QEMU (situation.h); else fills FACTS. */
+	void (*gather)(struct response *response);
 	struct timeline timeline;
 	uint32_t tried; /* STRATEGY_BIT()s */
 	uint64_t lost_bytes;

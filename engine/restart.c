@@ -58,13 +58,23 @@ static const char *record(const struct sidecar *sidecar)
 
 void restart_record(struct sidecar *sidecar)
 {
-	if (sidecar->config->restart != RESTART_RECORDED)
+	if (sidecar->config->restart != RESTART_RECORDED && !sidecar->config->lease_s)
 		return;
 	sidecar->restart_why = record(sidecar);
 	sidecar->restart_recorded = !sidecar->restart_why;
 	if (sidecar->restart_why)
-		log_warn("--restart recorded has no effect: %s; --restart hook:COMMAND may do",
-			 sidecar->restart_why);
+		log_warn("%s: %s; --restart hook:COMMAND may do",
+			 sidecar->config->restart == RESTART_RECORDED
+				 ? "--restart recorded has no effect"
+				 : "a standby could not start this guest", sidecar->restart_why);
+}
+
+const char *restart_not_recorded(const struct sidecar *sidecar)
+{
+	if (sidecar->restart_recorded)
+		return NULL;
+	return sidecar->restart_why ? sidecar->restart_why
+				    : "QEMU ended before it was known how it was started";
 }
 
 const char *restart_lacks(const struct sidecar *sidecar)
@@ -75,10 +85,7 @@ const char *restart_lacks(const struct sidecar *sidecar)
 	case RESTART_HOOK:
 		return NULL;
 	case RESTART_RECORDED:
-		if (sidecar->restart_recorded)
-			return NULL;
-		return sidecar->restart_why ? sidecar->restart_why
-					    : "QEMU ended before it was known how it was started";
+		return restart_not_recorded(sidecar);
 	default:
 		return "to start QEMU anew is not qheal's business here (--restart)";
 	}

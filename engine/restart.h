@@ -20,6 +20,8 @@ bool restart_parse(const char *text, enum restart_mode *mode, const char **hook)
 void restart_record(struct sidecar *sidecar);
 /* NULL: there is a way; else why not, a literal. */
 const char *restart_lacks(const struct sidecar *sidecar);
+/* The same, of what is recorded alone. */
+const char *restart_not_recorded(const struct sidecar *sidecar);
 /* Now and then: the log stays small. */
 void restart_trim_log(const struct sidecar *sidecar);
 

@@ -108,6 +108,7 @@ int scrub_read(struct sidecar *sidecar, const struct scrub_look *look, struct er
 				    .members = UINT64_C(1) << look->disk,
 				    .offset = look->block * block_bytes,
 				    .length = look->count * block_bytes,
+				    .between = look->between, .between_arg = look->between_arg,
 				    .read_limit = sidecar->checkpoint.read_limit};
 	char context[96];
 
@@ -199,12 +200,37 @@ static void tell(struct sidecar *sidecar, const struct heal_block *bad)
 	report_event(&sidecar->report, "fault", fields);
 }
 
+/* How many blocks of the disk will be healed: so many an incident is about. */
+static unsigned count_source(const struct sidecar *sidecar, const struct scrub_look *look)
+{
+	unsigned heals = 0, found = 0;
+
+	for (uint32_t i = 0; i < look->count && heals < WINDOW_HEALS; i++) {
+		struct heal_block bad = {.source = window_source[i],
+					 .verdict = scrub_judge(&window_replica[i],
+								&window_source[i])};
+
+		heals += heal_can(&bad);
+		found += bad.verdict == SCRUB_SOURCE;
+	}
+	return sidecar->config->heal ? found : 0;
+}
+
 /* True: it is healed. */
-static bool heal(struct sidecar *sidecar, const struct heal_block *bad)
+static bool heal(struct sidecar *sidecar, const struct heal_block *bad, struct heal_tally *tally)
 {
 	struct errinfo err = {0};
+	double pause_ms;
+	int rc;
 
-	if (!heal_run(sidecar, bad, &err)) {
+	if (bad->verdict == SCRUB_SOURCE && !tally->begun)
+		heal_incident_begin(sidecar, bad, tally);
+	rc = heal_run(sidecar, bad, &pause_ms, &err);
+	tally->pause_ms += pause_ms;
+	tally->healed += !rc && bad->verdict == SCRUB_SOURCE;
+	if (rc && bad->verdict == SCRUB_SOURCE)
+		snprintf(tally->why, sizeof(tally->why), "%s", err.text);
+	if (!rc) {
 		sidecar->scrub.healed++;
 		return true;
 	}
@@ -222,7 +248,8 @@ static void note_bad(struct sidecar *sidecar, const struct heal_block *bad)
 }
 
 /* Where the next window begins: behind this one, or behind what could be healed. */
-static uint64_t conclude(struct sidecar *sidecar, const struct scrub_look *look)
+static uint64_t conclude_blocks(struct sidecar *sidecar, const struct scrub_look *look,
+				struct heal_tally *tally)
 {
 	const struct store_spec *spec = &store_info(sidecar->store)->spec;
 	uint64_t size = spec->disks[look->disk].size;
@@ -250,7 +277,7 @@ static uint64_t conclude(struct sidecar *sidecar, const struct scrub_look *look)
 			tell(sidecar, &bad);
 		else
 			more++;
-		if (sidecar->config->heal && heal_can(&bad) && ++heals && heal(sidecar, &bad))
+		if (sidecar->config->heal && heal_can(&bad) && ++heals && heal(sidecar, &bad, tally))
 			damage_clear(&sidecar->damage, bad.disk, bad.block, 1);
 		if (sidecar->loop.quit || sidecar->monitor.closed)
 			break;
@@ -260,6 +287,16 @@ static uint64_t conclude(struct sidecar *sidecar, const struct scrub_look *look)
 			 sidecar->guest.disks[look->disk].name, more,
 			 (unsigned long long)(look->block + look->count) * spec->block_bytes);
 	return (look->block + look->count) * spec->block_bytes;
+}
+
+static uint64_t conclude(struct sidecar *sidecar, const struct scrub_look *look)
+{
+	struct heal_tally tally = {.found = count_source(sidecar, look)};
+	uint64_t end = conclude_blocks(sidecar, look, &tally);
+
+	if (tally.begun)
+		heal_incident_end(sidecar, &tally);
+	return end;
 }
 
 /* --- a window --- */

@@ -40,6 +40,9 @@ struct scrub_look {
 	uint32_t count;
 	struct scrub_source *source;
 	struct buf *keep;
+	/* Between two looks of scrub_read(), the second of which counts (struct transfer). */
+	int (*between)(void *arg, struct errinfo *err);
+	void *between_arg;
 };
 int scrub_read(struct sidecar *sidecar, const struct scrub_look *look, struct errinfo *err);
 /* Freeze, read, thaw. */

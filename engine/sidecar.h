@@ -14,6 +14,7 @@
  *   sense.c      all other faults; respond.c: what is done about them
  *   reprotect.c  after a pivot: on to the spare, and protected again
  *   successor.c  the store's own disk fails: protected anew, in the spare
+ *   takeover.c   a standby: the host of all this is gone
  *   rollback.c   somebody asked: all disks back to a point, reset
  *   protect.c    the order of the above, and what to do when one fails
  *
@@ -39,6 +40,7 @@
 #include "fault.h"
 #include "guard.h"
 #include "guest.h"
+#include "heartbeat.h"
 #include "keeper.h"
 #include "loop.h"
 #include "monitor.h"
@@ -87,6 +89,7 @@ struct sidecar {
 	bool rollback_open; /* one is over, and the store could not note that yet */
 	struct reprotect reprotect;
 	struct successor successor;
+	struct heartbeat heartbeat;
 	struct quiesce quiesce;
 	struct nics nics;
 	struct sense sense; /* what is watched, and what is wrong */
@@ -166,6 +169,8 @@ int sidecar_make_scratch(struct sidecar *sidecar, struct errinfo *err);
  * RESERVE_BYTES. */
 int sidecar_make_store(struct sidecar *sidecar, const char *dir, uint64_t reserve_bytes,
 		       struct errinfo *err);
+/* The one of the configuration, with blocks of BLOCK_BYTES, and buffers for it. */
+int sidecar_open_store(struct sidecar *sidecar, uint32_t block_bytes, struct errinfo *err);
 json_t *sidecar_disks_json(const struct guest *guest);
 
 /* leftovers.c: remove what an earlier sidecar left in QEMU; never a disk's root. */
@@ -210,6 +215,9 @@ struct transfer {
 			   * the objective: nobody waits for it */
 	bool patient;	  /* SIGTERM waits for the end: a guest stands still for it */
 	void (*progress)(struct sidecar *sidecar, const struct copy_progress *sum);
+	/* When all was read: 0, and it is read once more, by the same connections.  NULL: once. */
+	int (*between)(void *arg, struct errinfo *err);
+	void *between_arg;
 	struct copy_progress sum; /* result */
 	bool sink_failed;	  /* result: the store refused, not the source */
 	bool unreached;		  /* result: QEMU's server was not, so the source said nothing */

@@ -14,6 +14,7 @@
 #include "rollback_check.h"
 #include "restart.h"
 #include "sidecar.h"
+#include "takeover.h"
 
 #define AT_WORK_NS (10000 * NS_PER_MS) /* a guest that lives writes something now and then */
 
@@ -39,7 +40,7 @@ static void gather_replica(const struct sidecar *sidecar, struct policy_facts *f
 		index >= 0 && (unsigned)index < guest->disk_count ? &guest->disks[index] : NULL;
 
 	facts->replica_ready = info->state == STORE_READY && info->generation;
-	facts->head_intact = policy_of_guest(facts->fault.kind) || /* a point is verified */
+	facts->head_intact = fault_of_guest(facts->fault.kind) || /* a point is verified */
 			     damage_none(&sidecar->damage, disk ? UINT64_C(1) << index : all, false);
 	facts->covered = !sidecar->uncovered;
 	facts->on_replica = disk ? promote_is_ours(sidecar, disk) : info->promoted;
@@ -165,7 +166,7 @@ void situation_gather(const struct sidecar *sidecar, const struct detect_fault *
 	facts->spare = sidecar->config->spare && !store_info(sidecar->store)->promoted;
 	gather_qemu(sidecar, facts);
 	gather_replica(sidecar, facts);
-	if (policy_of_guest(fault->kind))
+	if (fault_of_guest(fault->kind))
 		gather_guest(sidecar, facts);
 	if (fault->kind == FAULT_REPLICA)
 		facts->hold_why = successor_outlook(sidecar);
@@ -173,6 +174,11 @@ void situation_gather(const struct sidecar *sidecar, const struct detect_fault *
 		facts->nic_replaceable = nics_replaceable(sidecar, fault->index);
 	facts->standby = sidecar->config->standby.qmp[0];
 	facts->restart_why = restart_lacks(sidecar);
+	if (fault->kind == FAULT_HOST) { /* `plan` only: who is gone does not answer */
+		facts->standby_boots = takeover_waits(store_dir(sidecar->store));
+		facts->standby = facts->standby_boots;
+		facts->restart_why = restart_not_recorded(sidecar);
+	}
 	facts->restart_known = !facts->restart_why;
 	facts->resets = mind_count(mind, STRATEGY_RESET, ring_now_ns());
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * strategy failover: the guest moves to the standby while its memory is still good.
+ * strategy failover: the guest moves to the standby while its memory is still good.  (Its
+ * host is gone: takeover.c.)
  *
  *   prepare  the standby waits for a guest, and listens
  *   migrate  memory goes over while the guest runs; the disks are the same files
@@ -21,6 +22,7 @@
 #include "response.h"
 #include "sidecar.h"
 #include "standby.h"
+#include "takeover.h"
 
 #define MIGRATE_WAIT_MS 600000 /* ten minutes of failing memory are enough */
 #define RUN_WAIT_MS 10000      /* devices and disks of the standby start */
@@ -242,6 +244,8 @@ int strategy_failover(struct response *response, struct errinfo *err)
 	struct move move = {.response = response, .sidecar = response->sidecar};
 	int rc;
 
+	if (response->fault.kind == FAULT_HOST)
+		return takeover_boot(response, err);
 	if (!response->fault.warning)
 		return err_set(err, -ENOTSUP, "only a guest that runs can move to the standby");
 	rc = move_guest(&move, err);

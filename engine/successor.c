@@ -46,6 +46,8 @@ const char *successor_lacks(const struct successor_facts *facts)
 		return "the guest is not touched, and its replica was moved to the spare already";
 	if (facts->inside)
 		return "the guest runs on an image in the store, which cannot be left";
+	if (facts->leased)
+		return "the guest is not touched, and a standby relies on the store (--lease)";
 	if (facts->same_disk)
 		return "the guest is not touched, and the spare is on the store's file system";
 	if (facts->taken)
@@ -252,6 +254,7 @@ static void gather(const struct sidecar *sidecar, struct successor_facts *facts)
 	if (!facts->spare || facts->moved)
 		return;
 	facts->inside = store_info(sidecar->store)->promoted || lives_in(sidecar, dir);
+	facts->leased = config->lease_s;
 	facts->same_disk = same_disk(dir, config->spare);
 	whose = claim_of(sidecar, &info);
 	facts->taken = whose == CLAIM_TAKEN || info.promoted;

@@ -49,6 +49,7 @@ struct successor_facts {
 	bool spare;  /* there is one */
 	bool moved;  /* the store is a successor already */
 	bool inside; /* the guest runs on an image in the store */
+	bool leased; /* a standby watches the store, and would not know of the other one */
 	bool same_disk, taken; /* the spare: is on the store's file system; another's is there */
 	uint64_t room_bytes, need_bytes;
 };

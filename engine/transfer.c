@@ -105,11 +105,25 @@ static int64_t cpu_used_ns(void)
 	return used.tv_sec * INT64_C(1000000000) + used.tv_nsec;
 }
 
+static void lane_copy(struct transfer_lane *lane)
+{
+	const struct transfer *transfer = lane->run->transfer;
+	int status = copy_start_range(&lane->copy, lane->source, lane->run->sidecar->pool,
+				      lane->disk, transfer->want, NBD_SOURCE_IN_FLIGHT,
+				      transfer->offset,
+				      transfer->length ? transfer->length : UINT64_MAX,
+				      &lane->run->tap.sink, lane_copied, lane, &lane->err);
+
+	if (status)
+		lane_end(lane, status, NULL);
+	else if (is_rationed(lane->run))
+		copy_limit(lane->copy);
+}
+
 static void lane_connected(void *arg, int status, const struct errinfo *error)
 {
 	struct transfer_lane *lane = arg;
 	const struct guest_disk *disk = &lane->run->sidecar->guest.disks[lane->disk];
-	const struct transfer *transfer = lane->run->transfer;
 
 	lane->connected = true;
 	if (status) {
@@ -124,15 +138,8 @@ static void lane_connected(void *arg, int status, const struct errinfo *error)
 		lane_end(lane, -ESTALE, NULL);
 		return;
 	}
-	nbd_source_limit_reads(lane->source, transfer->read_limit);
-	status = copy_start_range(&lane->copy, lane->source, lane->run->sidecar->pool, lane->disk,
-				  transfer->want, NBD_SOURCE_IN_FLIGHT, transfer->offset,
-				  transfer->length ? transfer->length : UINT64_MAX,
-				  &lane->run->tap.sink, lane_copied, lane, &lane->err);
-	if (status)
-		lane_end(lane, status, NULL);
-	else if (is_rationed(lane->run))
-		copy_limit(lane->copy);
+	nbd_source_limit_reads(lane->source, lane->run->transfer->read_limit);
+	lane_copy(lane);
 }
 
 /* --- rations --- */
@@ -323,6 +330,25 @@ static int transfer_wait(struct transfer_run *run, struct errinfo *err)
 	return rc;
 }
 
+/* What a lane ended with is told by transfer_close(). */
+static int transfer_again(struct transfer_run *run, struct errinfo *err)
+{
+	int rc;
+
+	for (unsigned i = 0; i < run->count; i++) {
+		if (run->lanes[i].status)
+			return 0;
+	}
+	rc = run->transfer->between(run->transfer->between_arg, err);
+	for (unsigned i = 0; i < run->count && !rc; i++) {
+		copy_free(run->lanes[i].copy);
+		run->lanes[i].copy = NULL;
+		run->lanes[i].ended = false;
+		lane_copy(&run->lanes[i]);
+	}
+	return rc ? rc : transfer_wait(run, err);
+}
+
 static int transfer_close(struct transfer_run *run, int rc, struct errinfo *err)
 {
 	bool cut = false;
@@ -364,6 +390,8 @@ int transfer_run(struct sidecar *sidecar, struct transfer *transfer, struct erri
 	run.unreached |= rc != 0;
 	if (!rc)
 		rc = transfer_wait(&run, err);
+	if (!rc && transfer->between)
+		rc = transfer_again(&run, err);
 	ration_stop(&run);
 	rc = transfer_close(&run, rc, err);
 	transfer->sink_failed = run.tap.failed;

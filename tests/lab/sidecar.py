@@ -18,11 +18,13 @@ READER_S = 60  # what an ended sidecar wrote is there; a busy machine takes its 
 
 class Sidecar:
     """Runs until the end of the with block.  options: interval=100, disk=["vda"], once=True, ...
-    $QHEAL_OBJECTIVE is the objective of those that name none.
+    $QHEAL_OBJECTIVE is the objective of those that name none.  verb: its command.
 
     .events holds what came on stdout, each with "at" (time.monotonic() of its arrival); a line that
     is no JSON object is an error of qheal and raises in wait().
     """
+
+    verb = "protect"
 
     def __init__(self, vm, store=None, **options):
         self.vm = vm
@@ -36,7 +38,7 @@ class Sidecar:
         self.process, self.ended = None, True
 
     def arguments(self):
-        args = [cache.built("qheal"), "protect", "--qmp", self.vm.qmp_path, "--store", self.store,
+        args = [cache.built("qheal"), self.verb, "--qmp", self.vm.qmp_path, "--store", self.store,
                 "--events", "-"]
         for name, value in self.options.items():
             flag = "--" + name.replace("_", "-")

@@ -199,9 +199,11 @@ static void what_has_passed_already_is_not_guessed(void)
 
 static void a_roll_back_of_a_guest_has_steps_of_its_own(void)
 {
-	CU_ASSERT_EQUAL(model_plan_of(STRATEGY_ROLLBACK, true), MODEL_PLAN_POINT);
-	CU_ASSERT_EQUAL(model_plan_of(STRATEGY_ROLLBACK, false), STRATEGY_ROLLBACK);
-	CU_ASSERT_EQUAL(model_plan_of(STRATEGY_RESET, true), STRATEGY_RESET);
+	CU_ASSERT_EQUAL(model_plan_of(STRATEGY_ROLLBACK, FAULT_GUEST_PANIC), MODEL_PLAN_POINT);
+	CU_ASSERT_EQUAL(model_plan_of(STRATEGY_ROLLBACK, FAULT_DISK_WRITE), STRATEGY_ROLLBACK);
+	CU_ASSERT_EQUAL(model_plan_of(STRATEGY_RESET, FAULT_GUEST_PANIC), STRATEGY_RESET);
+	CU_ASSERT_EQUAL(model_plan_of(STRATEGY_FAILOVER, FAULT_HOST), MODEL_PLAN_TAKEOVER);
+	CU_ASSERT_EQUAL(model_plan_of(STRATEGY_FAILOVER, FAULT_MEMORY), STRATEGY_FAILOVER);
 	CU_ASSERT(model_step_ms(&model, MODEL_PLAN_POINT, "capture") > 0);
 	CU_ASSERT_EQUAL(model_step_ms(&model, STRATEGY_ROLLBACK, "capture"), 0);
 }

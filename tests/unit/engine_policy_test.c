@@ -354,7 +354,7 @@ static bool would_harm(enum strategy strategy)
 		return true; /* half a swap */
 	if (strategy == STRATEGY_PIVOT && hang && !facts.yankable)
 		return true; /* QEMU would wait for ever */
-	if (stops && facts.fault.cause == CAUSE_PANIC_DUMPING && policy_of_guest(facts.fault.kind))
+	if (stops && facts.fault.cause == CAUSE_PANIC_DUMPING && fault_of_guest(facts.fault.kind))
 		return true; /* the dump is lost */
 	if (boots && !facts.standby_boots)
 		return true; /* nobody is there to boot */

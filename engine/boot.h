@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * boot: a QEMU anew, when the old one is gone for certain: by its recorded definition or
+ * by the operator's hook.
+ *
+ *   overlay, flush, promote  the disks are those of the last generation
+ *   prepare  the command line gets the images that the disks live on now
+ *   start    exec of QEMU, to its monitor's greeting; or the hook, to the same
+ *   resume   its guest runs
+ *
+ * A QEMU that we started and that does not get so far is killed.
+ */
+#ifndef ENGINE_BOOT_H
+#define ENGINE_BOOT_H
+
+#include <stdbool.h>
+
+#include "errinfo.h"
+
+struct response;
+struct sidecar;
+
+/* Overlays of a pivot that QEMU's end cut off: nobody has them open, and above heads that
+ * go on they would be garbage that looks like a disk. */
+void boot_drop_overlays(const struct sidecar *sidecar);
+/* What was written since the last generation cannot be had: all disks go back to that one,
+ * each on an overlay above its head; lost are the bytes that the decision's facts have. */
+int boot_onto_replica(struct response *response, struct errinfo *err);
+/* STOPPED: its guest stands still at first, as it did.  0: it is there (`rebirth`). */
+int boot_qemu(struct response *response, bool stopped, struct errinfo *err);
+
+#endif

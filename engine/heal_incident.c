@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * heal_incident: what was found on a disk, what is done about it and why, and how it went.
+ * The blocks of one window of the scrub are one incident: a bad disk has thousands.
+ */
+#include <stdio.h>
+
+#include "heal.h"
+#include "mind.h"
+#include "sidecar.h"
+#include "situation.h"
+
+void heal_incident_begin(struct sidecar *sidecar, const struct heal_block *bad,
+			 struct heal_tally *tally)
+{
+	struct detect_fault fault = {.kind = FAULT_DISK_CORRUPT, .cause = CAUSE_BAD_SECTOR,
+				     .index = (int)bad->disk};
+	struct mind *mind = sidecar->config->mind;
+	struct policy_facts facts;
+
+	snprintf(fault.evidence, sizeof(fault.evidence), "the scrub found %u bad blocks of the disk "
+		 "that the replica has, the first at offset %llu", tally->found,
+		 (unsigned long long)bad->offset);
+	mind_begin(mind, sidecar->guest.name, loop_realtime_us(), &fault,
+		   sidecar->guest.disks[bad->disk].name);
+	situation_gather(sidecar, &fault, &facts);
+	facts.able = STRATEGY_BIT(STRATEGY_HEAL) | STRATEGY_BIT(STRATEGY_HOLD);
+	facts.head_intact = true; /* these blocks of it are */
+	facts.heal_blocks = tally->found;
+	tally->begun = true;
+	/* Whoever may not heal says so for each block. */
+	if (mind_decide(mind, &facts, ring_now_ns())->strategy != STRATEGY_HEAL)
+		mind_forget(mind);
+}
+
+void heal_incident_end(struct sidecar *sidecar, const struct heal_tally *tally)
+{
+	struct mind *mind = sidecar->config->mind;
+	const char *result = tally->healed == tally->found ? "recovered" : "failed";
+	char reason[ERRINFO_TEXT_MAX + 64];
+
+	snprintf(reason, sizeof(reason), "%u of %u blocks are healed%s%s", tally->healed,
+		 tally->found, tally->why[0] ? ": " : "", tally->why);
+	mind_end_beside(mind, result, tally->pause_ms, reason, loop_realtime_us());
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * heartbeat: see heartbeat.h.
+ */
+#include "heartbeat.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "member.h"
+#include "report.h"
+
+#define STOP_WAIT_MS 5000 /* a store that hangs is left as it is */
+
+static void rest(struct heartbeat *heartbeat)
+{
+	int64_t period_ns = heartbeat->lease.seconds * 1000 * NS_PER_MS / LEASE_RENEWALS;
+
+	if (!heartbeat->stopping)
+		ring_timer(heartbeat->ring, &heartbeat->timer_op, heartbeat->began_ns + period_ns);
+}
+
+static void written(struct ring_op *op, int result)
+{
+	struct heartbeat *heartbeat = member_of(op, struct heartbeat, write_op);
+
+	if (result < 0 && !heartbeat->failed)
+		log_warn("the lease of %s cannot be renewed (%s): a standby will take this host "
+			 "for gone in %u s", heartbeat->lease.vm, strerror(-result),
+			 heartbeat->lease.seconds);
+	heartbeat->failed = result < 0;
+	rest(heartbeat);
+}
+
+static void renew(struct ring_op *op, int result)
+{
+	struct heartbeat *heartbeat = member_of(op, struct heartbeat, timer_op);
+
+	if (result < 0 || heartbeat->stopping)
+		return;
+	heartbeat->began_ns = ring_now_ns();
+	heartbeat->lease.count++;
+	if (heartbeat->dirty)
+		heartbeat->lease.dirty_bytes = heartbeat->dirty(heartbeat->arg);
+	lease_format(&heartbeat->lease, heartbeat->text);
+	ring_write_flush(heartbeat->ring, &heartbeat->write_op, heartbeat->fd, heartbeat->text,
+			 LEASE_BYTES, 0);
+}
+
+/* A name that a power cut takes away again would be a lease that nobody sees. */
+static int write_first(struct heartbeat *heartbeat, const char *dir)
+{
+	int dir_fd, rc = 0;
+
+	lease_format(&heartbeat->lease, heartbeat->text);
+	if (pwrite(heartbeat->fd, heartbeat->text, LEASE_BYTES, 0) != LEASE_BYTES ||
+	    ftruncate(heartbeat->fd, LEASE_BYTES) || fsync(heartbeat->fd))
+		return errno ? -errno : -EIO;
+	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir_fd < 0 || fsync(dir_fd))
+		rc = -errno;
+	if (dir_fd >= 0)
+		close(dir_fd);
+	return rc;
+}
+
+int heartbeat_start(struct heartbeat *heartbeat, struct ring *ring, const char *dir,
+		    const char *vm, unsigned seconds, struct errinfo *err)
+{
+	struct errinfo ignored = {0};
+	char path[PATH_MAX];
+	struct lease before;
+	int rc;
+
+	memset(heartbeat, 0, sizeof(*heartbeat));
+	lease_read(dir, &before, &ignored);
+	snprintf(path, sizeof(path), "%s/" LEASE_FILE, dir);
+	heartbeat->ring = ring;
+	heartbeat->timer_op.done = renew;
+	heartbeat->write_op.done = written;
+	lease_here(&heartbeat->lease);
+	snprintf(heartbeat->lease.vm, sizeof(heartbeat->lease.vm), "%s", vm);
+	heartbeat->lease.seconds = seconds;
+	heartbeat->lease.count = before.count + 1;
+	heartbeat->began_ns = ring_now_ns();
+	errno = 0;
+	heartbeat->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	rc = heartbeat->fd < 0 ? -errno : write_first(heartbeat, dir);
+	if (rc) {
+		if (heartbeat->fd >= 0)
+			close(heartbeat->fd);
+		heartbeat->fd = 0;
+		return err_set(err, rc, "%s: %s", path, strerror(-rc));
+	}
+	rest(heartbeat);
+	return 0;
+}
+
+static bool idle(void *arg)
+{
+	const struct heartbeat *heartbeat = arg;
+
+	return !ring_op_pending(&heartbeat->timer_op) && !ring_op_pending(&heartbeat->write_op);
+}
+
+void heartbeat_stop(struct heartbeat *heartbeat, struct loop *loop, bool released)
+{
+	if (!heartbeat->fd)
+		return;
+	heartbeat->stopping = true;
+	if (ring_op_pending(&heartbeat->timer_op))
+		ring_cancel(heartbeat->ring, &heartbeat->timer_op);
+	if (!loop_until(loop, idle, heartbeat, ring_now_ns() + STOP_WAIT_MS * NS_PER_MS) &&
+	    released) {
+		heartbeat->lease.count++;
+		heartbeat->lease.released = true;
+		lease_format(&heartbeat->lease, heartbeat->text);
+		if (pwrite(heartbeat->fd, heartbeat->text, LEASE_BYTES, 0) != LEASE_BYTES ||
+		    fdatasync(heartbeat->fd))
+			log_warn("the lease of %s cannot be released (%s): a standby will take "
+				 "this host for gone", heartbeat->lease.vm, strerror(errno));
+	}
+	close(heartbeat->fd);
+	heartbeat->fd = 0;
+}

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * takeover: see takeover.h.
+ */
+#include "takeover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "boot.h"
+#include "definition.h"
+#include "file.h"
+#include "launch.h"
+#include "lease.h"
+#include "mind.h"
+#include "relocate.h"
+#include "respond.h"
+#include "response.h"
+#include "sidecar.h"
+
+#define LOCK_FILE "standby.lock"
+#define FENCE_TIMEOUT_MS 120000 /* a management board takes its time to answer */
+#define FENCE_OUTPUT_MAX (64u << 10)
+#define MONITOR_WAIT_MS 2000
+#define LOCK_WAIT_MS 3000 /* a process that was killed has its locks for a moment yet */
+#define LOCK_POLL_MS 50
+#define RETRY_FIRST_MS 30000
+#define RETRY_LAST_MS 600000
+
+struct takeover {
+	struct sidecar *sidecar;
+	struct config *config;
+	struct lease lease; /* as it was read last */
+	int64_t renewed_ns; /* by our clock, 0: there is none that could expire */
+	int64_t due_ns;	    /* what failed is tried again */
+	int64_t wait_ms;    /* then the next pause */
+	bool lives;	    /* it expired, but the guest's monitor answers: said once */
+};
+
+static struct takeover takeover; /* one a process */
+
+/* --- the lease --- */
+
+static void watch_anew(struct takeover *watch)
+{
+	watch->renewed_ns = watch->lease.seconds && !watch->lease.released ? ring_now_ns() : 0;
+	watch->due_ns = 0;
+	watch->wait_ms = RETRY_FIRST_MS;
+	watch->lives = false;
+}
+
+/* One that cannot be read says nothing of its host. */
+static void read_lease(struct takeover *watch)
+{
+	const char *store = watch->config->store;
+	struct errinfo err = {0};
+	struct lease now;
+
+	if (lease_read(store, &now, &err)) {
+		watch_anew(watch);
+		return;
+	}
+	if (lease_same_host(&now, &watch->lease) && now.count == watch->lease.count)
+		return;
+	if (!lease_same_host(&now, &watch->lease) || now.released != watch->lease.released)
+		log_info("%s: %s on host %s: %s", store, now.vm, now.host,
+			 now.released ? "its lease is released; nothing is to be done"
+				      : "its lease is watched");
+	watch->lease = now;
+	watch_anew(watch);
+}
+
+static bool settled(void *arg)
+{
+	const struct monitor *monitor = arg;
+
+	return monitor->ready || monitor->closed || monitor->loop->quit;
+}
+
+/* A socket of this host that somebody listens on has its QEMU here; one of another host
+ * has to answer. */
+static bool guest_lives(const struct takeover *watch)
+{
+	const char *address = watch->config->qmp;
+	struct monitor monitor;
+	struct errinfo err = {0};
+	int rc = monitor_begin_peer(&monitor, &watch->sidecar->loop, address, QMP_PEER_QEMU,
+				    MONITOR_WAIT_MS, &err);
+	bool lives = !strncmp(address, "tcp:", 4) ? false : !rc;
+
+	if (rc)
+		return rc == -EBUSY;
+	loop_until(&watch->sidecar->loop, settled, &monitor, INT64_MAX);
+	lives |= monitor.ready;
+	monitor_close(&monitor);
+	return lives;
+}
+
+/* --- the decision --- */
+
+/* Of a guest that nobody could ask. */
+static void name_guest(struct sidecar *sidecar, const struct store_spec *spec)
+{
+	struct guest *guest = &sidecar->guest;
+
+	memset(guest, 0, sizeof(*guest));
+	snprintf(guest->name, sizeof(guest->name), "%s", spec->vm);
+	snprintf(guest->uuid, sizeof(guest->uuid), "%s", spec->vm_uuid);
+	snprintf(sidecar->report.vm, sizeof(sidecar->report.vm), "%s", spec->vm);
+	guest->disk_count = spec->disk_count;
+	for (unsigned i = 0; i < spec->disk_count; i++) {
+		snprintf(guest->disks[i].name, sizeof(guest->disks[i].name), "%s",
+			 spec->disks[i].name);
+		guest->disks[i].size = spec->disks[i].size;
+	}
+}
+
+static const char *cannot_start(const struct config *config)
+{
+	struct definition definition;
+	struct errinfo err = {0};
+	const char *lacks;
+
+	if (config->restart == RESTART_HOOK)
+		return NULL;
+	if (definition_load(&definition, config->store, &err)) {
+		log_warn("%s: %s", config->store, err.text);
+		return "how its QEMU was started is not in the store";
+	}
+	lacks = relocate_lacks(definition.argv, config->qmp);
+	definition_release(&definition);
+	return lacks;
+}
+
+static void gather(struct response *response)
+{
+	const struct config *config = response->sidecar->config;
+	struct policy_facts *facts = &response->facts;
+	struct errinfo err = {0};
+	struct store_info info;
+	int rc = store_inspect(config->store, &info, &err);
+
+	*facts = (struct policy_facts){
+		.fault = response->fault,
+		.able = STRATEGY_BIT(STRATEGY_FAILOVER) | STRATEGY_BIT(STRATEGY_HOLD),
+		.standby = true,
+		.standby_boots = true,
+		.head_intact = true, /* a bad block is found when it is read */
+		.restart_why = cannot_start(config),
+	};
+	facts->restart_known = !facts->restart_why;
+	if (rc) {
+		log_warn("%s", err.text);
+		return;
+	}
+	facts->replica_ready = info.state == STORE_READY && info.generation && !info.incomplete;
+	/* At least: it wrote on, and nobody could count that. */
+	if (!info.promoted)
+		facts->all_dirty_bytes = takeover.lease.dirty_bytes ?: 1;
+}
+
+/* --- the boot --- */
+
+static int fence(struct response *response, struct errinfo *err)
+{
+	static char output[FENCE_OUTPUT_MAX];
+	struct sidecar *sidecar = response->sidecar;
+	char vm[96], store[PATH_MAX + 16], host[96], fault[64];
+	const char *more[] = {vm, store, host, fault, NULL};
+	struct launch_hook hook = {.command = sidecar->config->fence, .more = more,
+				   .timeout_ms = FENCE_TIMEOUT_MS, .output = output,
+				   .output_size = sizeof(output)};
+	int rc;
+
+	snprintf(vm, sizeof(vm), "QHEAL_VM=%s", sidecar->guest.name);
+	snprintf(store, sizeof(store), "QHEAL_STORE=%s", sidecar->config->store);
+	snprintf(host, sizeof(host), "QHEAL_HOST=%s", takeover.lease.host);
+	snprintf(fault, sizeof(fault), "QHEAL_FAULT=%s", fault_name(response->fault.kind));
+	rc = launch_hook(&sidecar->loop, &hook, err);
+	timeline_mark(&response->timeline, "fence");
+	if (output[0])
+		log_info("the fence said, in %llu bytes: %s", hook.said_bytes, output);
+	return rc;
+}
+
+static void close_store(struct sidecar *sidecar)
+{
+	store_close(sidecar->store);
+	pool_free(sidecar->pool);
+	sidecar->store = NULL;
+	sidecar->pool = NULL;
+}
+
+static bool quits(void *arg)
+{
+	return ((const struct loop *)arg)->quit;
+}
+
+static int open_patiently(struct sidecar *sidecar, uint32_t block_bytes, struct errinfo *err)
+{
+	struct loop *loop = &sidecar->loop;
+	int64_t end_ns = ring_now_ns() + LOCK_WAIT_MS * NS_PER_MS;
+
+	for (;;) {
+		int rc = sidecar_open_store(sidecar, block_bytes, err);
+
+		if (rc != -EBUSY || loop->quit || ring_now_ns() >= end_ns)
+			return rc;
+		close_store(sidecar);
+		err_clear(err);
+		loop_until(loop, quits, loop, ring_now_ns() + LOCK_POLL_MS * NS_PER_MS);
+	}
+}
+
+static int open_store(struct response *response, struct errinfo *err)
+{
+	struct sidecar *sidecar = response->sidecar;
+	struct store_info info;
+	int rc = store_inspect(sidecar->config->store, &info, err);
+
+	if (!rc)
+		rc = open_patiently(sidecar, info.spec.block_bytes, err);
+	if (!rc)
+		rc = heartbeat_start(&sidecar->heartbeat, sidecar->loop.ring,
+				     sidecar->config->store, info.spec.vm, takeover.lease.seconds,
+				     err);
+	timeline_mark(&response->timeline, "open");
+	return rc;
+}
+
+/* Where all disks are: above their heads already, or on images of the host that is gone. */
+static int place_disks(struct response *response, struct errinfo *err)
+{
+	struct sidecar *sidecar = response->sidecar;
+	unsigned promoted = 0;
+
+	for (unsigned i = 0; i < sidecar->guest.disk_count; i++)
+		promoted += store_promoted_image(sidecar->store, i)[0] != '\0';
+	if (promoted == sidecar->guest.disk_count)
+		return 0;
+	if (promoted)
+		return err_set(err, -ENOTSUP, "%u of %u disks of %s were moved to images in the "
+			       "store, the others are on that host: there is no one point in time "
+			       "of all of them", promoted, sidecar->guest.disk_count,
+			       sidecar->guest.name);
+	boot_drop_overlays(sidecar);
+	return boot_onto_replica(response, err);
+}
+
+static json_t *told(const struct sidecar *sidecar)
+{
+	char time[40];
+
+	report_time(store_info(sidecar->store)->generation_time_us, time);
+	return json_pack("{s:s,s:s}", "host", takeover.lease.host, "generation_time", time);
+}
+
+int takeover_boot(struct response *response, struct errinfo *err)
+{
+	struct sidecar *sidecar = response->sidecar;
+	int rc = fence(response, err);
+
+	if (!rc)
+		rc = open_store(response, err);
+	if (!rc)
+		rc = place_disks(response, err);
+	if (!rc)
+		rc = boot_qemu(response, false, err);
+	if (!rc)
+		response->told = told(sidecar);
+	if (rc) {
+		heartbeat_stop(&sidecar->heartbeat, &sidecar->loop, false);
+		close_store(sidecar);
+	}
+	return rc;
+}
+
+/* --- the story --- */
+
+static void take_over(struct takeover *watch, const struct detect_fault *fault)
+{
+	struct sidecar *sidecar = watch->sidecar;
+	struct response response = {.sidecar = sidecar, .fault = *fault, .gather = gather,
+				    .resource = watch->lease.host,
+				    .time_us = loop_realtime_us(), .since_ns = ring_now_ns()};
+	struct errinfo err = {0};
+	struct store_info info;
+
+	if (!store_inspect(watch->config->store, &info, &err))
+		name_guest(sidecar, &info.spec);
+	log_warn("host %s of %s: %s", watch->lease.host, sidecar->guest.name, fault->evidence);
+	report_event(&sidecar->report, "fault",
+		     json_pack("{s:s,s:s,s:s}", "kind", fault_name(fault->kind), "resource",
+			       watch->lease.host, "detail", fault->evidence));
+	mind_open(watch->config->mind, watch->config->store); /* it learned meanwhile */
+	respond_answer(&response);
+	/* What was decided stands until the lease is renewed; what failed may work next time. */
+	watch->due_ns = response.tried ? ring_now_ns() + watch->wait_ms * NS_PER_MS : INT64_MAX;
+	watch->wait_ms = watch->wait_ms * 2 > RETRY_LAST_MS ? RETRY_LAST_MS : watch->wait_ms * 2;
+}
+
+static void judge(struct takeover *watch)
+{
+	struct detect_facts facts = {.host_heartbeat_ns = watch->renewed_ns};
+	struct detect_limits limits = detect_limits_default;
+	struct detect_verdict verdict;
+	struct lease here = {0};
+
+	limits.heartbeat_ns = watch->lease.seconds * 1000 * NS_PER_MS;
+	detect_run(&facts, &limits, ring_now_ns(), &verdict);
+	if (!verdict.count || ring_now_ns() < watch->due_ns)
+		return;
+	if (!guest_lives(watch)) {
+		take_over(watch, &verdict.faults[0]);
+		return;
+	}
+	lease_here(&here);
+	if (lease_same_host(&watch->lease, &here)) {
+		log_warn("%s runs on this host and has no sidecar any more: here is one",
+			 watch->lease.vm);
+		watch->sidecar->rebirth = true;
+		return;
+	}
+	if (!watch->lives)
+		log_warn("the lease of %s is not renewed, but its monitor %s answers: it has no "
+			 "sidecar, and is left alone", watch->lease.vm, watch->config->qmp);
+	watch->lives = true;
+}
+
+static void watch_host(struct takeover *watch)
+{
+	struct loop *loop = &watch->sidecar->loop;
+
+	log_info("standby for the guest of %s", watch->config->store);
+	while (!loop->quit && !watch->sidecar->rebirth) {
+		unsigned seconds = watch->lease.seconds ?: LEASE_RENEWALS;
+
+		read_lease(watch);
+		judge(watch);
+		if (!watch->sidecar->rebirth)
+			loop_until(loop, quits, loop,
+				   ring_now_ns() + seconds * 1000 * NS_PER_MS / LEASE_RENEWALS);
+	}
+}
+
+/* One standby a store: two would fence each other. */
+static int lock_store(const char *dir, struct errinfo *err)
+{
+	char path[PATH_MAX];
+	int fd, rc;
+
+	if (snprintf(path, sizeof(path), "%s/" LOCK_FILE, dir) >= (int)sizeof(path))
+		return err_set(err, -ENAMETOOLONG, "%s: the path is too long", dir);
+	fd = file_open(path, O_RDWR | O_CREAT);
+	if (fd < 0)
+		return err_set(err, fd, "%s: %s", path, strerror(-fd));
+	rc = file_lock(fd);
+	for (unsigned ms = 0; rc == -EBUSY && ms < LOCK_WAIT_MS; ms += LOCK_POLL_MS) {
+		poll(NULL, 0, LOCK_POLL_MS);
+		rc = file_lock(fd);
+	}
+	if (!rc)
+		return fd;
+	file_close(fd);
+	return rc == -EBUSY ? err_set(err, rc, "%s has a standby already", dir)
+			    : err_set(err, rc, "%s: %s", path, strerror(-rc));
+}
+
+bool takeover_waits(const char *dir)
+{
+	char path[PATH_MAX];
+	bool waits;
+	int fd;
+
+	if (snprintf(path, sizeof(path), "%s/" LOCK_FILE, dir) >= (int)sizeof(path))
+		return false;
+	fd = file_open(path, O_RDONLY);
+	if (fd < 0)
+		return false;
+	waits = file_lock_shared(fd) == -EBUSY;
+	file_close(fd);
+	return waits;
+}
+
+/* There is a replica, and nobody else stands by; what may be set for its guest alone. */
+static int begin(const struct config *config, int *fd, struct errinfo *err)
+{
+	struct store_info info;
+	int rc = store_inspect(config->store, &info, err);
+
+	*fd = -1;
+	if (!rc && config->named)
+		rc = config->named(config->named_arg, info.spec.vm, err);
+	if (!rc)
+		*fd = lock_store(config->store, err);
+	if (!rc && *fd >= 0 && config->on_loss == ON_LOSS_HOLD)
+		log_warn("%s: what the guest wrote since the last generation would be lost with "
+			 "its host: with --on-loss hold that is told, and nothing is done",
+			 info.spec.vm);
+	return rc ? rc : *fd < 0 ? *fd : 0;
+}
+
+int takeover_run(struct sidecar *sidecar, struct config *config)
+{
+	const struct report report = sidecar->report;
+	struct errinfo err = {0};
+	int fd, rc = begin(config, &fd, &err);
+
+	memset(sidecar, 0, sizeof(*sidecar));
+	sidecar->report = report;
+	sidecar->config = config;
+	sidecar->monitor.closed = true;
+	takeover = (struct takeover){.sidecar = sidecar, .config = config};
+	if (!rc)
+		rc = loop_init(&sidecar->loop, &err);
+	if (rc)
+		log_error("%s", err.text);
+	else
+		watch_host(&takeover);
+	if (!rc) {
+		/* The guest runs, and we are to leave it: nobody is to take that for our end. */
+		heartbeat_stop(&sidecar->heartbeat, &sidecar->loop, sidecar->loop.quit);
+		sidecar->rebirth = sidecar->rebirth && !sidecar->loop.quit;
+		close_store(sidecar);
+		loop_release(&sidecar->loop);
+	}
+	config->lease_s = takeover.lease.seconds; /* the next standby watches us */
+	if (fd >= 0)
+		close(fd);
+	return rc != 0;
+}
