@@ -59,12 +59,8 @@ static void append_merges(const struct checkpoint *checkpoint, json_t **actions,
 	}
 }
 
-/* The new bitmaps record before the point and the old ones until after it: a
- * write between the two is in both. */
-unsigned checkpoint_add_begin(struct checkpoint *checkpoint, struct batch *batch)
+static void append_adds(const struct checkpoint *checkpoint, json_t **actions)
 {
-	json_t *actions = json_array();
-
 	for (unsigned i = 0; i < checkpoint->guest->disk_count; i++) {
 		const char *node = checkpoint->guest->disks[i].node;
 		json_t *add;
@@ -74,8 +70,28 @@ unsigned checkpoint_add_begin(struct checkpoint *checkpoint, struct batch *batch
 		add = bitmap_action("block-dirty-bitmap-add", node, checkpoint->next);
 		json_object_set_new(json_object_get(add, "data"), "granularity",
 				    json_integer(checkpoint->granularity));
-		append(&actions, add);
+		append(actions, add);
 	}
+}
+
+/* The new bitmaps record before the point and the old ones until after it: a
+ * write between the two is in both. */
+unsigned checkpoint_add_begin(struct checkpoint *checkpoint, struct batch *batch)
+{
+	json_t *actions = json_array();
+
+	append_adds(checkpoint, &actions);
+	return batch_add(batch, "transaction", json_pack("{s:o}", "actions", actions));
+}
+
+/* Nobody writes: one transaction, of which QEMU does all or nothing.  Each costs it a
+ * millisecond. */
+unsigned checkpoint_add_rotation(struct checkpoint *checkpoint, struct batch *batch)
+{
+	json_t *actions = json_array();
+
+	append_adds(checkpoint, &actions);
+	append_for_members(checkpoint, &actions, "block-dirty-bitmap-disable", checkpoint->last);
 	return batch_add(batch, "transaction", json_pack("{s:o}", "actions", actions));
 }
 

@@ -84,9 +84,10 @@ int checkpoint_refuse_jobs(const json_t *jobs, struct errinfo *err);
  * still already, it is stopped again. */
 void checkpoint_stop_again(struct checkpoint *checkpoint, const json_t *status);
 
-/* Shared by the ways.  add_begin and add_exports return the index of
+/* Shared by the ways.  add_begin, add_rotation and add_exports return the index of
  * their first entry, for what is to be noted after the batch ran. */
 unsigned checkpoint_add_begin(struct checkpoint *checkpoint, struct batch *batch);
+unsigned checkpoint_add_rotation(struct checkpoint *checkpoint, struct batch *batch);
 void checkpoint_add_end(struct checkpoint *checkpoint, struct batch *batch);
 unsigned checkpoint_add_exports(struct checkpoint *checkpoint, struct batch *batch,
 				void (*node_name)(const struct checkpoint *, unsigned, char[64]));

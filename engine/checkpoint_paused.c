@@ -20,9 +20,7 @@ static int paused_freeze(struct checkpoint *checkpoint, struct errinfo *err)
 	int rc;
 
 	batch_init(&batch, checkpoint->monitor);
-	rotation = batch.count;
-	checkpoint_add_begin(checkpoint, &batch);
-	checkpoint_add_end(checkpoint, &batch);
+	rotation = checkpoint_add_rotation(checkpoint, &batch);
 	first = checkpoint_add_exports(checkpoint, &batch, disk_node);
 	checkpoint->time_us = loop_realtime_us();
 	rc = batch_run(&batch, err);

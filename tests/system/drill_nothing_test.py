@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drills without a fault: what a guest and its owner do on purpose is none, and nothing is done about
-it, though all is allowed."""
+it, though all is allowed.
 
+QHEAL_QUIET_S: how long a loaded guest is watched; 3600 is the hour that has to pass without an alarm.
+"""
+
+import os
 import signal
 import time
 import unittest
@@ -11,6 +15,7 @@ from lab.cache import until
 
 SILENCES = {"fault", "recovery", "recovered", "recovery-failed"}
 DEVICES = ["-device", "pvpanic", "-action", "panic=pause"]
+QUIET_S = int(os.environ.get("QHEAL_QUIET_S", 45))
 
 
 class Nothing(FaultCase):
@@ -104,6 +109,31 @@ class Nothing(FaultCase):
             self.nothing_done(vm, sidecar)
             vm.qmp("quit")
             self.ended(vm, sidecar)
+
+
+class Loaded(FaultCase):
+    once = True
+    timeout_s = QUIET_S + 240
+
+    def test_a_loaded_guest(self):
+        with loaded(2, detached=True, rate=500, extra=DEVICES) as vm:
+            spare = vm.work / "spare"
+            spare.mkdir()
+            sidecar = self.protect(vm, interval=250, restart="recorded", on_loss="rollback",
+                                   spare=spare, scrub_rate=20, heal=True, keep="last=4",
+                                   point_every=15)
+            end = time.monotonic() + QUIET_S
+            while time.monotonic() < end:
+                time.sleep(min(15, max(0.0, end - time.monotonic())))
+                self.assertEqual([event for event in sidecar.events
+                                  if event["event"] in SILENCES | {"degraded"}], [])
+                self.assertIsNone(sidecar.process.poll(), sidecar.report())
+                vm.wait_more(20)
+            status = sidecar.status()
+            self.assertEqual((status["state"], status["failed_cycles"]), ("protected", 0), status)
+            self.assertGreater(status["scrub"]["checked_bytes"], 0)
+            vm.order("pause")
+            self.nothing_lost(vm, None)
 
 
 if __name__ == "__main__":
