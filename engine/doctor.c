@@ -110,8 +110,8 @@ static void host_lines(json_t *lines, const struct doctor_facts *facts)
 		    "or root");
 	add(lines, "memory", "uncorrectable errors", option,
 	    "--standby moves the guest while errors can still be corrected");
-	add(lines, "host", "gone", unprotected,
-	    "not in this version: a standby is on the same host; keep a copy of the store elsewhere");
+	add(lines, "host", "gone", option,
+	    "--lease S and a store that another host reaches; there `qheal standby` boots the guest");
 	add(lines, "store", "its disk fails or fills", protected_,
 	    "the guest is not touched, protection stands still and is told of; with --spare a store "
 	    "that stays unusable is left for another");

@@ -35,7 +35,7 @@ struct step {
 static const struct step plans[MODEL_PLANS][MODEL_STEPS_MAX] = {
 	[STRATEGY_RESUME] = {STRUCK, DOWN("resume", 2)},
 	[STRATEGY_HEAL] = {BEFORE("detect", 4), {"heal", 0, NO_RATE, STEP_DOWN}},
-	[STRATEGY_PIVOT] = {STRUCK, DOWN("overlay", 0.4), DOWN("freeze", 8),
+	[STRATEGY_PIVOT] = {STRUCK, DOWN("overlay", 0.4), DOWN("freeze", 6),
 			    {"catch-up", 3, MODEL_CATCH_UP_RATE, STEP_DOWN}, DOWN("flush", 2.5),
 			    DOWN("swap", 10), DOWN("promote", 2.2), DOWN("resume", 1.7)},
 	[STRATEGY_MIRROR] = {{"copy", 0, MODEL_COPY_RATE, STEP_BESIDE},

@@ -11,12 +11,14 @@
 #include "command.h"
 #include "health.h"
 #include "jsontext.h"
+#include "lease.h"
 #include "mind.h"
 #include "plan.h"
 #include "space.h"
 #include "status_show.h"
 #include "status_watch.h"
 #include "successor.h"
+#include "takeover.h"
 
 #define WATCH_MS 1000
 
@@ -122,6 +124,20 @@ static void add_space(json_t *status, const char *store)
 	free(points);
 }
 
+/* As the store has it: also without a sidecar, and of another host's. */
+static void add_lease(json_t *status, const char *store)
+{
+	struct errinfo ignored = {0};
+	struct lease lease;
+
+	if (lease_read(store, &lease, &ignored))
+		return;
+	json_object_set_new(status, "lease",
+			    json_pack("{s:s,s:i,s:b,s:b}", "host", lease.host, "seconds",
+				      (int)lease.seconds, "released", lease.released, "standby",
+				      takeover_waits(store)));
+}
+
 /* NULL: told why. */
 static json_t *status_get(const char *store)
 {
@@ -147,6 +163,7 @@ static json_t *status_get(const char *store)
 			json_object_set_new(status, "left", json_string(left));
 	}
 	add_space(status, store);
+	add_lease(status, store);
 	return status;
 }
 

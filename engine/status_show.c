@@ -152,6 +152,16 @@ static void show_cycles(FILE *out, const json_t *status)
 		number(status, "last_bytes"), number(status, "cycle_ms"));
 }
 
+static void show_lease(FILE *out, const json_t *lease)
+{
+	if (lease)
+		fprintf(out, "  lease: host %s, %lld s%s; %s\n", json_text(lease, "host"),
+			number(lease, "seconds"),
+			json_is_true(json_object_get(lease, "released")) ? ", released" : "",
+			json_is_true(json_object_get(lease, "standby"))
+				? "a standby waits" : "no standby is seen from here");
+}
+
 static void show_past(FILE *out, const json_t *status)
 {
 	const json_t *fault = json_object_get(status, "last_fault");
@@ -186,6 +196,7 @@ void status_show(FILE *out, const json_t *status)
 	show_health(out, json_object_get(status, "health"));
 	show_space(out, json_object_get(status, "space"));
 	show_scrub(out, json_object_get(status, "scrub"));
+	show_lease(out, json_object_get(status, "lease"));
 	show_past(out, status);
 }
 

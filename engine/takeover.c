@@ -285,7 +285,7 @@ static void take_over(struct takeover *watch, const struct detect_fault *fault)
 {
 	struct sidecar *sidecar = watch->sidecar;
 	struct response response = {.sidecar = sidecar, .fault = *fault, .gather = gather,
-				    .resource = watch->lease.host,
+				    .resource = "host",
 				    .time_us = loop_realtime_us(), .since_ns = ring_now_ns()};
 	struct errinfo err = {0};
 	struct store_info info;
@@ -294,8 +294,8 @@ static void take_over(struct takeover *watch, const struct detect_fault *fault)
 		name_guest(sidecar, &info.spec);
 	log_warn("host %s of %s: %s", watch->lease.host, sidecar->guest.name, fault->evidence);
 	report_event(&sidecar->report, "fault",
-		     json_pack("{s:s,s:s,s:s}", "kind", fault_name(fault->kind), "resource",
-			       watch->lease.host, "detail", fault->evidence));
+		     json_pack("{s:s,s:s,s:s,s:s}", "kind", fault_name(fault->kind), "resource",
+			       "host", "detail", fault->evidence, "host", watch->lease.host));
 	mind_open(watch->config->mind, watch->config->store); /* it learned meanwhile */
 	respond_answer(&response);
 	/* What was decided stands until the lease is renewed; what failed may work next time. */

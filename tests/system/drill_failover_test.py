@@ -113,13 +113,16 @@ class Host(HostCase):
             self.assertEqual((sidecar.store / "lease").stat().st_mode & 0o777, 0o600)
             standby = self.standby(vm, on_loss="rollback")
             self.left_alone(vm, standby)
+            self.assertEqual(sidecar.status()["lease"],
+                             {"host": socket.gethostname(), "seconds": LEASE_S,
+                              "released": False, "standby": True})
             plan = json.loads(sidecar.command("plan", "--json")[1])
             gone = next(row for row in plan["plan"] if row["fault"] == "host-down")
             self.assertNotEqual(gone["why"], "host-down (unknown): there is no standby")
             generation = sidecar.wait_generations(2)["generation"]
             acked = self.host_dies(vm, sidecar)
             fault = standby.wait("fault", kind="host-down", timeout=30)
-            self.assertEqual(fault["resource"], socket.gethostname())
+            self.assertEqual((fault["resource"], fault["host"]), ("host", socket.gethostname()))
             recovery = standby.wait("recovery", strategy="failover")
             self.assertGreater(recovery["predicted_loss_bytes"], 0)
             recovered = self.booted(vm, standby)
