@@ -92,6 +92,8 @@ int store_inspect(const char *dir, struct store_info *info, struct errinfo *err)
 		memcpy(info->uuid, json->uuid, sizeof(info->uuid));
 		info->state = json->state;
 		info->promoted = store_frozen(json, &info->generation, &info->generation_time_us);
+		for (unsigned i = 0; i < json->spec.disk_count; i++)
+			info->placed |= (uint64_t)(json->promoted[i].image[0] != '\0') << i;
 		if (!info->promoted && json->state >= STORE_FILLED)
 			status = journal_inspect(dir, json, info, err);
 	}

@@ -56,6 +56,7 @@ struct store_info {
 	uint64_t generation;	    /* last committed, 0 before the first */
 	int64_t generation_time_us; /* its point in time, CLOCK_REALTIME microseconds */
 	bool promoted;		    /* a guest runs on an overlay above a head: heads are frozen */
+	uint64_t placed;	    /* bit set: of these disks (of store_inspect()) */
 	/* Bit set of disks that GENERATION does not hold whole: they were added, or
 	 * grew.  The next generation has to have all of them. */
 	uint64_t incomplete;

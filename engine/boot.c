@@ -41,7 +41,10 @@ static void where_is(const struct sidecar *sidecar, unsigned i, char path[PATH_M
 
 	*disk = (struct relocate_disk){.name = known->name, .node = known->node,
 				       .file = known->file, .format = known->driver};
-	if (promoted[0]) {
+	/* That note is as old as the overlay, of which the disk has left. */
+	if (promoted[0] && promote_has_left(store_dir(sidecar->store), known->name)) {
+		disk->moved = true;
+	} else if (promoted[0]) {
 		disk->file = promoted;
 		disk->format = "qcow2";
 		disk->moved = true;

@@ -66,6 +66,15 @@ static void take_value(struct drift *drift, double x)
 		drift->alarm = true;
 }
 
+#define WAITS_MAX 0.9 /* something is always left */
+
+uint64_t drift_without_waits(uint64_t busy_ns, double percent)
+{
+	double share = fmin(fmax(percent / 100, 0), WAITS_MAX);
+
+	return (uint64_t)((double)busy_ns * (1 - share) + 0.5);
+}
+
 bool drift_sample(struct drift *drift, uint64_t operations, uint64_t busy_ns)
 {
 	if (!operations || !busy_ns)

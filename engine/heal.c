@@ -17,6 +17,9 @@
 #include "tell.h"
 #include "timeline.h"
 
+#define CONT_PAUSE_MS 1000
+#define CONT_TRIES 600
+
 const char *heal_file(const struct config *config)
 {
 	static char path[PATH_MAX];
@@ -47,17 +50,15 @@ static void announce(struct sidecar *sidecar, const struct heal_block *bad)
 		      0, why, NULL);
 }
 
-/* TIMELINE: of the guest's pause; NULL: there was none.  How long it was, in ms. */
-static double note_healed(struct sidecar *sidecar, const struct heal_block *bad, uint64_t was,
-			  uint64_t now, const struct timeline *timeline)
+/* TIMELINE: of the guest's pause; NULL: there was none. */
+static void note_healed(struct sidecar *sidecar, const struct heal_block *bad, uint64_t was,
+			uint64_t now, const struct timeline *timeline)
 {
-	double downtime_ms = 0;
+	double downtime_ms = timeline ? timeline_ms(timeline) : 0;
 	const char *disk = sidecar->guest.disks[bad->disk].name;
 	const char *side = bad->verdict == SCRUB_SOURCE ? "disk" : "replica";
 	char was_text[20], now_text[20];
 
-	for (unsigned i = 0; timeline && i < timeline->count; i++)
-		downtime_ms += (double)timeline->steps[i].ns / 1e6;
 	model_observe(&sidecar->config->mind->model, MODEL_HEAL, downtime_ms);
 	snprintf(was_text, sizeof(was_text), "%016llx", (unsigned long long)was);
 	snprintf(now_text, sizeof(now_text), "%016llx", (unsigned long long)now);
@@ -73,7 +74,6 @@ static double note_healed(struct sidecar *sidecar, const struct heal_block *bad,
 			       "side", side, "offset", (json_int_t)bad->offset, "length",
 			       (json_int_t)bad->bytes, "sum_before", was_text, "sum_after",
 			       now_text));
-	return downtime_ms;
 }
 
 /* Both sides of one block once more, the disk's content into KEEP. */
@@ -169,7 +169,9 @@ struct heal_pause {
 	struct scrub_source now; /* what the latest look saw */
 	char said[160];		 /* by QEMU, of the write */
 	struct timeline timeline;
+	unsigned resumes;	 /* of the guest, before */
 	bool stopped;
+	bool halted; /* QEMU refused our `cont` */
 };
 
 static int qemu_write(struct heal_pause *pause, struct errinfo *err)
@@ -192,11 +194,36 @@ static int qemu_write(struct heal_pause *pause, struct errinfo *err)
 	return rc;
 }
 
+/* Somebody else may have let it go on, and its writes since the freeze are in `next`.  Stopped
+ * again it cannot write between this and ours, but for whoever lets it go on once more. */
+static int refuse_if_written(struct heal_pause *pause, struct errinfo *err)
+{
+	struct sidecar *sidecar = pause->sidecar;
+	uint64_t bytes = 0;
+	struct batch batch;
+	int rc;
+
+	batch_init(&batch, &sidecar->monitor);
+	batch_add(&batch, "stop", NULL);
+	batch_add(&batch, "query-block", NULL);
+	rc = batch_run(&batch, err);
+	if (!rc)
+		rc = guest_refresh(&sidecar->guest, batch.entries[1].result, err);
+	batch_release(&batch);
+	if (!rc)
+		rc = guest_dirty_bytes(&sidecar->guest, UINT64_C(1) << pause->bad->disk,
+				       sidecar->checkpoint.next, &bytes, err);
+	if (!rc && (bytes || sidecar->resumes != pause->resumes))
+		rc = err_set(err, -EAGAIN, "somebody let the guest go on");
+	return rc;
+}
+
 /* Between the two looks. */
 static int write_if_bad(void *arg, struct errinfo *err)
 {
 	struct heal_pause *pause = arg;
 	struct scrub_source now = pause->now;
+	int rc;
 
 	timeline_mark(&pause->timeline, "look");
 	if (!now.known)
@@ -204,6 +231,9 @@ static int write_if_bad(void *arg, struct errinfo *err)
 	if (now.status != pause->bad->source.status || now.sum != pause->bad->source.sum)
 		return err_set(err, -EAGAIN, "the disk's block changes by itself: its sum is %016llx "
 			       "now", (unsigned long long)now.sum);
+	rc = refuse_if_written(pause, err);
+	if (rc)
+		return rc;
 	memset(&pause->now, 0, sizeof(pause->now));
 	return qemu_write(pause, err);
 }
@@ -238,18 +268,45 @@ static int heal_paused(struct heal_pause *pause, struct errinfo *err)
 	struct errinfo cont_err = {0};
 	int rc = guard_pause(&sidecar->guard, err);
 
+	pause->resumes = sidecar->resumes;
 	timeline_start(&pause->timeline, ring_now_ns());
 	if (!rc)
 		rc = guest_stop(sidecar, &pause->stopped, err);
 	timeline_mark(&pause->timeline, "stop");
 	if (!rc)
 		rc = write_paused(pause, err);
-	if (pause->stopped && monitor_call(&sidecar->monitor, "cont", NULL, NULL, &cont_err))
+	pause->halted = pause->stopped &&
+			monitor_call(&sidecar->monitor, "cont", NULL, NULL, &cont_err);
+	if (pause->halted)
 		log_error("the guest stands still, and QEMU does not let it go on: %s",
 			  cont_err.text);
 	timeline_mark(&pause->timeline, "resume");
 	guard_resumed(&sidecar->guard);
 	return rc;
+}
+
+static bool resumed(void *arg)
+{
+	const struct heal_pause *pause = arg;
+	const struct sidecar *sidecar = pause->sidecar;
+
+	return sidecar->resumes != pause->resumes || sidecar->monitor.closed;
+}
+
+/* A dump that its owner began in our pause, for one, is over some time.  Nobody else would
+ * let the guest go on then. */
+static void let_go(struct heal_pause *pause)
+{
+	struct sidecar *sidecar = pause->sidecar;
+
+	for (unsigned tries = 0; tries < CONT_TRIES && !resumed(pause) && !sidecar->loop.quit;
+	     tries++) {
+		loop_until(&sidecar->loop, resumed, pause,
+			   ring_now_ns() + CONT_PAUSE_MS * NS_PER_MS);
+		if (!resumed(pause) &&
+		    !monitor_call(&sidecar->monitor, "cont", NULL, NULL, NULL))
+			break;
+	}
 }
 
 static int heal_source(struct sidecar *sidecar, const struct heal_block *bad, struct buf *good,
@@ -271,14 +328,16 @@ static int heal_source(struct sidecar *sidecar, const struct heal_block *bad, st
 	if (rc)
 		return rc;
 	rc = heal_paused(&pause, err);
+	*pause_ms = pause.stopped ? timeline_ms(&pause.timeline) : 0;
 	unlink(heal_file(sidecar->config));
 	if (sidecar->checkpoint.way) {
 		cycle_thaw(sidecar);
 		checkpoint_revert(&sidecar->checkpoint, NULL);
 	}
+	if (pause.halted)
+		let_go(&pause);
 	if (!rc)
-		*pause_ms = note_healed(sidecar, bad, bad->source.sum, bad->replica.stored,
-					&pause.timeline);
+		note_healed(sidecar, bad, bad->source.sum, bad->replica.stored, &pause.timeline);
 	return rc;
 }
 

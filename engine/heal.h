@@ -9,7 +9,8 @@
  * A block of the disk is written by QEMU, and the guest stands still meanwhile:
  *
  *   stop     all its writes have ended, and those since the generation have their bit
- *   look     the block has none, and is still as bad as the scrub saw it
+ *   look     the block has none, and is still as bad as the scrub saw it; nobody has let the
+ *            guest go on since
  *   write    from the file, by the guest's own device: the bit is set, so that the next
  *            generation has the block, too
  *   look     it reads back with the sum of the replica
@@ -41,21 +42,23 @@ const char *heal_file(const struct config *config);
 bool heal_can(const struct heal_block *bad);
 
 /* 0: it was written and read back.  Events `recovery` and `recovered` or
- * `recovery-failed` tell of it.  PAUSE_MS: the guest stood still for it, 0: not.  The store is
- * settled. */
+ * `recovery-failed` tell of it.  PAUSE_MS: how long the guest stood still, also in vain.  The
+ * store is settled.  -EAGAIN: there is nothing to heal any more, or not now. */
 int heal_run(struct sidecar *sidecar, const struct heal_block *bad, double *pause_ms,
 	     struct errinfo *err);
 
-/* heal_incident.c: one report for all blocks of a disk that one window of the scrub found bad. */
+/* heal_incident.c: one report for the blocks of a disk that one window of the scrub found bad,
+ * at most one a pass, and none more of a disk of which nothing could be healed. */
 struct heal_tally {
-	bool begun;		/* there is a report */
-	unsigned found, healed; /* of the disk */
+	bool begun;	/* there is a report */
+	unsigned found; /* bad blocks of the disk, beforehand */
+	unsigned tried, healed;
 	double pause_ms;	/* for all of them */
 	char why[ERRINFO_TEXT_MAX]; /* one was not */
 };
 /* Before the first of FOUND blocks, BAD: what is going to be done. */
 void heal_incident_begin(struct sidecar *sidecar, const struct heal_block *bad,
 			 struct heal_tally *tally);
-void heal_incident_end(struct sidecar *sidecar, const struct heal_tally *tally);
+void heal_incident_end(struct sidecar *sidecar, unsigned disk, const struct heal_tally *tally);
 
 #endif

@@ -76,6 +76,8 @@ static json_t *host_json(const struct sense *sense)
 
 	if (sense->host.pressure_percent >= 0)
 		put(host, "memory_pressure_percent", sense->host.pressure_percent);
+	if (sense->host.cpu_pressure_percent >= 0)
+		put(host, "cpu_pressure_percent", sense->host.cpu_pressure_percent);
 	if (sense->host.corrected_count)
 		put_count(host, "corrected_errors", sense->facts.corrected_errors);
 	if (sense->host.balloon_bytes >= 0)

@@ -4,7 +4,7 @@
  *
  *   {"run", "faults": [{"kind", "cause", "resource", "detail", "warning", "since"}],
  *    "qemu": {"pid", "cpu_percent", "resident", "answer_ms", "waiting_ms"},
- *    "host": {"memory_pressure_percent", "corrected_errors", "balloon"},
+ *    "host": {"memory_pressure_percent", "cpu_pressure_percent", "corrected_errors", "balloon"},
  *    "agent": {"state", "answered_s"},
  *    "disks": [{"name", "latency_ms", "usual_ms", "ratio", "slower", "depth", "waiting",
  *               "quiet_s", "errors", "probe", "probe_ms", "room", "room_total"}],

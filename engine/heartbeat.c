@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -36,6 +37,34 @@ static void written(struct ring_op *op, int result)
 	rest(heartbeat);
 }
 
+static void end_if_taken(const struct heartbeat *heartbeat, int bytes)
+{
+	struct errinfo ignored = {0};
+	struct lease found;
+
+	if (bytes <= 0 || lease_parse(&found, heartbeat->found, (size_t)bytes, &ignored) ||
+	    found.released || lease_same_host(&found, &heartbeat->lease))
+		return;
+	log_error("host %s has taken the lease of %s: this one was given up for gone, and writes "
+		  "nothing more to its store", found.host, heartbeat->lease.vm);
+	kill(getpid(), SIGKILL);
+}
+
+static void looked(struct ring_op *op, int result)
+{
+	struct heartbeat *heartbeat = member_of(op, struct heartbeat, read_op);
+
+	if (heartbeat->stopping)
+		return;
+	end_if_taken(heartbeat, result);
+	heartbeat->lease.count++;
+	if (heartbeat->dirty)
+		heartbeat->lease.dirty_bytes = heartbeat->dirty(heartbeat->arg);
+	lease_format(&heartbeat->lease, heartbeat->text);
+	ring_write_flush(heartbeat->ring, &heartbeat->write_op, heartbeat->fd, heartbeat->text,
+			 LEASE_BYTES, 0);
+}
+
 static void renew(struct ring_op *op, int result)
 {
 	struct heartbeat *heartbeat = member_of(op, struct heartbeat, timer_op);
@@ -43,12 +72,8 @@ static void renew(struct ring_op *op, int result)
 	if (result < 0 || heartbeat->stopping)
 		return;
 	heartbeat->began_ns = ring_now_ns();
-	heartbeat->lease.count++;
-	if (heartbeat->dirty)
-		heartbeat->lease.dirty_bytes = heartbeat->dirty(heartbeat->arg);
-	lease_format(&heartbeat->lease, heartbeat->text);
-	ring_write_flush(heartbeat->ring, &heartbeat->write_op, heartbeat->fd, heartbeat->text,
-			 LEASE_BYTES, 0);
+	ring_read(heartbeat->ring, &heartbeat->read_op, heartbeat->fd, heartbeat->found,
+		  LEASE_BYTES, 0);
 }
 
 /* A name that a power cut takes away again would be a lease that nobody sees. */
@@ -68,6 +93,19 @@ static int write_first(struct heartbeat *heartbeat, const char *dir)
 	return rc;
 }
 
+static bool idle(void *arg)
+{
+	const struct heartbeat *heartbeat = arg;
+
+	return !ring_op_pending(&heartbeat->timer_op) && !ring_op_pending(&heartbeat->read_op) &&
+	       !ring_op_pending(&heartbeat->write_op);
+}
+
+bool heartbeat_runs(const struct heartbeat *heartbeat)
+{
+	return heartbeat->fd > 0;
+}
+
 int heartbeat_start(struct heartbeat *heartbeat, struct ring *ring, const char *dir,
 		    const char *vm, unsigned seconds, struct errinfo *err)
 {
@@ -76,19 +114,23 @@ int heartbeat_start(struct heartbeat *heartbeat, struct ring *ring, const char *
 	struct lease before;
 	int rc;
 
+	if (!idle(heartbeat))
+		return err_set(err, -EBUSY, "%s: a write of the lease has not ended yet", dir);
 	memset(heartbeat, 0, sizeof(*heartbeat));
 	lease_read(dir, &before, &ignored);
 	snprintf(path, sizeof(path), "%s/" LEASE_FILE, dir);
 	heartbeat->ring = ring;
 	heartbeat->timer_op.done = renew;
+	heartbeat->read_op.done = looked;
 	heartbeat->write_op.done = written;
 	lease_here(&heartbeat->lease);
 	snprintf(heartbeat->lease.vm, sizeof(heartbeat->lease.vm), "%s", vm);
 	heartbeat->lease.seconds = seconds;
 	heartbeat->lease.count = before.count + 1;
+	heartbeat->lease.dirty_bytes = before.dirty_bytes;
 	heartbeat->began_ns = ring_now_ns();
 	errno = 0;
-	heartbeat->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	heartbeat->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	rc = heartbeat->fd < 0 ? -errno : write_first(heartbeat, dir);
 	if (rc) {
 		if (heartbeat->fd >= 0)
@@ -100,16 +142,9 @@ int heartbeat_start(struct heartbeat *heartbeat, struct ring *ring, const char *
 	return 0;
 }
 
-static bool idle(void *arg)
-{
-	const struct heartbeat *heartbeat = arg;
-
-	return !ring_op_pending(&heartbeat->timer_op) && !ring_op_pending(&heartbeat->write_op);
-}
-
 void heartbeat_stop(struct heartbeat *heartbeat, struct loop *loop, bool released)
 {
-	if (!heartbeat->fd)
+	if (!heartbeat_runs(heartbeat))
 		return;
 	heartbeat->stopping = true;
 	if (ring_op_pending(&heartbeat->timer_op))

@@ -181,6 +181,7 @@ static int verdict(struct running *running, int rc, struct errinfo *err)
 
 	if (!running->ended) {
 		kill(-running->pid, SIGKILL);
+		kill(running->pid, SIGKILL); /* it may not have a group of its own yet */
 		loop_until_set(running->loop, &running->ended,
 			       ring_now_ns() + KILL_WAIT_MS * NS_PER_MS);
 	}
@@ -208,6 +209,7 @@ static int watch(struct running *running, struct errinfo *err)
 	if (running->pidfd < 0) {
 		rc = -errno;
 		kill(-running->pid, SIGKILL);
+		kill(running->pid, SIGKILL);
 		waitpid(running->pid, NULL, 0);
 		return err_set(err, rc, "pidfd_open: %s", strerror(-rc));
 	}
@@ -231,6 +233,8 @@ int launch_hook(struct loop *loop, struct launch_hook *hook, struct errinfo *err
 
 	hook->output[0] = '\0';
 	hook->said_bytes = 0;
+	if (!rc && loop->quit)
+		rc = err_set(err, -EINTR, "the sidecar ends");
 	if (!rc)
 		rc = spawn(&running, words, err);
 	if (!rc)

@@ -9,13 +9,16 @@
 #include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "jsontext.h"
 #include "report.h"
 
 #define FORMAT 1
+#define MACHINE_ID "/etc/machine-id"
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 
 static bool copy_text(const json_t *object, const char *key, char *text, size_t size)
@@ -45,6 +48,7 @@ int lease_parse(struct lease *lease, const char *text, size_t length, struct err
 	memset(lease, 0, sizeof(*lease));
 	good = copy_number(object, "format", FORMAT, FORMAT, &format) &&
 	       copy_text(object, "host", lease->host, sizeof(lease->host)) &&
+	       copy_text(object, "machine", lease->machine, sizeof(lease->machine)) &&
 	       copy_text(object, "boot", lease->boot, sizeof(lease->boot)) &&
 	       copy_text(object, "vm", lease->vm, sizeof(lease->vm)) &&
 	       copy_number(object, "seconds", LEASE_MIN_S, LEASE_MAX_S, &seconds) &&
@@ -61,9 +65,9 @@ int lease_parse(struct lease *lease, const char *text, size_t length, struct err
 
 void lease_format(const struct lease *lease, char text[LEASE_BYTES])
 {
-	json_t *object = json_pack("{s:i,s:s,s:s,s:s,s:i,s:I,s:I,s:b}", "format", FORMAT, "host",
-				   lease->host, "boot", lease->boot, "vm", lease->vm, "seconds",
-				   (int)lease->seconds, "count", (json_int_t)lease->count,
+	json_t *object = json_pack("{s:i,s:s,s:s,s:s,s:s,s:i,s:I,s:I,s:b}", "format", FORMAT,
+				   "host", lease->host, "machine", lease->machine, "boot",
+				   lease->boot, "vm", lease->vm, "seconds", (int)lease->seconds, "count", (json_int_t)lease->count,
 				   "dirty_bytes", (json_int_t)lease->dirty_bytes, "released",
 				   lease->released);
 
@@ -75,23 +79,72 @@ void lease_format(const struct lease *lease, char text[LEASE_BYTES])
 	json_decref(object);
 }
 
+bool lease_same_machine(const struct lease *a, const struct lease *b)
+{
+	return !strcmp(a->machine, b->machine);
+}
+
 bool lease_same_host(const struct lease *a, const struct lease *b)
 {
-	return !strcmp(a->host, b->host) && !strcmp(a->boot, b->boot);
+	return lease_same_machine(a, b) && !strcmp(a->boot, b->boot);
+}
+
+/* The first line of a file of the system, "" without one. */
+static void read_line(const char *path, char *line, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd < 0 ? -1 : read(fd, line, size - 1);
+
+	line[got > 0 ? got : 0] = '\0';
+	line[strcspn(line, "\n")] = '\0';
+	if (fd >= 0)
+		close(fd);
 }
 
 void lease_here(struct lease *lease)
 {
-	int fd = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd < 0 ? -1 : read(fd, lease->boot, sizeof(lease->boot) - 1);
+	const char *name = getenv(LEASE_NODE_ENV);
 
-	lease->boot[got > 0 ? got : 0] = '\0';
-	lease->boot[strcspn(lease->boot, "\n")] = '\0';
-	if (fd >= 0)
-		close(fd);
-	if (gethostname(lease->host, sizeof(lease->host)))
+	read_line(BOOT_ID, lease->boot, sizeof(lease->boot));
+	read_line(MACHINE_ID, lease->machine, sizeof(lease->machine));
+	if (name) {
+		snprintf(lease->host, sizeof(lease->host), "%s", name);
+		snprintf(lease->machine, sizeof(lease->machine), "%s", name);
+	} else if (gethostname(lease->host, sizeof(lease->host))) {
 		lease->host[0] = '\0';
+	}
 	lease->host[sizeof(lease->host) - 1] = '\0';
+	if (!lease->machine[0])
+		snprintf(lease->machine, sizeof(lease->machine), "%s", lease->boot);
+}
+
+static int open_lease(const char *dir, int flags, char path[PATH_MAX])
+{
+	if (snprintf(path, PATH_MAX, "%s/" LEASE_FILE, dir) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	return file_open(path, flags | O_NOFOLLOW);
+}
+
+void lease_release(const char *dir)
+{
+	struct errinfo err = {0};
+	struct lease lease, here = {0};
+	char path[PATH_MAX], text[LEASE_BYTES];
+	int fd;
+
+	lease_here(&here);
+	if (lease_read(dir, &lease, &err) || lease.released || !lease_same_host(&lease, &here))
+		return;
+	lease.released = true;
+	lease.count++;
+	lease_format(&lease, text);
+	fd = open_lease(dir, O_WRONLY, path);
+	if (fd < 0 || pwrite(fd, text, sizeof(text), 0) != sizeof(text) || fdatasync(fd))
+		log_warn("%s: an old lease cannot be released: %s", dir, strerror(errno));
+	else
+		log_info("%s: the old lease of %s is released", dir, lease.vm);
+	if (fd >= 0)
+		file_close(fd);
 }
 
 int lease_read(const char *dir, struct lease *lease, struct errinfo *err)
@@ -101,14 +154,12 @@ int lease_read(const char *dir, struct lease *lease, struct errinfo *err)
 	int fd, code;
 
 	memset(lease, 0, sizeof(*lease));
-	if (snprintf(path, sizeof(path), "%s/" LEASE_FILE, dir) >= (int)sizeof(path))
-		return err_set(err, -ENAMETOOLONG, "%s: the path is too long", dir);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	fd = open_lease(dir, O_RDONLY | O_NONBLOCK, path);
 	if (fd < 0)
-		return err_set(err, -errno, "%s: %s", path, strerror(errno));
+		return err_set(err, fd, "%s/" LEASE_FILE ": %s", dir, strerror(-fd));
 	got = pread(fd, text, sizeof(text), 0);
 	code = errno;
-	close(fd);
+	file_close(fd);
 	if (got < 0)
 		return err_set(err, -code, "%s: %s", path, strerror(code));
 	return lease_parse(lease, text, (size_t)got, err);

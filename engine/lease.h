@@ -3,8 +3,8 @@
  * lease: STORE/lease, by which a sidecar says that its host lives, and a standby on another
  * host sees that it does not.  One record of LEASE_BYTES, written in place:
  *
- *   {"format":1,"host":"node1","boot":"<boot id>","vm":"web1","seconds":10,"count":17,
- *    "dirty_bytes":65536,"released":false}
+ *   {"format":1,"host":"node1","machine":"<machine id>","boot":"<boot id>","vm":"web1",
+ *    "seconds":10,"count":17,"dirty_bytes":65536,"released":false}
  *
  * and blanks, with a line feed at the end.  Whoever reads it compares `count` with what it
  * was, by a clock of its own: the clocks of two hosts are never compared.
@@ -27,13 +27,14 @@
 #include "loop.h"
 
 #define LEASE_FILE "lease"
-#define LEASE_BYTES 1024
+#define LEASE_BYTES 2048
 #define LEASE_RENEWALS 5
 #define LEASE_MIN_S 2
 #define LEASE_MAX_S 3600
 
 struct lease {
-	char host[65], boot[37]; /* who has it; BOOT: until this boot of the host ends */
+	char host[65];		     /* who has it, for people */
+	char machine[65], boot[37]; /* and for programs; BOOT: until the host is booted again */
 	char vm[64];
 	unsigned seconds;
 	uint64_t count;
@@ -44,11 +45,17 @@ struct lease {
 /* Pure.  -EUCLEAN: that is no lease, or one half of two. */
 int lease_parse(struct lease *lease, const char *text, size_t length, struct errinfo *err);
 void lease_format(const struct lease *lease, char text[LEASE_BYTES]);
-/* Both are of this boot of one host. */
+/* Both are of one host, and of the same boot of it. */
 bool lease_same_host(const struct lease *a, const struct lease *b);
+/* Of one host, perhaps booted in between. */
+bool lease_same_machine(const struct lease *a, const struct lease *b);
 
-/* HOST and BOOT of where we are. */
+#define LEASE_NODE_ENV "QHEAL_NODE" /* this host's name and machine, instead of its own */
+
+/* HOST, MACHINE and BOOT of where we are. */
 void lease_here(struct lease *lease);
+/* An unreleased lease of this host, of which nobody here looks after the guest any more. */
+void lease_release(const char *dir);
 /* -ENOENT: there is none.  Blocking. */
 int lease_read(const char *dir, struct lease *lease, struct errinfo *err);
 /* Nobody on another host renews the lease of DIR, or -EBUSY with a sentence.  Waits for as

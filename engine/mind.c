@@ -64,14 +64,28 @@ static void note_facts(json_t *incident, json_t *facts)
 			    facts);
 }
 
+static void note_decision(struct mind *mind, const struct policy_facts *facts, int64_t now_ns)
+{
+	if (!mind->incident)
+		return;
+	incident_add_decision(mind->incident, &mind->verdict, mind->settings.objective);
+	note_facts(mind->incident, policy_facts_json(facts, &mind->settings, now_ns));
+}
+
 const struct policy_verdict *mind_decide(struct mind *mind, struct policy_facts *facts,
 					 int64_t now_ns)
 {
 	mind_consider(mind, facts, now_ns, &mind->verdict);
-	if (mind->incident) {
-		incident_add_decision(mind->incident, &mind->verdict, mind->settings.objective);
-		note_facts(mind->incident, policy_facts_json(facts, &mind->settings, now_ns));
-	}
+	note_decision(mind, facts, now_ns);
+	return &mind->verdict;
+}
+
+const struct policy_verdict *mind_decide_beside(struct mind *mind, struct policy_facts *facts,
+						int64_t now_ns)
+{
+	facts->history_count = 0;
+	policy_decide(facts, &mind->settings, &mind->model, now_ns, &mind->verdict);
+	note_decision(mind, facts, now_ns);
 	return &mind->verdict;
 }
 

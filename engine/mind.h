@@ -53,6 +53,9 @@ void mind_consider(const struct mind *mind, struct policy_facts *facts, int64_t 
 /* Decide and note it in the report; fills in the history. */
 const struct policy_verdict *mind_decide(struct mind *mind, struct policy_facts *facts,
 					 int64_t now_ns);
+/* The same of what is done beside a guest that is well: whatever was recovered before. */
+const struct policy_verdict *mind_decide_beside(struct mind *mind, struct policy_facts *facts,
+						int64_t now_ns);
 /* How it ended (incident.h): the models learn, both files are written.  Blocking: call
  * it when the guest runs, or is held.  STEPS: a reference is kept. */
 void mind_end(struct mind *mind, const char *result, double downtime_ms, uint64_t lost_bytes,

@@ -45,8 +45,8 @@ static json_t *node_options(const struct guest_disk *disk, const struct mirror *
 			 disk->cache_direct, "no-flush", disk->cache_no_flush);
 }
 
-/* A write of the guest has so much copied again.  Small, then, but for what the bitmap of a
- * large disk takes: 4 MiB at most. */
+/* A write of the guest has so much copied again.  Small, then, but for what the two bitmaps of
+ * a large disk take: 4 MiB each up to 2 TiB. */
 static unsigned granularity_of(uint64_t size)
 {
 	unsigned bytes = GRANULARITY_MIN;
@@ -261,6 +261,10 @@ int mirror_complete(struct sidecar *sidecar, struct mirror *mirror, struct errin
 	if (rc)
 		return err_set(err, rc, "%s: %s", mark, strerror(-rc));
 	mirror->marked = false;
+	if (store_promoted_image(sidecar->store, mirror->disk)[0])
+		rc = promote_note_left(sidecar, mirror->disk, err);
+	if (rc)
+		return rc;
 	snprintf(disk->cover, sizeof(disk->cover), "%s", mirror->node);
 	rc = monitor_call(&sidecar->monitor, "job-complete",
 			  json_pack("{s:s}", "id", mirror->job), NULL, err);

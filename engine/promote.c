@@ -117,8 +117,10 @@ int promote_note(struct sidecar *sidecar, const struct promotion *promotions, un
 {
 	struct store_placement placements[BOUND_DISKS];
 
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
+		promote_drop_left(sidecar, promotions[i].disk);
 		placements[i] = (struct store_placement){promotions[i].disk, promotions[i].image};
+	}
 	return store_promote(sidecar->store, placements, count, err);
 }
 
@@ -271,18 +273,54 @@ static void reset_path(const struct sidecar *sidecar, char path[PATH_MAX])
 	snprintf(path, PATH_MAX, "%s/promoted/reset", store_dir(sidecar->store));
 }
 
-int promote_note_reset(const struct sidecar *sidecar, struct errinfo *err)
+static void left_path(const char *store, const char *disk, char path[PATH_MAX])
 {
-	char path[PATH_MAX];
+	snprintf(path, PATH_MAX, "%s/promoted/%s.left", store, disk);
+}
+
+/* An empty file, durable. */
+static int note(const char *path, struct errinfo *err)
+{
 	int fd, rc;
 
-	reset_path(sidecar, path);
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_set(err, -errno, "%s: %s", path, strerror(errno));
 	rc = fsync(fd) ? -errno : sync_directory_of(path);
 	close(fd);
 	return rc ? err_set(err, rc, "%s: %s", path, strerror(-rc)) : 0;
+}
+
+int promote_note_reset(const struct sidecar *sidecar, struct errinfo *err)
+{
+	char path[PATH_MAX];
+
+	reset_path(sidecar, path);
+	return note(path, err);
+}
+
+int promote_note_left(const struct sidecar *sidecar, unsigned disk, struct errinfo *err)
+{
+	char path[PATH_MAX];
+
+	left_path(store_dir(sidecar->store), sidecar->guest.disks[disk].name, path);
+	return note(path, err);
+}
+
+void promote_drop_left(const struct sidecar *sidecar, unsigned disk)
+{
+	char path[PATH_MAX];
+
+	left_path(store_dir(sidecar->store), sidecar->guest.disks[disk].name, path);
+	unlink(path);
+}
+
+bool promote_has_left(const char *store, const char *disk)
+{
+	char path[PATH_MAX];
+
+	left_path(store, disk, path);
+	return access(path, F_OK) == 0;
 }
 
 void promote_drop_reset(const struct sidecar *sidecar)

@@ -55,6 +55,12 @@ bool promote_is_ours(const struct sidecar *sidecar, const struct guest_disk *dis
  * left.  Their names are wanted again, and each has a head open.  QEMU keeps what is in use. */
 int promote_clean(struct sidecar *sidecar, struct errinfo *err);
 
+/* A durable note that DISK is about to leave its overlay for an image elsewhere: what the
+ * overlay has may be old from then on. */
+int promote_note_left(const struct sidecar *sidecar, unsigned disk, struct errinfo *err);
+void promote_drop_left(const struct sidecar *sidecar, unsigned disk);
+bool promote_has_left(const char *store, const char *disk);
+
 /* [{"disk", "path", "format"}] */
 json_t *promote_images_json(const struct sidecar *sidecar, const struct promotion *promotions,
 			    unsigned count, const char *format);

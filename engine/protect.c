@@ -16,6 +16,7 @@
 #include "control.h"
 #include "disk_list.h"
 #include "heal.h"
+#include "holding.h"
 #include "mind.h"
 #include "notify.h"
 #include "outcome.h"
@@ -327,40 +328,16 @@ static int steady(struct sidecar *sidecar, struct errinfo *err)
 	return sidecar->loop.quit || sidecar->rebirth ? 0 : rc ? rc : -ENOTCONN;
 }
 
-static uint64_t dirty_bytes(const void *arg)
-{
-	const struct sidecar *sidecar = arg;
-	uint64_t bytes = 0;
-
-	guest_dirty_bytes(&sidecar->guest, (UINT64_C(1) << sidecar->guest.disk_count) - 1,
-			  sidecar->checkpoint.last, &bytes, NULL);
-	return bytes;
-}
-
-static int take_lease(struct sidecar *sidecar, struct errinfo *err)
-{
-	const struct config *config = sidecar->config;
-	int rc;
-
-	if (!config->lease_s || config->once)
-		return 0;
-	rc = heartbeat_start(&sidecar->heartbeat, sidecar->loop.ring, config->store,
-			     sidecar->guest.name, config->lease_s, err);
-	sidecar->heartbeat.dirty = dirty_bytes;
-	sidecar->heartbeat.arg = sidecar;
-	return rc;
-}
-
 static int run(struct sidecar *sidecar, struct errinfo *err)
 {
-	int rc = lease_refuse_other(&sidecar->loop, sidecar->config->store, err);
+	int rc = holding_begin(sidecar, err);
 
 	if (!rc)
 		rc = sidecar_attach(sidecar, err);
 	if (sidecar->rebirth)
 		return 0;
 	if (!rc)
-		rc = take_lease(sidecar, err);
+		rc = holding_take(sidecar, err);
 	if (!rc) {
 		sense_start(sidecar);
 		restart_record(sidecar);

@@ -331,6 +331,9 @@ static error_t parse_standby(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (config->once)
 			argp_error(state, "--once is for `qheal protect`");
+		if (config->qmp && !strncmp(config->qmp, "tcp:", 4))
+			argp_error(state, "--qmp of a standby is the path of the socket that the "
+				   "guest's QEMU opens on this host, not \"%s\"", config->qmp);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;

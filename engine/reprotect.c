@@ -112,6 +112,8 @@ int reprotect_free_heads(struct sidecar *sidecar, struct errinfo *err)
 	rc = store_demote(sidecar->store, err);
 	if (rc)
 		return rc;
+	for (unsigned i = 0; i < sidecar->guest.disk_count; i++)
+		promote_drop_left(sidecar, i);
 	store_close(sidecar->store);
 	sidecar->store = NULL;
 	return store_open(&sidecar->store, sidecar->loop.ring, sidecar->pool,

@@ -228,7 +228,8 @@ static bool heal(struct sidecar *sidecar, const struct heal_block *bad, struct h
 	rc = heal_run(sidecar, bad, &pause_ms, &err);
 	tally->pause_ms += pause_ms;
 	tally->healed += !rc && bad->verdict == SCRUB_SOURCE;
-	if (rc && bad->verdict == SCRUB_SOURCE)
+	tally->tried += rc != -EAGAIN && bad->verdict == SCRUB_SOURCE;
+	if (rc && rc != -EAGAIN && bad->verdict == SCRUB_SOURCE)
 		snprintf(tally->why, sizeof(tally->why), "%s", err.text);
 	if (!rc) {
 		sidecar->scrub.healed++;
@@ -281,6 +282,8 @@ static uint64_t conclude_blocks(struct sidecar *sidecar, const struct scrub_look
 			damage_clear(&sidecar->damage, bad.disk, bad.block, 1);
 		if (sidecar->loop.quit || sidecar->monitor.closed)
 			break;
+		if (sidecar->fault.kind != FAULT_NONE) /* a disk failed: that goes first */
+			return bad.offset + spec->block_bytes;
 	}
 	if (more)
 		log_warn("scrub: disk %s: %u more bad blocks up to %llu",
@@ -295,7 +298,7 @@ static uint64_t conclude(struct sidecar *sidecar, const struct scrub_look *look)
 	uint64_t end = conclude_blocks(sidecar, look, &tally);
 
 	if (tally.begun)
-		heal_incident_end(sidecar, &tally);
+		heal_incident_end(sidecar, look->disk, &tally);
 	return end;
 }
 
@@ -352,6 +355,7 @@ static void place(struct sidecar *sidecar)
 		return;
 	scrub->disk = 0;
 	scrub->passes++;
+	scrub->told = 0;
 	damage_pass_ends(&sidecar->damage);
 	scrub->last_pass_us = loop_realtime_us();
 }

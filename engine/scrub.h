@@ -26,6 +26,8 @@ struct scrub {
 	uint64_t position;
 	int64_t due_ns; /* when */
 	uint64_t passes, checked_bytes, bad_replica, bad_source, healed;
+	uint64_t told;	  /* bit set of disks: there is an incident of this pass */
+	uint64_t failing; /* of which nothing could be healed the last time */
 	int64_t last_pass_us; /* its end, 0: none yet */
 };
 

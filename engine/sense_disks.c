@@ -65,6 +65,7 @@ static void note_latency(struct sidecar *sidecar, struct sense_disk *disk,
 		return;
 	disk->latency_us = (double)busy_ns / 1e3 / (double)operations;
 	disk->depth = (double)busy_ns / (double)(now->time_ns - before->time_ns);
+	busy_ns = drift_without_waits(busy_ns, sidecar->sense.host.cpu_pressure_percent);
 	if (disturbed(sidecar) || !drift_sample(&disk->drift, operations, busy_ns) ||
 	    facts->slower)
 		return;

@@ -106,14 +106,13 @@ static void look_at_process(struct sense_host *host)
 	host->resident_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static void look_at_pressure(struct sense_host *host)
+static void look_at_pressure(int fd, double *percent)
 {
 	char text[256];
-	double percent;
+	double found;
 
-	if (read_text(host->pressure_fd, text, sizeof(text)) &&
-	    sense_host_parse_pressure(text, &percent))
-		host->pressure_percent = percent;
+	if (read_text(fd, text, sizeof(text)) && sense_host_parse_pressure(text, &found))
+		*percent = found;
 }
 
 static void look_at_memory(struct sidecar *sidecar)
@@ -172,7 +171,8 @@ void sense_host_tick(struct sidecar *sidecar)
 
 	if (tick % SENSE_HOST_S == 0) {
 		look_at_process(host);
-		look_at_pressure(host);
+		look_at_pressure(host->pressure_fd, &host->pressure_percent);
+		look_at_pressure(host->cpu_pressure_fd, &host->cpu_pressure_percent);
 		look_at_memory(sidecar);
 	}
 	if (tick % SENSE_BALLOON_S == 0)
@@ -185,11 +185,13 @@ void sense_host_start(struct sidecar *sidecar, pid_t pid)
 	char path[64];
 
 	*host = (struct sense_host){.cpu_percent = -1, .pressure_percent = -1,
+				    .cpu_pressure_percent = -1,
 				    .balloon_bytes = -1, .stat_fd = -1};
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	if (pid > 0)
 		host->stat_fd = open(path, O_RDONLY | O_CLOEXEC);
 	host->pressure_fd = open("/proc/pressure/memory", O_RDONLY | O_CLOEXEC);
+	host->cpu_pressure_fd = open("/proc/pressure/cpu", O_RDONLY | O_CLOEXEC);
 }
 
 void sense_host_stop(struct sidecar *sidecar)
@@ -200,5 +202,7 @@ void sense_host_stop(struct sidecar *sidecar)
 		close(host->stat_fd);
 	if (host->pressure_fd >= 0)
 		close(host->pressure_fd);
-	host->stat_fd = host->pressure_fd = -1;
+	if (host->cpu_pressure_fd >= 0)
+		close(host->cpu_pressure_fd);
+	host->stat_fd = host->pressure_fd = host->cpu_pressure_fd = -1;
 }

@@ -3,6 +3,7 @@
  * sense_host: the host below the guest.  A part of sense.h.
  *
  *   QEMU's process     CPU and resident memory, /proc/PID/stat
+ *   processors         /proc/pressure/cpu: what lengthens requests without being the disk's
  *   memory pressure    /proc/pressure/memory: the share of the time that somebody waits
  *   corrected errors   of the memory, as the kernel counts them (EDAC), the last minute
  *   balloon            what the guest has of its memory (query-balloon)
@@ -26,11 +27,12 @@ struct sidecar;
 
 struct sense_host {
 	unsigned ticks;
-	int stat_fd, pressure_fd; /* -1: there is none */
+	int stat_fd, pressure_fd, cpu_pressure_fd; /* -1: there is none */
 	int64_t cpu_ticks, cpu_ns; /* of QEMU, when */
 	double cpu_percent;	   /* of one core, between the last two looks; -1: not known */
 	uint64_t resident_bytes;
 	double pressure_percent; /* some, the last ten seconds; -1: not known */
+	double cpu_pressure_percent; /* the same of processors */
 	int64_t balloon_bytes;	 /* -1: there is none */
 	bool no_balloon, asking;
 	/* Sums of corrected errors, the oldest at NEXT once there are so many. */

@@ -99,8 +99,9 @@ int strategy_mirror(struct response *response, struct errinfo *err)
 	snprintf(old, sizeof(old), "%s", disk->node);
 	sidecar_degrade(sidecar, "a disk that may fail soon is being moved to the spare; generations "
 			"wait");
+	/* The disk may die, and no generation is made meanwhile: twice as fast as others. */
 	rc = mirror_start(sidecar, mirror, (unsigned)response->fault.index,
-			  reprotect_rate(sidecar), err);
+			  2 * reprotect_rate(sidecar), err);
 	if (!rc)
 		rc = copy(sidecar, mirror, err);
 	timeline_mark(&response->timeline, "copy");

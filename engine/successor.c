@@ -295,7 +295,8 @@ static bool has_successor(const struct sidecar *sidecar)
 	struct store_info info;
 	enum claim whose;
 
-	if (!config->successor[0] || config->origin)
+	/* A standby would not know of it, and boot what the store has. */
+	if (!config->successor[0] || config->origin || config->lease_s)
 		return false;
 	whose = claim_of(sidecar, &info);
 	return whose == CLAIM_MADE || whose == CLAIM_CLAIMED;

@@ -2,7 +2,7 @@
  *
  * takeover: see takeover.h.
  */
-#include "takeover.h"
+#include "takeover_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,36 +12,22 @@
 #include <string.h>
 
 #include "boot.h"
-#include "definition.h"
 #include "file.h"
 #include "launch.h"
-#include "lease.h"
 #include "mind.h"
-#include "relocate.h"
 #include "respond.h"
-#include "response.h"
-#include "sidecar.h"
 
 #define LOCK_FILE "standby.lock"
 #define FENCE_TIMEOUT_MS 120000 /* a management board takes its time to answer */
 #define FENCE_OUTPUT_MAX (64u << 10)
 #define MONITOR_WAIT_MS 2000
+#define GAP_PERIODS 3 /* between two looks; more is no watching */
 #define LOCK_WAIT_MS 3000 /* a process that was killed has its locks for a moment yet */
 #define LOCK_POLL_MS 50
 #define RETRY_FIRST_MS 30000
 #define RETRY_LAST_MS 600000
 
-struct takeover {
-	struct sidecar *sidecar;
-	struct config *config;
-	struct lease lease; /* as it was read last */
-	int64_t renewed_ns; /* by our clock, 0: there is none that could expire */
-	int64_t due_ns;	    /* what failed is tried again */
-	int64_t wait_ms;    /* then the next pause */
-	bool lives;	    /* it expired, but the guest's monitor answers: said once */
-};
-
-static struct takeover takeover; /* one a process */
+struct takeover takeover;
 
 /* --- the lease --- */
 
@@ -50,22 +36,51 @@ static void watch_anew(struct takeover *watch)
 	watch->renewed_ns = watch->lease.seconds && !watch->lease.released ? ring_now_ns() : 0;
 	watch->due_ns = 0;
 	watch->wait_ms = RETRY_FIRST_MS;
-	watch->lives = false;
+	watch->told = false;
 }
 
-/* One that cannot be read says nothing of its host. */
+static int64_t period_ns(const struct takeover *watch)
+{
+	return (watch->lease.seconds ?: LEASE_RENEWALS) * 1000 * NS_PER_MS / LEASE_RENEWALS;
+}
+
+static void tell_once(struct takeover *watch, const char *why)
+{
+	if (!watch->told)
+		log_warn("%s", why);
+	watch->told = true;
+}
+
+/* One that cannot be read says nothing of its host; nor does one that nobody looked at for a
+ * while, as we stood still, or the store did, for both sides. */
 static void read_lease(struct takeover *watch)
 {
 	const char *store = watch->config->store;
+	int64_t before_ns = watch->read_ns;
 	struct errinfo err = {0};
 	struct lease now;
 
 	if (lease_read(store, &now, &err)) {
+		bool told = watch->told;
+
 		watch_anew(watch);
+		watch->told = told;
+		if (watch->lease.seconds)
+			tell_once(watch, err.text);
 		return;
 	}
+	watch->read_ns = ring_now_ns();
+	if (before_ns && watch->read_ns - before_ns > GAP_PERIODS * period_ns(watch) &&
+	    watch->renewed_ns)
+		watch->renewed_ns = watch->read_ns;
 	if (lease_same_host(&now, &watch->lease) && now.count == watch->lease.count)
 		return;
+	/* What we took ourselves, in an attempt that failed: that goes on. */
+	if (lease_same_host(&now, &watch->here) &&
+	    now.count == watch->sidecar->heartbeat.lease.count) {
+		watch->lease = now;
+		return;
+	}
 	if (!lease_same_host(&now, &watch->lease) || now.released != watch->lease.released)
 		log_info("%s: %s on host %s: %s", store, now.vm, now.host,
 			 now.released ? "its lease is released; nothing is to be done"
@@ -74,93 +89,17 @@ static void read_lease(struct takeover *watch)
 	watch_anew(watch);
 }
 
-static bool settled(void *arg)
-{
-	const struct monitor *monitor = arg;
-
-	return monitor->ready || monitor->closed || monitor->loop->quit;
-}
-
-/* A socket of this host that somebody listens on has its QEMU here; one of another host
- * has to answer. */
+/* A socket that somebody listens on has its QEMU here, whether that answers or not. */
 static bool guest_lives(const struct takeover *watch)
 {
-	const char *address = watch->config->qmp;
 	struct monitor monitor;
 	struct errinfo err = {0};
-	int rc = monitor_begin_peer(&monitor, &watch->sidecar->loop, address, QMP_PEER_QEMU,
-				    MONITOR_WAIT_MS, &err);
-	bool lives = !strncmp(address, "tcp:", 4) ? false : !rc;
+	int rc = monitor_begin_peer(&monitor, &watch->sidecar->loop, watch->config->qmp,
+				    QMP_PEER_QEMU, MONITOR_WAIT_MS, &err);
 
-	if (rc)
-		return rc == -EBUSY;
-	loop_until(&watch->sidecar->loop, settled, &monitor, INT64_MAX);
-	lives |= monitor.ready;
-	monitor_close(&monitor);
-	return lives;
-}
-
-/* --- the decision --- */
-
-/* Of a guest that nobody could ask. */
-static void name_guest(struct sidecar *sidecar, const struct store_spec *spec)
-{
-	struct guest *guest = &sidecar->guest;
-
-	memset(guest, 0, sizeof(*guest));
-	snprintf(guest->name, sizeof(guest->name), "%s", spec->vm);
-	snprintf(guest->uuid, sizeof(guest->uuid), "%s", spec->vm_uuid);
-	snprintf(sidecar->report.vm, sizeof(sidecar->report.vm), "%s", spec->vm);
-	guest->disk_count = spec->disk_count;
-	for (unsigned i = 0; i < spec->disk_count; i++) {
-		snprintf(guest->disks[i].name, sizeof(guest->disks[i].name), "%s",
-			 spec->disks[i].name);
-		guest->disks[i].size = spec->disks[i].size;
-	}
-}
-
-static const char *cannot_start(const struct config *config)
-{
-	struct definition definition;
-	struct errinfo err = {0};
-	const char *lacks;
-
-	if (config->restart == RESTART_HOOK)
-		return NULL;
-	if (definition_load(&definition, config->store, &err)) {
-		log_warn("%s: %s", config->store, err.text);
-		return "how its QEMU was started is not in the store";
-	}
-	lacks = relocate_lacks(definition.argv, config->qmp);
-	definition_release(&definition);
-	return lacks;
-}
-
-static void gather(struct response *response)
-{
-	const struct config *config = response->sidecar->config;
-	struct policy_facts *facts = &response->facts;
-	struct errinfo err = {0};
-	struct store_info info;
-	int rc = store_inspect(config->store, &info, &err);
-
-	*facts = (struct policy_facts){
-		.fault = response->fault,
-		.able = STRATEGY_BIT(STRATEGY_FAILOVER) | STRATEGY_BIT(STRATEGY_HOLD),
-		.standby = true,
-		.standby_boots = true,
-		.head_intact = true, /* a bad block is found when it is read */
-		.restart_why = cannot_start(config),
-	};
-	facts->restart_known = !facts->restart_why;
-	if (rc) {
-		log_warn("%s", err.text);
-		return;
-	}
-	facts->replica_ready = info.state == STORE_READY && info.generation && !info.incomplete;
-	/* At least: it wrote on, and nobody could count that. */
-	if (!info.promoted)
-		facts->all_dirty_bytes = takeover.lease.dirty_bytes ?: 1;
+	if (!rc)
+		monitor_close(&monitor);
+	return !rc || rc == -EBUSY;
 }
 
 /* --- the boot --- */
@@ -232,23 +171,29 @@ static int open_store(struct response *response, struct errinfo *err)
 	return rc;
 }
 
-/* Where all disks are: above their heads already, or on images of the host that is gone. */
+/* On overlays already, or above their heads now. */
 static int place_disks(struct response *response, struct errinfo *err)
 {
 	struct sidecar *sidecar = response->sidecar;
-	unsigned promoted = 0;
 
-	for (unsigned i = 0; i < sidecar->guest.disk_count; i++)
-		promoted += store_promoted_image(sidecar->store, i)[0] != '\0';
-	if (promoted == sidecar->guest.disk_count)
+	if (store_info(sidecar->store)->promoted) {
+		response->lost_bytes = response->facts.all_dirty_bytes;
 		return 0;
-	if (promoted)
-		return err_set(err, -ENOTSUP, "%u of %u disks of %s were moved to images in the "
-			       "store, the others are on that host: there is no one point in time "
-			       "of all of them", promoted, sidecar->guest.disk_count,
-			       sidecar->guest.name);
+	}
 	boot_drop_overlays(sidecar);
 	return boot_onto_replica(response, err);
+}
+
+/* Nobody has renewed it while we were busy. */
+static int still_expired(struct errinfo *err)
+{
+	struct errinfo ignored = {0};
+	struct lease now;
+
+	if (lease_read(takeover.config->store, &now, &ignored) ||
+	    (lease_same_host(&now, &takeover.lease) && now.count == takeover.lease.count))
+		return 0;
+	return err_set(err, -EBUSY, "host %s renews its lease: it is not gone", now.host);
 }
 
 static json_t *told(const struct sidecar *sidecar)
@@ -262,8 +207,13 @@ static json_t *told(const struct sidecar *sidecar)
 int takeover_boot(struct response *response, struct errinfo *err)
 {
 	struct sidecar *sidecar = response->sidecar;
-	int rc = fence(response, err);
+	int rc = still_expired(err);
 
+	/* The lease became ours only when that host was fenced, or it is our own host's. */
+	if (!rc && !takeover_ours(&takeover))
+		rc = fence(response, err);
+	if (!rc)
+		rc = still_expired(err);
 	if (!rc)
 		rc = open_store(response, err);
 	if (!rc)
@@ -273,7 +223,8 @@ int takeover_boot(struct response *response, struct errinfo *err)
 	if (!rc)
 		response->told = told(sidecar);
 	if (rc) {
-		heartbeat_stop(&sidecar->heartbeat, &sidecar->loop, false);
+		/* A QEMU that we were told to leave while it starts is left running. */
+		heartbeat_stop(&sidecar->heartbeat, &sidecar->loop, rc == -EINTR);
 		close_store(sidecar);
 	}
 	return rc;
@@ -284,14 +235,14 @@ int takeover_boot(struct response *response, struct errinfo *err)
 static void take_over(struct takeover *watch, const struct detect_fault *fault)
 {
 	struct sidecar *sidecar = watch->sidecar;
-	struct response response = {.sidecar = sidecar, .fault = *fault, .gather = gather,
+	struct response response = {.sidecar = sidecar, .fault = *fault, .gather = takeover_gather,
 				    .resource = "host",
 				    .time_us = loop_realtime_us(), .since_ns = ring_now_ns()};
 	struct errinfo err = {0};
 	struct store_info info;
 
 	if (!store_inspect(watch->config->store, &info, &err))
-		name_guest(sidecar, &info.spec);
+		takeover_name_guest(sidecar, &info.spec);
 	log_warn("host %s of %s: %s", watch->lease.host, sidecar->guest.name, fault->evidence);
 	report_event(&sidecar->report, "fault",
 		     json_pack("{s:s,s:s,s:s,s:s}", "kind", fault_name(fault->kind), "resource",
@@ -299,7 +250,8 @@ static void take_over(struct takeover *watch, const struct detect_fault *fault)
 	mind_open(watch->config->mind, watch->config->store); /* it learned meanwhile */
 	respond_answer(&response);
 	/* What was decided stands until the lease is renewed; what failed may work next time. */
-	watch->due_ns = response.tried ? ring_now_ns() + watch->wait_ms * NS_PER_MS : INT64_MAX;
+	watch->due_ns = response.tried || watch->unsure
+				? ring_now_ns() + watch->wait_ms * NS_PER_MS : INT64_MAX;
 	watch->wait_ms = watch->wait_ms * 2 > RETRY_LAST_MS ? RETRY_LAST_MS : watch->wait_ms * 2;
 }
 
@@ -308,7 +260,7 @@ static void judge(struct takeover *watch)
 	struct detect_facts facts = {.host_heartbeat_ns = watch->renewed_ns};
 	struct detect_limits limits = detect_limits_default;
 	struct detect_verdict verdict;
-	struct lease here = {0};
+	char why[400];
 
 	limits.heartbeat_ns = watch->lease.seconds * 1000 * NS_PER_MS;
 	detect_run(&facts, &limits, ring_now_ns(), &verdict);
@@ -318,17 +270,15 @@ static void judge(struct takeover *watch)
 		take_over(watch, &verdict.faults[0]);
 		return;
 	}
-	lease_here(&here);
-	if (lease_same_host(&watch->lease, &here)) {
+	if (lease_same_host(&watch->lease, &watch->here)) {
 		log_warn("%s runs on this host and has no sidecar any more: here is one",
 			 watch->lease.vm);
 		watch->sidecar->rebirth = true;
 		return;
 	}
-	if (!watch->lives)
-		log_warn("the lease of %s is not renewed, but its monitor %s answers: it has no "
-			 "sidecar, and is left alone", watch->lease.vm, watch->config->qmp);
-	watch->lives = true;
+	snprintf(why, sizeof(why), "the lease of %.60s is not renewed, but somebody listens on %.90s: "
+		 "it is left alone", watch->lease.vm, watch->config->qmp);
+	tell_once(watch, why);
 }
 
 static void watch_host(struct takeover *watch)
@@ -337,13 +287,10 @@ static void watch_host(struct takeover *watch)
 
 	log_info("standby for the guest of %s", watch->config->store);
 	while (!loop->quit && !watch->sidecar->rebirth) {
-		unsigned seconds = watch->lease.seconds ?: LEASE_RENEWALS;
-
 		read_lease(watch);
 		judge(watch);
 		if (!watch->sidecar->rebirth)
-			loop_until(loop, quits, loop,
-				   ring_now_ns() + seconds * 1000 * NS_PER_MS / LEASE_RENEWALS);
+			loop_until(loop, quits, loop, ring_now_ns() + period_ns(watch));
 	}
 }
 
@@ -355,7 +302,7 @@ static int lock_store(const char *dir, struct errinfo *err)
 
 	if (snprintf(path, sizeof(path), "%s/" LOCK_FILE, dir) >= (int)sizeof(path))
 		return err_set(err, -ENAMETOOLONG, "%s: the path is too long", dir);
-	fd = file_open(path, O_RDWR | O_CREAT);
+	fd = file_open(path, O_RDWR | O_CREAT | O_NOFOLLOW);
 	if (fd < 0)
 		return err_set(err, fd, "%s: %s", path, strerror(-fd));
 	rc = file_lock(fd);
@@ -415,6 +362,7 @@ int takeover_run(struct sidecar *sidecar, struct config *config)
 	sidecar->config = config;
 	sidecar->monitor.closed = true;
 	takeover = (struct takeover){.sidecar = sidecar, .config = config};
+	lease_here(&takeover.here);
 	if (!rc)
 		rc = loop_init(&sidecar->loop, &err);
 	if (rc)
@@ -428,6 +376,8 @@ int takeover_run(struct sidecar *sidecar, struct config *config)
 		close_store(sidecar);
 		loop_release(&sidecar->loop);
 	}
+	json_decref(sidecar->last_recovery);
+	json_decref(sidecar->last_fault);
 	config->lease_s = takeover.lease.seconds; /* the next standby watches us */
 	if (fd >= 0)
 		close(fd);

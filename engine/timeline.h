@@ -41,6 +41,15 @@ static inline void timeline_mark(struct timeline *timeline, const char *name)
 	timeline_mark_at(timeline, name, ring_now_ns());
 }
 
+static inline double timeline_ms(const struct timeline *timeline)
+{
+	int64_t ns = 0;
+
+	for (unsigned i = 0; i < timeline->count; i++)
+		ns += timeline->steps[i].ns;
+	return (double)ns / 1e6;
+}
+
 static inline json_t *timeline_json(const struct timeline *timeline)
 {
 	json_t *steps = json_array();

@@ -336,7 +336,7 @@ static int transfer_again(struct transfer_run *run, struct errinfo *err)
 	int rc;
 
 	for (unsigned i = 0; i < run->count; i++) {
-		if (run->lanes[i].status)
+		if (run->lanes[i].status || !run->lanes[i].ended)
 			return 0;
 	}
 	rc = run->transfer->between(run->transfer->between_arg, err);

@@ -25,6 +25,7 @@ class Sidecar:
     """
 
     verb = "protect"
+    environment = {}  # more of it
 
     def __init__(self, vm, store=None, **options):
         self.vm = vm
@@ -49,7 +50,8 @@ class Sidecar:
     def start(self):
         with open(self.log, "ab") as log, self.changed:  # a former one's reader waits: not its end
             self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *self.arguments()],
-                                            stdout=subprocess.PIPE, stderr=log)
+                                            stdout=subprocess.PIPE, stderr=log,
+                                            env={**os.environ, **self.environment})
             self.ended = False
         self.reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self.reader.start()

@@ -19,6 +19,7 @@ LEASE_S = 2
 
 class Standby(Sidecar):
     verb = "standby"
+    environment = {"QHEAL_NODE": "node2"}
 
 
 class Renewer:
@@ -29,10 +30,10 @@ class Renewer:
 
     def write(self):
         self.count += 1
-        text = json.dumps({"format": 1, "host": "elsewhere", "boot": "another", "vm": "guest",
+        text = json.dumps({"format": 1, "host": "elsewhere", "machine": "other", "boot": "another", "vm": "guest",
                            "seconds": LEASE_S, "count": self.count, "dirty_bytes": 0,
                            "released": False})
-        self.path.write_text(text.ljust(1023) + "\n")
+        self.path.write_text(text.ljust(2047) + "\n")
 
     def run(self):
         while not self.over.wait(0.2):
@@ -63,8 +64,8 @@ class HostCase(RestartCase):
         path = vm.work / "fenced"
         return path.read_text().splitlines() if path.exists() else []
 
-    def standby(self, vm, fence="exit 0", **options):
-        standby = Standby(vm, interval=100, fence=self.fence(vm, fence), **options)
+    def standby(self, vm, fence="exit 0", kind=Standby, **options):
+        standby = kind(vm, interval=100, fence=self.fence(vm, fence), **options)
         standby.log = vm.work / "standby.log"
         standby.start()
         self.addCleanup(standby.__exit__, None, None, None)
@@ -137,7 +138,8 @@ class Host(HostCase):
             self.assertEqual(incidents[-1]["outcome"]["result"], "recovered")
             # It is the next standby's host now.
             lease = json.loads((sidecar.store / "lease").read_text())
-            self.assertEqual((lease["seconds"], lease["released"]), (LEASE_S, False))
+            self.assertEqual((lease["host"], lease["seconds"], lease["released"]),
+                             ("node2", LEASE_S, False))
 
     def test_a_guest_on_an_image_of_the_store_loses_nothing(self):
         with self.guest(disks=[Disk(nbdkit="pwrite")]) as vm:
@@ -157,9 +159,9 @@ class Host(HostCase):
             sidecar.wait("recovered", strategy="pivot", timeout=60)
             standby = self.standby(vm, on_loss="rollback")
             self.host_dies(vm, sidecar)
-            failed = standby.wait("recovery-failed", strategy="failover", timeout=30)
-            self.assertIn("1 of 2 disks", failed["reason"])
-            self.assertEqual(vm.processes(), [])
+            recovery = standby.wait("recovery", strategy="hold", timeout=30)
+            self.assertIn("the others are on that host", recovery["why"])
+            self.assertEqual((self.fenced(vm), vm.processes()), ([], []))
 
     def test_a_host_that_comes_back_is_refused(self):
         with self.guest(disks=1) as vm:
@@ -184,7 +186,7 @@ class Host(HostCase):
                 first.process.wait(30)
                 second = self.standby(vm, on_loss="rollback")
                 # It boots the guest, or only looks after one that runs already.
-                until(lambda s=second: s.find("attached"), "the guest has a sidecar", 60)
+                second.wait("attached", timeout=60)
                 vm.adopt()
                 vm.console.wait(UP, 90)
                 vm.wait_more(50)
@@ -192,6 +194,31 @@ class Host(HostCase):
                 vm.order("pause")
                 self.assertTrue(vm.check(self.images_of(vm), acked=vm.acked)["consistent"])
                 self.assertEqual(len(vm.processes()), 1)
+
+
+class SameHost(HostCase):
+    """A standby beside the guest: nobody is ever fenced."""
+
+    class Beside(Standby):
+        environment = {}
+
+    def test_it_is_the_sidecar_of_a_guest_that_has_none(self):
+        with self.guest(disks=1) as vm:
+            sidecar = self.protect(vm, lease=LEASE_S)
+            standby = self.standby(vm, kind=self.Beside, on_loss="rollback")
+            self.left_alone(vm, standby)
+            sidecar.process.kill()
+            standby.wait("protected", resumed=True)
+            self.assertEqual((self.fenced(vm), vm.status()), ([], "running"))
+            self.assertEqual(standby.find("fault"), [])
+
+    def test_it_boots_a_guest_that_is_gone(self):
+        with self.guest(disks=1) as vm:
+            sidecar = self.protect(vm, lease=LEASE_S)
+            standby = self.standby(vm, kind=self.Beside, fence="exit 1", on_loss="rollback")
+            self.host_dies(vm, sidecar)
+            self.booted(vm, standby)
+            self.assertEqual(self.fenced(vm), [])
 
 
 class NotGone(HostCase):
@@ -263,9 +290,9 @@ class NotGone(HostCase):
             sidecar.wait("protected", count=2)
             self.left_alone(vm, standby)
             sidecar.process.kill()
-            standby.wait("protected", resumed=True)  # it is the sidecar now
-            self.assertEqual((self.fenced(vm), vm.status()), ([], "running"))
-            self.assertEqual(standby.find("fault"), [])
+            self.left_alone(vm, standby)
+            self.assertIn("it is left alone", standby.log.read_text())
+            self.assertEqual(vm.status(), "running")
 
     def test_a_qemu_that_nobody_starts_again(self):
         """Its sidecar leaves with it, and does not release the lease."""
@@ -275,6 +302,15 @@ class NotGone(HostCase):
             vm.kill()
             self.assertEqual(sidecar.process.wait(30), 1)
             self.booted(vm, standby)
+
+    def test_a_host_that_renews_behind_a_fence_that_lied(self):
+        """It is never written to by both."""
+        with self.guest(disks=1) as vm:
+            sidecar = self.protect(vm, lease=LEASE_S)
+            with Renewer(sidecar.store):
+                self.assertEqual(sidecar.process.wait(30), -signal.SIGKILL)
+            self.assertIn("host elsewhere has taken the lease", sidecar.log.read_text())
+            vm.wait_more(50)  # its guest goes on
 
     def test_one_standby_a_store(self):
         with self.guest(disks=1) as vm:

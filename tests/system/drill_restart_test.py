@@ -101,6 +101,29 @@ class Restart(RestartCase):
                 until(lambda: sidecar.status()["state"] == "recovered", "the state is recovered")
                 self.assertEqual(self.images_of(vm)[0], str(pathlib.Path(images[0]).resolve()))
 
+    def test_it_starts_on_the_spare_that_one_disk_has_reached(self):
+        """Its overlay is as old as the move, and the other disk is on its own yet."""
+        with self.guest(disks=[Disk(nbdkit="pwrite"), Disk(nbdkit="pwrite")], rate=300) as vm:
+            spare = vm.work / "spare"
+            spare.mkdir()
+            config = vm.work / "qheal.conf"
+            config.write_text("[optimal]\nrate-mib-s = 1\n")
+            sidecar = self.protect(vm, restart="recorded", objective="optimal", spare=spare,
+                                   config=config)
+            for disk in vm.disks:
+                disk.error()
+            moved = sidecar.wait("recovered", strategy="mirror", timeout=120)
+            self.assertEqual(len(sidecar.find("recovered", strategy="mirror")), 1)
+            vm.wait_more(50)  # only the spare has them
+            since = len(sidecar.events)
+            vm.kill()
+            vm.process.wait(30)
+            sidecar.wait("recovered", since=since, strategy="restart", timeout=60)
+            vm.adopt()
+            vm.console.wait(UP, 90)
+            self.assertGreaterEqual(vm.acks.boots[-1], vm.acks.before_boot)
+            self.assertIn(moved["image"]["path"], self.images_of(vm))
+
     def test_it_starts_on_what_the_guest_was_rolled_back_to(self):
         with self.guest(rate=500) as vm:
             sidecar = self.protect(vm, restart="recorded")

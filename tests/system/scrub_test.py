@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scrub finds what is silently bad on either side; --heal, and only that, heals it."""
 
+import json
 import mmap
 import os
 import time
@@ -160,6 +161,16 @@ class Source(ScrubTest):
             scrub = self.wait_passes(sidecar)
             self.assertEqual((scrub["bad_replica"], scrub["bad_source"], scrub["healed"]), (0, 2, 2))
             self.assertFalse((sidecar.store / "promoted/heal.raw").exists())
+            self.assertEqual([step["name"] for step in event["steps"]],
+                             ["stop", "freeze", "look", "write", "verify", "resume"])
+            self.assertAlmostEqual(sum(step["ms"] for step in event["steps"]),
+                                   event["downtime_ms"], places=3)
+            incidents = json.loads(sidecar.command("incidents", "--json")[1])["incidents"]
+            self.assertEqual([(each["fault"]["kind"], each["outcome"]["result"],
+                               each["outcome"]["strategy"]) for each in incidents],
+                             [("disk-corrupt", "recovered", "heal")] * len(incidents))
+            self.assertIn(len(incidents), (1, 2))  # one a pass at most
+            self.assertGreater(incidents[0]["outcome"]["downtime_ms"], 0)
             self.assert_goes_on(vm)
             self.assert_replica(vm, sidecar)
             self.assert_nothing_left(vm)

@@ -85,6 +85,21 @@ static void a_disk_that_creeps_to_four_times_is_noticed(void)
 	}
 }
 
+static void waits_for_a_processor_are_none_of_the_disk(void)
+{
+	struct drift drift = {0};
+
+	CU_ASSERT_EQUAL(drift_without_waits(1000, -1), 1000);
+	CU_ASSERT_EQUAL(drift_without_waits(1000, 0), 1000);
+	CU_ASSERT_EQUAL(drift_without_waits(1000, 60), 400);
+	CU_ASSERT_EQUAL(drift_without_waits(1000, 100), 100);
+	/* As seen: 0.40 ms at 15 %, 0.81 at 60 when others began to work. */
+	for (unsigned i = 0; i < 20 * DRIFT_GROUP; i++)
+		drift_sample(&drift, 1, drift_without_waits(400000 + i % 7, 15));
+	for (unsigned i = 0; i < 20 * DRIFT_GROUP; i++)
+		CU_ASSERT(!drift_sample(&drift, 1, drift_without_waits(810000 + i % 7, 60)));
+}
+
 static void stalls_are_no_trend(void)
 {
 	struct drift drift = {0};
@@ -139,6 +154,7 @@ int main(void)
 	static const struct cunit_case cases[] = {
 		CASE(healthy_guests_raise_no_alarm),
 		CASE(a_disk_that_creeps_to_four_times_is_noticed),
+		CASE(waits_for_a_processor_are_none_of_the_disk),
 		CASE(stalls_are_no_trend),
 		CASE(a_step_is_noticed_and_stays_until_the_disk_is_replaced),
 		CASE(nothing_asked_tells_nothing),

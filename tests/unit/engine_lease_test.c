@@ -37,7 +37,7 @@ static int remove_dir(void)
 
 static struct lease some_lease(void)
 {
-	return (struct lease){.host = "node1", .boot = "0123", .vm = "web1", .seconds = 10,
+	return (struct lease){.host = "node1", .machine = "abc", .boot = "0123", .vm = "web1", .seconds = 10,
 			      .count = 17, .dirty_bytes = 65536, .released = true};
 }
 
@@ -63,17 +63,17 @@ static void what_is_no_lease(void)
 {
 	static const char *const texts[] = {
 		"", " ", "[]", "{}", "{\"format\":1}",
-		"{\"format\":2,\"host\":\"a\",\"boot\":\"b\",\"vm\":\"c\",\"seconds\":10,"
+		"{\"format\":2,\"host\":\"a\",\"machine\":\"m\",\"boot\":\"b\",\"vm\":\"c\",\"seconds\":10,"
 		"\"count\":1,\"dirty_bytes\":0,\"released\":false}",
-		"{\"format\":1,\"host\":\"a\",\"boot\":\"b\",\"vm\":\"c\",\"seconds\":1,"
+		"{\"format\":1,\"host\":\"a\",\"machine\":\"m\",\"boot\":\"b\",\"vm\":\"c\",\"seconds\":1,"
 		"\"count\":1,\"dirty_bytes\":0,\"released\":false}",
-		"{\"format\":1,\"host\":\"a\",\"boot\":\"b\",\"vm\":\"c\",\"seconds\":3601,"
+		"{\"format\":1,\"host\":\"a\",\"machine\":\"m\",\"boot\":\"b\",\"vm\":\"c\",\"seconds\":3601,"
 		"\"count\":1,\"dirty_bytes\":0,\"released\":false}",
-		"{\"format\":1,\"host\":\"a\",\"boot\":\"b\",\"vm\":\"c\",\"seconds\":10,"
+		"{\"format\":1,\"host\":\"a\",\"machine\":\"m\",\"boot\":\"b\",\"vm\":\"c\",\"seconds\":10,"
 		"\"count\":-1,\"dirty_bytes\":0,\"released\":false}",
-		"{\"format\":1,\"host\":\"a\",\"boot\":\"b\",\"vm\":\"c\",\"seconds\":10,"
+		"{\"format\":1,\"host\":\"a\",\"machine\":\"m\",\"boot\":\"b\",\"vm\":\"c\",\"seconds\":10,"
 		"\"count\":1,\"dirty_bytes\":0,\"released\":0}",
-		"{\"format\":1,\"host\":7,\"boot\":\"b\",\"vm\":\"c\",\"seconds\":10,"
+		"{\"format\":1,\"host\":7,\"machine\":\"m\",\"boot\":\"b\",\"vm\":\"c\",\"seconds\":10,"
 		"\"count\":1,\"dirty_bytes\":0,\"released\":false}",
 	};
 	struct errinfo err = {0};
