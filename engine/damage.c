@@ -68,13 +68,12 @@ static int disk_index(const struct store_spec *spec, const char *name)
 	return -1;
 }
 
-static void take(struct sidecar *sidecar, const json_t *json)
+static void take(struct damage *damage, const struct store_spec *spec, const json_t *json)
 {
-	const struct store_spec *spec = &store_info(sidecar->store)->spec;
 	const json_t *block;
 	size_t i;
 
-	sidecar->damage.more = json_is_true(json_object_get(json, "more"));
+	damage->more = json_is_true(json_object_get(json, "more"));
 	json_array_foreach(json_object_get(json, "blocks"), i, block) {
 		const char *name = json_string_value(json_array_get(block, 0));
 		uint64_t number = (uint64_t)json_integer_value(json_array_get(block, 1));
@@ -82,11 +81,11 @@ static void take(struct sidecar *sidecar, const json_t *json)
 
 		/* The file has no checksum, and the disk may have shrunk. */
 		if (disk >= 0 && number < (spec->disks[disk].size - 1) / spec->block_bytes + 1)
-			damage_note(&sidecar->damage, (unsigned)disk, number);
+			damage_note(damage, (unsigned)disk, number);
 	}
 }
 
-void damage_load(struct sidecar *sidecar)
+void damage_read(struct damage *damage, const char *store, const struct store_spec *spec)
 {
 	char path[PATH_MAX], *text = NULL;
 	struct errinfo err = {0};
@@ -94,21 +93,27 @@ void damage_load(struct sidecar *sidecar)
 	size_t length;
 	int rc;
 
-	if (sidecar->damage.loaded)
-		return;
-	sidecar->damage.loaded = true;
-	snprintf(path, sizeof(path), "%s/" DAMAGE_NAME, store_dir(sidecar->store));
+	memset(damage, 0, sizeof(*damage));
+	damage->loaded = true;
+	snprintf(path, sizeof(path), "%s/" DAMAGE_NAME, store);
 	rc = statefile_read(path, DAMAGE_FILE_MAX, &text, &length, &err);
 	if (!rc)
 		json = json_loadb(text, length, 0, NULL);
 	if (json && json_integer_value(json_object_get(json, "format")) == DAMAGE_FORMAT)
-		take(sidecar, json);
+		take(damage, spec, json);
 	else if (rc != -ENOENT)
 		log_warn("%s is damaged, or of a newer qheal: the scrub has to find again what it "
 			 "had found", path);
 	json_decref(json);
 	free(text);
-	sidecar->damage.changed = false;
+	damage->changed = false;
+}
+
+void damage_load(struct sidecar *sidecar)
+{
+	if (!sidecar->damage.loaded)
+		damage_read(&sidecar->damage, store_dir(sidecar->store),
+			    &store_info(sidecar->store)->spec);
 }
 
 void damage_save(struct sidecar *sidecar)

@@ -18,6 +18,7 @@
 #define DAMAGE_MAX 256 /* more is no bad sector but a bad disk: none is trusted then */
 
 struct sidecar;
+struct store_spec;
 struct transfer;
 
 struct damage {
@@ -40,6 +41,8 @@ void damage_pass_ends(struct damage *damage);
 
 /* The file, once; and to it, what has changed.  Blocking, seldom; a failure is told. */
 void damage_load(struct sidecar *sidecar);
+/* The same of a store that is not open. */
+void damage_read(struct damage *damage, const char *store, const struct store_spec *spec);
 void damage_save(struct sidecar *sidecar);
 
 /* Nothing in the heads of MEMBERS is known to be bad.  MENDABLE: what is listed does not

@@ -44,13 +44,17 @@ void heal_incident_end(struct sidecar *sidecar, unsigned disk, const struct heal
 	uint64_t bit = UINT64_C(1) << disk;
 	char reason[ERRINFO_TEXT_MAX + 64];
 
+	if (tally->healed)
+		sidecar->scrub.failing &= ~bit;
+	if (!tally->begun)
+		return;
 	if (!tally->tried || sidecar->fault.kind != FAULT_NONE) {
 		mind_forget(mind);
 		return;
 	}
 	sidecar->scrub.told |= bit;
-	sidecar->scrub.failing = tally->healed ? sidecar->scrub.failing & ~bit
-					       : sidecar->scrub.failing | bit;
+	if (!tally->healed)
+		sidecar->scrub.failing |= bit;
 	snprintf(reason, sizeof(reason), "%u of %u blocks are healed%s%s", tally->healed,
 		 tally->found, tally->why[0] ? ": " : "", tally->why);
 	mind_end_beside(mind, result, tally->pause_ms, reason, loop_realtime_us());

@@ -297,8 +297,7 @@ static uint64_t conclude(struct sidecar *sidecar, const struct scrub_look *look)
 	struct heal_tally tally = {.found = count_source(sidecar, look)};
 	uint64_t end = conclude_blocks(sidecar, look, &tally);
 
-	if (tally.begun)
-		heal_incident_end(sidecar, look->disk, &tally);
+	heal_incident_end(sidecar, look->disk, &tally);
 	return end;
 }
 

@@ -207,6 +207,7 @@ static json_t *told(const struct sidecar *sidecar)
 int takeover_boot(struct response *response, struct errinfo *err)
 {
 	struct sidecar *sidecar = response->sidecar;
+	bool booting = false;
 	int rc = still_expired(err);
 
 	/* The lease became ours only when that host was fenced, or it is our own host's. */
@@ -218,13 +219,14 @@ int takeover_boot(struct response *response, struct errinfo *err)
 		rc = open_store(response, err);
 	if (!rc)
 		rc = place_disks(response, err);
+	booting = !rc;
 	if (!rc)
 		rc = boot_qemu(response, false, err);
 	if (!rc)
 		response->told = told(sidecar);
 	if (rc) {
 		/* A QEMU that we were told to leave while it starts is left running. */
-		heartbeat_stop(&sidecar->heartbeat, &sidecar->loop, rc == -EINTR);
+		heartbeat_stop(&sidecar->heartbeat, &sidecar->loop, booting && rc == -EINTR);
 		close_store(sidecar);
 	}
 	return rc;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "damage.h"
 #include "definition.h"
 #include "promote.h"
 #include "relocate.h"
@@ -91,6 +92,7 @@ static bool scattered(const struct takeover *watch, const struct store_info *inf
 
 void takeover_gather(struct response *response)
 {
+	static struct damage damage; /* some 4 KiB */
 	const struct config *config = response->sidecar->config;
 	struct policy_facts *facts = &response->facts;
 	struct errinfo err = {0};
@@ -103,7 +105,6 @@ void takeover_gather(struct response *response)
 		.able = STRATEGY_BIT(STRATEGY_FAILOVER) | STRATEGY_BIT(STRATEGY_HOLD),
 		.standby = true,
 		.standby_boots = true,
-		.head_intact = true, /* a bad block is found when it is read */
 		.restart_why = apart ? "some of its disks were moved to images in the store, the "
 				       "others are on that host: there is no one point in time of "
 				       "all of them"
@@ -115,6 +116,9 @@ void takeover_gather(struct response *response)
 		log_warn("%s", err.text);
 		return;
 	}
+	damage_read(&damage, config->store, &info.spec);
+	/* As the scrub has it; overlays that a guest was on have been above the heads already. */
+	facts->head_intact = info.promoted || damage_none(&damage, UINT64_MAX, false);
 	facts->replica_ready = info.state == STORE_READY && info.generation && !info.incomplete;
 	/* At least: it wrote on, and nobody could count that.  What an attempt of ours placed
 	 * is no later. */
