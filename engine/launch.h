@@ -28,6 +28,8 @@ struct launch_hook {
 	unsigned long long said_bytes; /* result: all that it said */
 };
 
+/* Pure but for the file: it can be run as it seems now, or -errno. */
+int launch_hook_check(const char *command);
 /* Run it to its end.  -ETIMEDOUT: it was killed, with all of its process group;
  * -ECHILD: it failed, ERR says how; -EINTR: we are to leave, it was killed. */
 int launch_hook(struct loop *loop, struct launch_hook *hook, struct errinfo *err);

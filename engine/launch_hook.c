@@ -225,6 +225,17 @@ static int watch(struct running *running, struct errinfo *err)
 	return rc;
 }
 
+int launch_hook_check(const char *command)
+{
+	char copy[4096], *words[WORDS_MAX + 1];
+	struct errinfo ignored = {0};
+	int rc = split(command, copy, sizeof(copy), words, &ignored);
+
+	if (!rc && access(words[0], X_OK))
+		rc = -errno;
+	return rc;
+}
+
 int launch_hook(struct loop *loop, struct launch_hook *hook, struct errinfo *err)
 {
 	struct running running = {.loop = loop, .hook = hook, .output_fd = -1};

@@ -14,6 +14,7 @@
 #include "command.h"
 #include "config.h"
 #include "config_file.h"
+#include "launch.h"
 #include "lease.h"
 #include "mind.h"
 #include "report.h"
@@ -317,6 +318,7 @@ static const struct argp argp = {
 static error_t parse_standby(int key, char *arg, struct argp_state *state)
 {
 	struct config *config = state->input;
+	int rc;
 
 	switch (key) {
 	case ARGP_KEY_INIT:
@@ -326,6 +328,9 @@ static error_t parse_standby(int key, char *arg, struct argp_state *state)
 		if (arg[0] != '/')
 			argp_error(state, "--fence is a command with an absolute path, not \"%s\"",
 				   arg);
+		rc = launch_hook_check(arg);
+		if (rc)
+			argp_error(state, "--fence %s: it cannot be run: %s", arg, strerror(-rc));
 		config->fence = arg;
 		return 0;
 	case ARGP_KEY_END:

@@ -156,11 +156,8 @@ void situation_gather(const struct sidecar *sidecar, const struct detect_fault *
 	const struct mind *mind = sidecar->config->mind;
 
 	*facts = (struct policy_facts){.fault = *fault, .able = strategies_able()};
-	/* A pivot is for a guest that stands still already. */
-	if (fault->warning)
-		facts->able &= ~STRATEGY_BIT(STRATEGY_PIVOT);
-	/* It is recover.c's, for a guest that stands still. */
-	if (fault->kind != FAULT_DISK_WRITE && fault->kind != FAULT_DISK_READ)
+	/* It is recover.c's, for a guest that stands still; a warning rules it out anyway. */
+	if (!fault->warning && fault->kind != FAULT_DISK_WRITE && fault->kind != FAULT_DISK_READ)
 		facts->able &= ~STRATEGY_BIT(STRATEGY_RESTORE);
 	/* A guest on an overlay moves there anyway. */
 	facts->spare = sidecar->config->spare && !store_info(sidecar->store)->promoted;

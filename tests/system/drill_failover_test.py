@@ -319,6 +319,12 @@ class NotGone(HostCase):
             code, _, err = sidecar.command("standby", "--qmp", vm.qmp_path, "--fence", "/bin/true")
             self.assertEqual(code, 1)
             self.assertIn("has a standby already", err)
-            code, _, err = sidecar.command("standby", "--qmp", vm.qmp_path)
-            self.assertEqual(code, 2)
-            self.assertIn("--fence", err)
+            for words, says in (((), "--fence"), (("--fence", "true"), "absolute path"),
+                                (("--fence", "/nowhere node1"), "No such file"),
+                                (("--fence", "/bin/true", "--once"), "--once"),
+                                (("--fence", "/bin/true", "--qmp", "tcp:node1:4444"), "tcp:")):
+                code, _, err = sidecar.command("standby", "--qmp", vm.qmp_path, *words)
+                self.assertEqual(code, 2, words)
+                self.assertIn(says, err)
+            code, _, err = sidecar.command("protect", "--qmp", vm.qmp_path, "--lease", "1")
+            self.assertEqual((code, "2 to 3600" in err), (2, True))
