@@ -257,6 +257,21 @@ static void take_over(struct takeover *watch, const struct detect_fault *fault)
 	watch->wait_ms = watch->wait_ms * 2 > RETRY_LAST_MS ? RETRY_LAST_MS : watch->wait_ms * 2;
 }
 
+/* Whoever was killed has its lock for a moment yet. */
+static bool store_is_free(struct takeover *watch)
+{
+	struct errinfo err = {0};
+	struct store_info info;
+	int rc = store_inspect(watch->config->store, &info, &err);
+
+	if (!rc)
+		rc = open_patiently(watch->sidecar, info.spec.block_bytes, &err);
+	close_store(watch->sidecar);
+	if (rc)
+		tell_once(watch, err.text);
+	return !rc;
+}
+
 static void judge(struct takeover *watch)
 {
 	struct detect_facts facts = {.host_heartbeat_ns = watch->renewed_ns};
@@ -273,6 +288,8 @@ static void judge(struct takeover *watch)
 		return;
 	}
 	if (lease_same_host(&watch->lease, &watch->here)) {
+		if (!store_is_free(watch))
+			return;
 		log_warn("%s runs on this host and has no sidecar any more: here is one",
 			 watch->lease.vm);
 		watch->sidecar->rebirth = true;
