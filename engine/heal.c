@@ -18,7 +18,7 @@
 #include "timeline.h"
 
 #define CONT_PAUSE_MS 1000
-#define CONT_TRIES 600
+#define CONT_TRIES 60
 
 const char *heal_file(const struct config *config)
 {
@@ -293,17 +293,27 @@ static bool resumed(void *arg)
 	return sidecar->resumes != pause->resumes || sidecar->monitor.closed;
 }
 
+/* Still by us: one that migrated away meanwhile must never run here again. */
+static bool stands_for_us(struct sidecar *sidecar)
+{
+	json_t *answer = NULL;
+	bool paused = !monitor_call(&sidecar->monitor, "query-status", NULL, &answer, NULL) &&
+		      !strcmp(json_text(answer, "status"), "paused");
+
+	json_decref(answer);
+	return paused && sidecar->fault.kind == FAULT_NONE && !sidecar->loop.quit;
+}
+
 /* A dump that its owner began in our pause, for one, is over some time.  Nobody else would
  * let the guest go on then. */
 static void let_go(struct heal_pause *pause)
 {
 	struct sidecar *sidecar = pause->sidecar;
 
-	for (unsigned tries = 0; tries < CONT_TRIES && !resumed(pause) && !sidecar->loop.quit;
-	     tries++) {
+	for (unsigned tries = 0; tries < CONT_TRIES; tries++) {
 		loop_until(&sidecar->loop, resumed, pause,
 			   ring_now_ns() + CONT_PAUSE_MS * NS_PER_MS);
-		if (!resumed(pause) &&
+		if (resumed(pause) || !stands_for_us(sidecar) ||
 		    !monitor_call(&sidecar->monitor, "cont", NULL, NULL, NULL))
 			break;
 	}

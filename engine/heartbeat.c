@@ -43,7 +43,7 @@ static void end_if_taken(const struct heartbeat *heartbeat, int bytes)
 	struct lease found;
 
 	if (bytes <= 0 || lease_parse(&found, heartbeat->found, (size_t)bytes, &ignored) ||
-	    found.released || lease_same_host(&found, &heartbeat->lease))
+	    lease_same_host(&found, &heartbeat->lease))
 		return;
 	log_error("host %s has taken the lease of %s: this one was given up for gone, and writes "
 		  "nothing more to its store", found.host, heartbeat->lease.vm);

@@ -57,6 +57,7 @@ int holding_take(struct sidecar *sidecar, struct errinfo *err)
 	else if (!heartbeat_runs(&sidecar->heartbeat))
 		rc = heartbeat_start(&sidecar->heartbeat, sidecar->loop.ring, config->store,
 				     sidecar->guest.name, config->lease_s, err);
+	sidecar->held = !rc;
 	sidecar->heartbeat.dirty = dirty_bytes;
 	sidecar->heartbeat.arg = sidecar;
 	return rc;

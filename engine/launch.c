@@ -129,6 +129,7 @@ static int start(const struct image *image, pid_t *pid, int *pidfd, struct errin
 		return err_set(err, -errno, "socketpair: %s", strerror(errno));
 	between = fork();
 	if (between == 0) {
+		close(fds[0]); /* ours alone: when we are killed the new process has to see it */
 		setsid();
 		if (fork() == 0)
 			become_image(image, fds[1]);

@@ -67,7 +67,8 @@ void lease_format(const struct lease *lease, char text[LEASE_BYTES])
 {
 	json_t *object = json_pack("{s:i,s:s,s:s,s:s,s:s,s:i,s:I,s:I,s:b}", "format", FORMAT,
 				   "host", lease->host, "machine", lease->machine, "boot",
-				   lease->boot, "vm", lease->vm, "seconds", (int)lease->seconds, "count", (json_int_t)lease->count,
+				   lease->boot, "vm", lease->vm, "seconds",
+				   (int)lease->seconds, "count", (json_int_t)lease->count,
 				   "dirty_bytes", (json_int_t)lease->dirty_bytes, "released",
 				   lease->released);
 
@@ -128,13 +129,13 @@ static int open_lease(const char *dir, int flags, char path[PATH_MAX])
 void lease_release(const char *dir)
 {
 	struct errinfo err = {0};
-	struct lease lease, here = {0};
+	struct lease lease;
 	char path[PATH_MAX], text[LEASE_BYTES];
 	int fd;
 
-	lease_here(&here);
-	if (lease_read(dir, &lease, &err) || lease.released || !lease_same_host(&lease, &here))
+	if (lease_read(dir, &lease, &err) || lease.released)
 		return;
+	lease_here(&lease);
 	lease.released = true;
 	lease.count++;
 	lease_format(&lease, text);

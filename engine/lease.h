@@ -54,7 +54,7 @@ bool lease_same_machine(const struct lease *a, const struct lease *b);
 
 /* HOST, MACHINE and BOOT of where we are. */
 void lease_here(struct lease *lease);
-/* An unreleased lease of this host, of which nobody here looks after the guest any more. */
+/* What nobody renews any more is released, by whoever has the store now and wants no lease. */
 void lease_release(const char *dir);
 /* -ENOENT: there is none.  Blocking. */
 int lease_read(const char *dir, struct lease *lease, struct errinfo *err);

@@ -319,6 +319,7 @@ void mirror_abandon(struct sidecar *sidecar, struct mirror *mirror)
 	if (!sidecar->monitor.closed)
 		monitor_call(&sidecar->monitor, "blockdev-del",
 			     json_pack("{s:s}", "node-name", mirror->node), NULL, NULL);
+	promote_drop_left(sidecar, mirror->disk); /* it did not */
 	mirror_files_remove(mirror);
 }
 

@@ -390,7 +390,8 @@ static void leave(struct sidecar *sidecar, bool lost)
 	if (sidecar->store)
 		rollback_note_end(sidecar);
 	settle_heads(sidecar);
-	heartbeat_stop(&sidecar->heartbeat, &sidecar->loop, !sidecar->rebirth && !lost);
+	heartbeat_stop(&sidecar->heartbeat, &sidecar->loop,
+		       !sidecar->rebirth && !lost && (sidecar->held || sidecar->loop.quit));
 	store_close(sidecar->store);
 	pool_free(sidecar->pool);
 	monitor_close(&sidecar->monitor);

@@ -90,6 +90,7 @@ struct sidecar {
 	struct reprotect reprotect;
 	struct successor successor;
 	struct heartbeat heartbeat;
+	bool held; /* the lease, or the wish for none, is this sidecar's own: it has the guest */
 	struct quiesce quiesce;
 	struct nics nics;
 	struct sense sense; /* what is watched, and what is wrong */

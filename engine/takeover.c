@@ -226,7 +226,8 @@ int takeover_boot(struct response *response, struct errinfo *err)
 		response->told = told(sidecar);
 	if (rc) {
 		/* A QEMU that we were told to leave while it starts is left running. */
-		heartbeat_stop(&sidecar->heartbeat, &sidecar->loop, booting && rc == -EINTR);
+		heartbeat_stop(&sidecar->heartbeat, &sidecar->loop,
+			       booting && rc == -EINTR && guest_lives(&takeover));
 		close_store(sidecar);
 	}
 	return rc;

@@ -16,7 +16,10 @@
 
 bool takeover_ours(const struct takeover *watch)
 {
-	return lease_same_machine(&watch->lease, &watch->here);
+	/* Clones may have one machine id, but not one name, too. */
+	return lease_same_host(&watch->lease, &watch->here) ||
+	       (lease_same_machine(&watch->lease, &watch->here) &&
+		!strcmp(watch->lease.host, watch->here.host));
 }
 
 /* Of a guest that nobody could ask. */
@@ -122,6 +125,8 @@ void takeover_gather(struct response *response)
 	facts->replica_ready = info.state == STORE_READY && info.generation && !info.incomplete;
 	/* At least: it wrote on, and nobody could count that.  What an attempt of ours placed
 	 * is no later. */
-	if (!info.promoted || takeover_ours(&takeover))
+	if (!info.promoted)
 		facts->all_dirty_bytes = takeover.lease.dirty_bytes ?: 1;
+	else if (takeover_ours(&takeover))
+		facts->all_dirty_bytes = takeover.lease.dirty_bytes;
 }

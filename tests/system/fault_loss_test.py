@@ -39,9 +39,9 @@ class Dead(FaultCase):
         with self.guest() as vm:
             sidecar = self.protect(vm, interval=500, generations=1, on_loss="hold")
             self.die(vm, sidecar)
-            failed = sidecar.wait("recovery-failed")
+            failed = sidecar.wait("recovery-failed", strategy="pivot")  # `optimal` resumes first
             acked = vm.acked
-            self.assertEqual((failed["strategy"], failed["next"]), ("pivot", "hold"))
+            self.assertEqual(failed["next"], "hold")
             self.assertIn("vda", failed["reason"])
             self.assertEqual(sidecar.find("recovery")[-1]["strategy"], "hold")
             time.sleep(0.5)
@@ -68,8 +68,8 @@ class Dead(FaultCase):
             self.die(vm, sidecar)
             recovered = sidecar.wait("recovered")
             self.assertEqual(recovered["strategy"], "rollback")
-            failed, = sidecar.find("recovery-failed")
-            self.assertEqual((failed["strategy"], failed["next"]), ("pivot", "rollback"))
+            failed, = sidecar.find("recovery-failed", strategy="pivot")
+            self.assertEqual(failed["next"], "rollback")
             vm.qmp.wait_event("RESET")
             vm.console.wait("READY", BOOT_S, since)
             vm.wait_more(50)

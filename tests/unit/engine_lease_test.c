@@ -156,7 +156,7 @@ static void put(const struct lease *lease)
 
 static void who_may_have_the_store(void)
 {
-	struct lease lease = some_lease();
+	struct lease lease = some_lease(), found;
 	struct errinfo err = {0};
 	int64_t began_ns = ring_now_ns();
 
@@ -173,6 +173,10 @@ static void who_may_have_the_store(void)
 	put(&lease); /* of one that says nothing any more */
 	CU_ASSERT_EQUAL(lease_refuse_other(&loop, dir, &err), 0);
 	CU_ASSERT(ring_now_ns() - began_ns >= LEASE_MIN_S * 1000 * NS_PER_MS);
+	lease_release(dir); /* who has the store now wants none */
+	lease_here(&lease);
+	CU_ASSERT(!lease_read(dir, &found, &err) && found.released);
+	CU_ASSERT(lease_same_host(&found, &lease) && found.count == 18);
 }
 
 int main(void)
