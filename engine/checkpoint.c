@@ -206,6 +206,17 @@ int checkpoint_freeze(struct checkpoint *checkpoint, const struct checkpoint_way
 	return way->freeze(checkpoint, err);
 }
 
+int checkpoint_written(struct checkpoint *checkpoint, const json_t *blocks, uint64_t members,
+		       uint64_t *bytes, struct errinfo *err)
+{
+	int rc = guest_refresh(checkpoint->guest, blocks, err);
+
+	*bytes = 0;
+	if (!rc && checkpoint->rotated)
+		rc = guest_dirty_bytes(checkpoint->guest, members, checkpoint->next, bytes, err);
+	return rc;
+}
+
 int checkpoint_thaw(struct checkpoint *checkpoint, struct errinfo *err)
 {
 	int rc = checkpoint->way->thaw(checkpoint, err);

@@ -62,6 +62,9 @@ struct checkpoint {
 
 int checkpoint_freeze(struct checkpoint *checkpoint, const struct checkpoint_way *way,
 		      uint64_t members, struct errinfo *err);
+/* What the guest wrote to MEMBERS since the freeze, from BLOCKS, a query-block of now. */
+int checkpoint_written(struct checkpoint *checkpoint, const json_t *blocks, uint64_t members,
+		       uint64_t *bytes, struct errinfo *err);
 int checkpoint_thaw(struct checkpoint *checkpoint, struct errinfo *err);
 int checkpoint_keep(struct checkpoint *checkpoint, struct errinfo *err);
 int checkpoint_revert(struct checkpoint *checkpoint, struct errinfo *err);

@@ -208,11 +208,9 @@ static int refuse_if_written(struct heal_pause *pause, struct errinfo *err)
 	batch_add(&batch, "query-block", NULL);
 	rc = batch_run(&batch, err);
 	if (!rc)
-		rc = guest_refresh(&sidecar->guest, batch.entries[1].result, err);
+		rc = checkpoint_written(&sidecar->checkpoint, batch.entries[1].result,
+					UINT64_C(1) << pause->bad->disk, &bytes, err);
 	batch_release(&batch);
-	if (!rc)
-		rc = guest_dirty_bytes(&sidecar->guest, UINT64_C(1) << pause->bad->disk,
-				       sidecar->checkpoint.next, &bytes, err);
 	if (!rc && (bytes || sidecar->resumes != pause->resumes))
 		rc = err_set(err, -EAGAIN, "somebody let the guest go on");
 	return rc;

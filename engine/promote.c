@@ -200,14 +200,12 @@ static void add_swap(struct batch *batch, const struct guest_disk *disk,
 static int refuse_if_written(struct sidecar *sidecar, const struct promotion *promotions,
 			     unsigned count, const json_t *blocks, struct errinfo *err)
 {
-	uint64_t members = 0, bytes = 0;
-	int rc = guest_refresh(&sidecar->guest, blocks, err);
+	uint64_t members = 0, bytes;
+	int rc;
 
 	for (unsigned i = 0; i < count; i++)
 		members |= UINT64_C(1) << promotions[i].disk;
-	if (!rc && sidecar->checkpoint.rotated)
-		rc = guest_dirty_bytes(&sidecar->guest, members, sidecar->checkpoint.next, &bytes,
-				       err);
+	rc = checkpoint_written(&sidecar->checkpoint, blocks, members, &bytes, err);
 	if (!rc && bytes)
 		rc = err_set(err, -EAGAIN, "somebody let the guest go on during the recovery, and "
 			     "it wrote to the disk");
