@@ -6,12 +6,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "member.h"
 #include "report.h"
 
@@ -79,18 +79,11 @@ static void renew(struct ring_op *op, int result)
 /* A name that a power cut takes away again would be a lease that nobody sees. */
 static int write_first(struct heartbeat *heartbeat, const char *dir)
 {
-	int dir_fd, rc = 0;
+	int rc = file_truncate(heartbeat->fd, LEASE_BYTES);
 
-	lease_format(&heartbeat->lease, heartbeat->text);
-	if (pwrite(heartbeat->fd, heartbeat->text, LEASE_BYTES, 0) != LEASE_BYTES ||
-	    ftruncate(heartbeat->fd, LEASE_BYTES) || fsync(heartbeat->fd))
-		return errno ? -errno : -EIO;
-	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir_fd < 0 || fsync(dir_fd))
-		rc = -errno;
-	if (dir_fd >= 0)
-		close(dir_fd);
-	return rc;
+	if (!rc)
+		rc = lease_write(heartbeat->fd, &heartbeat->lease);
+	return rc ? rc : file_sync_dir(dir);
 }
 
 static bool idle(void *arg)
@@ -110,7 +103,6 @@ int heartbeat_start(struct heartbeat *heartbeat, struct ring *ring, const char *
 		    const char *vm, unsigned seconds, struct errinfo *err)
 {
 	struct errinfo ignored = {0};
-	char path[PATH_MAX];
 	struct lease before;
 	int rc;
 
@@ -118,7 +110,6 @@ int heartbeat_start(struct heartbeat *heartbeat, struct ring *ring, const char *
 		return err_set(err, -EBUSY, "%s: a write of the lease has not ended yet", dir);
 	memset(heartbeat, 0, sizeof(*heartbeat));
 	lease_read(dir, &before, &ignored);
-	snprintf(path, sizeof(path), "%s/" LEASE_FILE, dir);
 	heartbeat->ring = ring;
 	heartbeat->timer_op.done = renew;
 	heartbeat->read_op.done = looked;
@@ -129,14 +120,12 @@ int heartbeat_start(struct heartbeat *heartbeat, struct ring *ring, const char *
 	heartbeat->lease.count = before.count + 1;
 	heartbeat->lease.dirty_bytes = before.dirty_bytes;
 	heartbeat->began_ns = ring_now_ns();
-	errno = 0;
-	heartbeat->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	rc = heartbeat->fd < 0 ? -errno : write_first(heartbeat, dir);
+	heartbeat->fd = lease_open(dir, O_RDWR | O_CREAT);
+	rc = heartbeat->fd < 0 ? heartbeat->fd : write_first(heartbeat, dir);
 	if (rc) {
-		if (heartbeat->fd >= 0)
-			close(heartbeat->fd);
+		file_close(heartbeat->fd);
 		heartbeat->fd = 0;
-		return err_set(err, rc, "%s: %s", path, strerror(-rc));
+		return err_set(err, rc, "%s/" LEASE_FILE ": %s", dir, strerror(-rc));
 	}
 	rest(heartbeat);
 	return 0;
@@ -144,6 +133,8 @@ int heartbeat_start(struct heartbeat *heartbeat, struct ring *ring, const char *
 
 void heartbeat_stop(struct heartbeat *heartbeat, struct loop *loop, bool released)
 {
+	int rc;
+
 	if (!heartbeat_runs(heartbeat))
 		return;
 	heartbeat->stopping = true;
@@ -153,12 +144,11 @@ void heartbeat_stop(struct heartbeat *heartbeat, struct loop *loop, bool release
 	    released) {
 		heartbeat->lease.count++;
 		heartbeat->lease.released = true;
-		lease_format(&heartbeat->lease, heartbeat->text);
-		if (pwrite(heartbeat->fd, heartbeat->text, LEASE_BYTES, 0) != LEASE_BYTES ||
-		    fdatasync(heartbeat->fd))
+		rc = lease_write(heartbeat->fd, &heartbeat->lease);
+		if (rc)
 			log_warn("the lease of %s cannot be released (%s): a standby will take "
-				 "this host for gone", heartbeat->lease.vm, strerror(errno));
+				 "this host for gone", heartbeat->lease.vm, strerror(-rc));
 	}
-	close(heartbeat->fd);
+	file_close(heartbeat->fd);
 	heartbeat->fd = 0;
 }

@@ -119,56 +119,63 @@ void lease_here(struct lease *lease)
 		snprintf(lease->machine, sizeof(lease->machine), "%s", lease->boot);
 }
 
-static int open_lease(const char *dir, int flags, char path[PATH_MAX])
+int lease_open(const char *dir, int flags)
 {
+	char path[PATH_MAX];
+
 	if (snprintf(path, PATH_MAX, "%s/" LEASE_FILE, dir) >= PATH_MAX)
 		return -ENAMETOOLONG;
 	return file_open(path, flags | O_NOFOLLOW);
+}
+
+int lease_write(int fd, const struct lease *lease)
+{
+	char text[LEASE_BYTES];
+	ssize_t put;
+
+	lease_format(lease, text);
+	put = pwrite(fd, text, sizeof(text), 0);
+	if (put != sizeof(text))
+		return put < 0 ? -errno : -EIO;
+	return fsync(fd) ? -errno : 0;
 }
 
 void lease_release(const char *dir)
 {
 	struct errinfo err = {0};
 	struct lease lease;
-	char path[PATH_MAX], text[LEASE_BYTES];
-	int fd;
+	int fd, rc;
 
 	if (lease_read(dir, &lease, &err) || lease.released)
 		return;
 	lease_here(&lease);
 	lease.released = true;
 	lease.count++;
-	lease_format(&lease, text);
-	fd = open_lease(dir, O_WRONLY, path);
-	if (fd < 0 || pwrite(fd, text, sizeof(text), 0) != sizeof(text) || fdatasync(fd))
-		log_warn("%s: an old lease cannot be released: %s", dir, strerror(errno));
+	fd = lease_open(dir, O_WRONLY);
+	rc = fd < 0 ? fd : lease_write(fd, &lease);
+	if (rc)
+		log_warn("%s: an old lease cannot be released: %s", dir, strerror(-rc));
 	else
 		log_info("%s: the old lease of %s is released", dir, lease.vm);
-	if (fd >= 0)
-		file_close(fd);
+	file_close(fd);
 }
 
 int lease_read(const char *dir, struct lease *lease, struct errinfo *err)
 {
-	char path[PATH_MAX], text[LEASE_BYTES];
+	char text[LEASE_BYTES];
 	ssize_t got;
 	int fd, code;
 
 	memset(lease, 0, sizeof(*lease));
-	fd = open_lease(dir, O_RDONLY | O_NONBLOCK, path);
+	fd = lease_open(dir, O_RDONLY | O_NONBLOCK);
 	if (fd < 0)
 		return err_set(err, fd, "%s/" LEASE_FILE ": %s", dir, strerror(-fd));
 	got = pread(fd, text, sizeof(text), 0);
 	code = errno;
 	file_close(fd);
 	if (got < 0)
-		return err_set(err, -code, "%s: %s", path, strerror(code));
+		return err_set(err, -code, "%s/" LEASE_FILE ": %s", dir, strerror(code));
 	return lease_parse(lease, text, (size_t)got, err);
-}
-
-static bool quits(void *arg)
-{
-	return ((const struct loop *)arg)->quit;
 }
 
 int lease_refuse_other(struct loop *loop, const char *dir, struct errinfo *err)
@@ -181,7 +188,7 @@ int lease_refuse_other(struct loop *loop, const char *dir, struct errinfo *err)
 		return 0;
 	log_info("%s: host %s had this guest last: does it renew its lease within %u s?", dir,
 		 seen.host, seen.seconds);
-	loop_until(loop, quits, loop, ring_now_ns() + seen.seconds * 1000 * NS_PER_MS);
+	loop_until_set(loop, &loop->quit, ring_now_ns() + seen.seconds * 1000 * NS_PER_MS);
 	if (loop->quit)
 		return -EINTR;
 	if (lease_read(dir, &now, &ignored) || now.released || lease_same_host(&now, &here) ||

@@ -54,6 +54,10 @@ bool lease_same_machine(const struct lease *a, const struct lease *b);
 
 /* HOST, MACHINE and BOOT of where we are. */
 void lease_here(struct lease *lease);
+/* The file of DIR, with FLAGS of open(2): a descriptor, or -errno. */
+int lease_open(const char *dir, int flags);
+/* On stable storage when 0.  Blocking. */
+int lease_write(int fd, const struct lease *lease);
 /* What nobody renews any more is released, by whoever has the store now and wants no lease. */
 void lease_release(const char *dir);
 /* -ENOENT: there is none.  Blocking. */

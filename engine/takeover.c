@@ -134,11 +134,6 @@ static void close_store(struct sidecar *sidecar)
 	sidecar->pool = NULL;
 }
 
-static bool quits(void *arg)
-{
-	return ((const struct loop *)arg)->quit;
-}
-
 static int open_patiently(struct sidecar *sidecar, uint32_t block_bytes, struct errinfo *err)
 {
 	struct loop *loop = &sidecar->loop;
@@ -151,7 +146,7 @@ static int open_patiently(struct sidecar *sidecar, uint32_t block_bytes, struct 
 			return rc;
 		close_store(sidecar);
 		err_clear(err);
-		loop_until(loop, quits, loop, ring_now_ns() + LOCK_POLL_MS * NS_PER_MS);
+		loop_until_set(loop, &loop->quit, ring_now_ns() + LOCK_POLL_MS * NS_PER_MS);
 	}
 }
 
@@ -310,7 +305,7 @@ static void watch_host(struct takeover *watch)
 		read_lease(watch);
 		judge(watch);
 		if (!watch->sidecar->rebirth)
-			loop_until(loop, quits, loop, ring_now_ns() + period_ns(watch));
+			loop_until_set(loop, &loop->quit, ring_now_ns() + period_ns(watch));
 	}
 }
 
@@ -399,7 +394,6 @@ int takeover_run(struct sidecar *sidecar, struct config *config)
 	json_decref(sidecar->last_recovery);
 	json_decref(sidecar->last_fault);
 	config->lease_s = takeover.lease.seconds; /* the next standby watches us */
-	if (fd >= 0)
-		close(fd);
+	file_close(fd);
 	return rc != 0;
 }
