@@ -25,7 +25,6 @@
 #include "rollback_record.h"
 #include "sidecar.h"
 
-#define KILL_WAIT_MS 10000  /* to give back much memory takes its time */
 #define START_WAIT_MS 60000 /* memory that is taken beforehand, images on slow servers */
 #define HOOK_TIMEOUT_MS 60000
 #define HOOK_OUTPUT_MAX (64u << 10)
@@ -133,7 +132,7 @@ static void child_release(struct child *child, struct loop *loop, bool kill)
 {
 	if (kill && !child->gone) {
 		pidfd_send_signal(child->pidfd, SIGKILL, NULL, 0);
-		loop_until_set(loop, &child->gone, ring_now_ns() + KILL_WAIT_MS * NS_PER_MS);
+		loop_until_set(loop, &child->gone, ring_now_ns() + BOOT_KILL_WAIT_MS * NS_PER_MS);
 	}
 	if (ring_op_pending(&child->end_op))
 		ring_cancel(loop->ring, &child->end_op);
@@ -219,27 +218,39 @@ static int boot_recorded(struct response *response, bool stopped, struct errinfo
 
 /* --- the hook --- */
 
-static int boot_hook(struct response *response, struct errinfo *err)
+int boot_run_hook(struct response *response, const char *step, const char *command,
+		  int64_t timeout_ms, const char *more, struct errinfo *err)
 {
 	static char output[HOOK_OUTPUT_MAX];
 	struct sidecar *sidecar = response->sidecar;
-	char vm[96], store[PATH_MAX + 16], qmp[PATH_MAX + 16], fault[64];
-	const char *more[] = {vm, store, qmp, fault, NULL};
-	struct launch_hook hook = {.command = sidecar->config->restart_hook, .more = more,
-				   .timeout_ms = HOOK_TIMEOUT_MS, .output = output,
+	char vm[96], store[PATH_MAX + 16], fault[64];
+	const char *environment[] = {vm, store, fault, more, NULL};
+	struct launch_hook hook = {.command = command, .more = environment,
+				   .timeout_ms = timeout_ms, .output = output,
 				   .output_size = sizeof(output)};
-	struct meet meet = {.want = MEET_RUNNING, .timeout_ms = START_WAIT_MS,
-			    .timeline = &response->timeline};
 	int rc;
 
 	snprintf(vm, sizeof(vm), "QHEAL_VM=%s", sidecar->guest.name);
-	snprintf(store, sizeof(store), "QHEAL_STORE=%s", store_dir(sidecar->store));
-	snprintf(qmp, sizeof(qmp), "QHEAL_QMP=%s", sidecar->config->qmp);
+	snprintf(store, sizeof(store), "QHEAL_STORE=%s", sidecar->config->store);
 	snprintf(fault, sizeof(fault), "QHEAL_FAULT=%s", fault_name(response->fault.kind));
 	rc = launch_hook(&sidecar->loop, &hook, err);
-	timeline_mark(&response->timeline, "hook");
+	timeline_mark(&response->timeline, step);
 	if (output[0])
-		log_info("the hook said, in %llu bytes: %s", hook.said_bytes, output);
+		log_info("the %s said, in %llu bytes: %s", step, hook.said_bytes, output);
+	return rc;
+}
+
+static int boot_hook(struct response *response, struct errinfo *err)
+{
+	struct sidecar *sidecar = response->sidecar;
+	struct meet meet = {.want = MEET_RUNNING, .timeout_ms = START_WAIT_MS,
+			    .timeline = &response->timeline};
+	char qmp[PATH_MAX + 16];
+	int rc;
+
+	snprintf(qmp, sizeof(qmp), "QHEAL_QMP=%s", sidecar->config->qmp);
+	rc = boot_run_hook(response, "hook", sidecar->config->restart_hook, HOOK_TIMEOUT_MS, qmp,
+			   err);
 	return rc ? rc : meet_qemu(&sidecar->loop, sidecar->config->qmp, &meet, err);
 }
 

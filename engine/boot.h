@@ -14,11 +14,14 @@
 #define ENGINE_BOOT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "errinfo.h"
 
 struct response;
 struct sidecar;
+
+#define BOOT_KILL_WAIT_MS 10000 /* to give back much memory takes its time */
 
 /* Overlays of a pivot that QEMU's end cut off: nobody has them open, and above heads that
  * go on they would be garbage that looks like a disk. */
@@ -26,6 +29,10 @@ void boot_drop_overlays(const struct sidecar *sidecar);
 /* What was written since the last generation cannot be had: all disks go back to that one,
  * each on an overlay above its head; lost are the bytes that the decision's facts have. */
 int boot_onto_replica(struct response *response, struct errinfo *err);
+/* A command of the operator's, as the step STEP ("hook", "fence") of the response.  MORE:
+ * NAME=VALUE for its environment, beside what each of them finds there. */
+int boot_run_hook(struct response *response, const char *step, const char *command,
+		  int64_t timeout_ms, const char *more, struct errinfo *err);
 /* STOPPED: its guest stands still at first, as it did.  0: it is there (`rebirth`). */
 int boot_qemu(struct response *response, bool stopped, struct errinfo *err);
 

@@ -14,12 +14,10 @@
 #include <sys/pidfd.h>
 
 #include "boot.h"
-#include "promote.h"
 #include "response.h"
 #include "sidecar.h"
 
 #define CONFIRM_WAIT_MS 1000
-#define KILL_WAIT_MS 10000  /* to give back much memory takes its time */
 
 /* --- the old one --- */
 
@@ -67,7 +65,7 @@ static int kill_old(struct response *response, struct errinfo *err)
 	if (pidfd_send_signal(sense->pidfd, SIGKILL, NULL, 0) && errno != ESRCH)
 		return err_set(err, -errno, "cannot kill QEMU (process %d): %s", (int)sense->pid,
 			       strerror(errno));
-	loop_until(&sidecar->loop, ended, sidecar, ring_now_ns() + KILL_WAIT_MS * NS_PER_MS);
+	loop_until(&sidecar->loop, ended, sidecar, ring_now_ns() + BOOT_KILL_WAIT_MS * NS_PER_MS);
 	timeline_mark(&response->timeline, "kill");
 	if (!sense->facts.process_ended)
 		return err_set(err, -EBUSY, "QEMU (process %d) was killed and does not end: the "

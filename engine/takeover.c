@@ -13,13 +13,11 @@
 
 #include "boot.h"
 #include "file.h"
-#include "launch.h"
 #include "mind.h"
 #include "respond.h"
 
 #define LOCK_FILE "standby.lock"
 #define FENCE_TIMEOUT_MS 120000 /* a management board takes its time to answer */
-#define FENCE_OUTPUT_MAX (64u << 10)
 #define MONITOR_WAIT_MS 2000
 #define GAP_PERIODS 3 /* between two looks; more is no watching */
 #define LOCK_WAIT_MS 3000 /* a process that was killed has its locks for a moment yet */
@@ -106,24 +104,11 @@ static bool guest_lives(const struct takeover *watch)
 
 static int fence(struct response *response, struct errinfo *err)
 {
-	static char output[FENCE_OUTPUT_MAX];
-	struct sidecar *sidecar = response->sidecar;
-	char vm[96], store[PATH_MAX + 16], host[96], fault[64];
-	const char *more[] = {vm, store, host, fault, NULL};
-	struct launch_hook hook = {.command = sidecar->config->fence, .more = more,
-				   .timeout_ms = FENCE_TIMEOUT_MS, .output = output,
-				   .output_size = sizeof(output)};
-	int rc;
+	char host[96];
 
-	snprintf(vm, sizeof(vm), "QHEAL_VM=%s", sidecar->guest.name);
-	snprintf(store, sizeof(store), "QHEAL_STORE=%s", sidecar->config->store);
 	snprintf(host, sizeof(host), "QHEAL_HOST=%s", takeover.lease.host);
-	snprintf(fault, sizeof(fault), "QHEAL_FAULT=%s", fault_name(response->fault.kind));
-	rc = launch_hook(&sidecar->loop, &hook, err);
-	timeline_mark(&response->timeline, "fence");
-	if (output[0])
-		log_info("the fence said, in %llu bytes: %s", hook.said_bytes, output);
-	return rc;
+	return boot_run_hook(response, "fence", response->sidecar->config->fence,
+			     FENCE_TIMEOUT_MS, host, err);
 }
 
 static void close_store(struct sidecar *sidecar)
