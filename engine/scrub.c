@@ -205,6 +205,8 @@ static unsigned count_source(const struct sidecar *sidecar, const struct scrub_l
 {
 	unsigned heals = 0, found = 0;
 
+	if (!sidecar->config->heal)
+		return 0;
 	for (uint32_t i = 0; i < look->count && heals < WINDOW_HEALS; i++) {
 		struct heal_block bad = {.source = window_source[i],
 					 .verdict = scrub_judge(&window_replica[i],
@@ -213,7 +215,7 @@ static unsigned count_source(const struct sidecar *sidecar, const struct scrub_l
 		heals += heal_can(&bad);
 		found += bad.verdict == SCRUB_SOURCE;
 	}
-	return sidecar->config->heal ? found : 0;
+	return found;
 }
 
 /* True: it is healed. */
