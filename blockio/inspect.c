@@ -35,16 +35,13 @@ static int area_inspect(const char *dir, unsigned area, const struct record_shap
 	struct inspect_reader reader = {{inspect_read}, -1};
 	uint8_t page[RECORD_PAGE];
 	char path[FILE_PATH_MAX];
-	int status;
 
 	journal_path(dir, area, path, sizeof(path));
 	reader.fd = file_open(path, O_RDONLY);
-	status = reader.fd < 0 ? reader.fd
-			       : journal_scan(&reader.reader, shape, area, JOURNAL_PAGES, page,
-					      sizeof(page), found);
+	if (reader.fd < 0)
+		return err_set(err, reader.fd, "cannot read %s: %s", path, strerror(-reader.fd));
+	journal_scan(&reader.reader, shape, area, JOURNAL_PAGES, page, sizeof(page), found);
 	file_close(reader.fd);
-	if (status)
-		return err_set(err, status, "cannot read %s: %s", path, strerror(-status));
 	return 0;
 }
 

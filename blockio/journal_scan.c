@@ -16,6 +16,10 @@
  *
  * A seal that is higher than every whole generation means that one which was
  * acknowledged has been damaged since: that is never passed over in silence.
+ *
+ * An area with a page that cannot be read may hold an acknowledged generation behind
+ * it, unless it begins with a record that is obsolete: the one that follows would
+ * have overwritten that record before anybody was told of it.
  */
 #include "journal_scan.h"
 
@@ -73,18 +77,17 @@ static int scan_content(struct scan *scan)
 	return 1;
 }
 
-static int scan_seal(struct scan *scan, unsigned area, struct journal_found *found)
+static void scan_seal(struct scan *scan, unsigned area, struct journal_found *found)
 {
 	int valid = scan_page(scan, 0);
 
-	if (valid <= 0)
-		return valid;
-	if (scan->page.type != RECORD_SEAL || (scan->page.generation & 1) != area)
-		return 0;
+	if (valid < 0)
+		found->error = valid;
+	if (valid <= 0 || scan->page.type != RECORD_SEAL || (scan->page.generation & 1) != area)
+		return;
 	found->seal = scan->page.generation;
 	found->seal_time_us = scan->page.time_us;
 	scan->seal_attempt = scan->page.attempt;
-	return 0;
 }
 
 /* Does scan->page continue what was found so far? */
@@ -117,18 +120,16 @@ static void scan_commit(struct scan *scan, struct journal_found *found)
 	found->sealed = found->seal == found->generation && scan->seal_attempt == found->attempt;
 }
 
-int journal_scan(struct journal_reader *reader, const struct record_shape *shape, unsigned area,
-		 enum journal_depth depth, void *buffer, uint32_t buffer_bytes,
-		 struct journal_found *found)
+void journal_scan(struct journal_reader *reader, const struct record_shape *shape, unsigned area,
+		  enum journal_depth depth, void *buffer, uint32_t buffer_bytes,
+		  struct journal_found *found)
 {
 	struct scan scan = {.reader = reader, .shape = shape, .buffer = buffer,
 			    .buffer_bytes = buffer_bytes, .offset = RECORD_PAGE};
 	int status;
 
 	memset(found, 0, sizeof(*found));
-	status = scan_seal(&scan, area, found);
-	if (status < 0)
-		return status;
+	scan_seal(&scan, area, found);
 	for (;;) {
 		status = scan_page(&scan, scan.offset);
 		if (status <= 0 || !scan_continues(&scan, area, found))
@@ -150,7 +151,8 @@ int journal_scan(struct journal_reader *reader, const struct record_shape *shape
 		scan.sequence++;
 		found->bytes += scan.page.type == RECORD_DATA ? scan.page.bytes : 0;
 	}
-	return status < 0 ? status : 0;
+	if (status < 0)
+		found->error = status;
 }
 
 static void plan_add(struct journal_plan *plan, unsigned area, const struct journal_found *found)
@@ -187,6 +189,23 @@ static void base_drop(struct journal_found *found, uint64_t base)
 		found->seal = 0;
 }
 
+/* Nothing that was acknowledged is behind a page of AREA that cannot be read. */
+static int unread_check(const struct journal_found found[2], unsigned area, uint64_t base,
+			struct errinfo *err)
+{
+	const struct journal_found *unread = &found[area], *other = &found[area ^ 1];
+	uint64_t settled = base;
+
+	if (other->state == JOURNAL_COMMITTED && other->sealed && other->generation > settled)
+		settled = other->generation;
+	if (!unread->error || (unread->state != JOURNAL_EMPTY && unread->generation <= settled))
+		return 0;
+	return err_set(err, unread->error,
+		       "journal: area %c cannot be read (%s), and an acknowledged generation may be in "
+		       "it: protect into a new store if the disk does not give it back",
+		       area ? 'b' : 'a', strerror(-unread->error));
+}
+
 int journal_decide(const struct journal_found areas[2], const struct journal_base *base,
 		   struct journal_plan *plan, struct errinfo *err)
 {
@@ -194,8 +213,14 @@ int journal_decide(const struct journal_found areas[2], const struct journal_bas
 	const struct journal_found *current, *other;
 	unsigned area = 0;
 	uint64_t seal;
+	int status;
 
 	memset(plan, 0, sizeof(*plan));
+	for (unsigned i = 0; i < 2; i++) {
+		status = unread_check(areas, i, base->generation, err);
+		if (status)
+			return status;
+	}
 	for (unsigned i = 0; i < 2; i++)
 		base_drop(&found[i], base->generation);
 	seal = found[0].seal > found[1].seal ? found[0].seal : found[1].seal;

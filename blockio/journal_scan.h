@@ -37,6 +37,7 @@ struct journal_found {
 	bool sealed;	     /* COMMITTED: and known to have been acknowledged */
 	uint64_t seal;	     /* the generation the seal page names, 0: none */
 	int64_t seal_time_us;
+	int error; /* errno of the read that ended the scan, or of the seal's; 0: none */
 };
 
 enum journal_depth {
@@ -45,9 +46,9 @@ enum journal_depth {
 };
 
 /* Read area AREA (0 or 1).  BUFFER has BUFFER_BYTES, at least a page and one
- * block, aligned as the reader wants it.  Damage is a finding, not an error:
- * only a failed read gives a negative errno. */
-int journal_scan(struct journal_reader *reader, const struct record_shape *shape, unsigned area,
+ * block, aligned as the reader wants it.  Damage is a finding, and so is what cannot
+ * be read. */
+void journal_scan(struct journal_reader *reader, const struct record_shape *shape, unsigned area,
 		 enum journal_depth depth, void *buffer, uint32_t buffer_bytes,
 		 struct journal_found *found);
 
@@ -67,8 +68,8 @@ struct journal_plan {
 	int64_t time_us;
 };
 
-/* READY: store.json says that a generation was committed before.  -EUCLEAN when
- * an acknowledged generation is not there any more. */
+/* -EUCLEAN when an acknowledged generation is not there any more; what journal_found
+ * says of a read when an area may hold one behind a page that cannot be read. */
 int journal_decide(const struct journal_found areas[2], const struct journal_base *base,
 		   struct journal_plan *plan, struct errinfo *err);
 

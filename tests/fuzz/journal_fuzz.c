@@ -87,9 +87,9 @@ static void fuzz_journal(uint8_t how, const uint8_t *data, size_t size)
 	area_init(&areas[0], data, split, !(how & 4));
 	area_init(&areas[1], data + split, size - split, !(how & 4));
 	for (unsigned i = 0; i < 2; i++) {
-		assert(journal_scan(&areas[i].reader, &shape, i,
-				    how & 2 ? JOURNAL_CONTENT : JOURNAL_PAGES, buffer,
-				    sizeof(buffer), &found[i]) == 0);
+		journal_scan(&areas[i].reader, &shape, i,
+			     how & 2 ? JOURNAL_CONTENT : JOURNAL_PAGES, buffer, sizeof(buffer),
+			     &found[i]);
 		assert(found[i].state != JOURNAL_COMMITTED ||
 		       (found[i].end < areas[i].size && (found[i].generation & 1) == i));
 	}
