@@ -175,6 +175,15 @@ int64_t file_data_next(int fd, uint64_t offset)
 	return found < 0 ? -errno : found;
 }
 
+bool file_tells_holes(int fd)
+{
+	off_t hole = lseek(fd, 0, SEEK_HOLE);
+	struct stat status;
+
+	return hole >= 0 && fstat(fd, &status) == 0 &&
+	       (hole < status.st_size || (int64_t)status.st_blocks * 512 >= status.st_size);
+}
+
 /* What is encoded, or shares its block with others, is not at one place. */
 #define EXTENT_NOWHERE                                                                             \
 	(FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_ENCODED |                  \

@@ -224,31 +224,44 @@ static int raw_sums(struct image *image, uint64_t block, uint32_t count, uint64_
 	return 0;
 }
 
-/* Content without an entry: a power cut may have left it, then it is what the block is;
- * or the entry was lost.  SUM is what the block has otherwise: zeros change nothing, they
+/* What PLACE's stray says of a block that has SUM otherwise: zeros change nothing, they
  * are what some tools make of holes, and what looks like the mark may be content. */
 static int stray_sum(struct image *image, uint64_t block, const struct keep_place *place,
-		     uint64_t *sum, struct errinfo *err)
+		     uint8_t *data, uint64_t *sum, struct errinfo *err)
 {
 	uint32_t length = (uint32_t)image_blocks_bytes(image, block, 1);
-	uint8_t *data = aligned_alloc(IMAGE_DIRECT_BYTES, image->block_bytes);
 	uint64_t offset = block * image->block_bytes, content;
-	int64_t found;
+	int64_t found = file_read(length % IMAGE_DIRECT_BYTES ? place->stray_tail_fd
+							      : place->stray_fd,
+				  data, length, offset);
 
-	if (!data)
-		return err_set(err, -ENOMEM, "no memory to look at %s", image->label);
-	found = file_read(length % IMAGE_DIRECT_BYTES ? place->stray_tail_fd : place->stray_fd, data,
-			  length, offset);
 	if (found >= 0 && (uint64_t)found != length)
 		found = -EUCLEAN;
-	content = found < 0 ? SUM_ZERO : block_sum(data, length, offset);
-	if (content != SUM_ZERO && content != *sum)
-		*sum = keep_is_mark(data, length) ? SUM_ZERO : content;
-	free(data);
 	if (found < 0)
 		return err_set(err, (int)found, "%s: cannot read block %llu in kept.raw: %s",
 			       image->label, (unsigned long long)block, strerror((int)-found));
+	content = block_sum(data, length, offset);
+	if (content != SUM_ZERO && content != *sum)
+		*sum = keep_is_mark(data, length) ? SUM_ZERO : content;
 	return 0;
+}
+
+/* Content without an entry: a power cut may have left it, then it is what the block is;
+ * or the entry was lost, and SUM becomes what the block has not. */
+static int strays_sum(struct image *image, uint64_t block, struct keep_place *place,
+		      uint64_t *sum, struct errinfo *err)
+{
+	uint8_t *data = aligned_alloc(IMAGE_DIRECT_BYTES, image->block_bytes);
+	const uint64_t otherwise = *sum;
+	int status;
+
+	if (!data)
+		return err_set(err, -ENOMEM, "no memory to look at %s", image->label);
+	do {
+		status = stray_sum(image, block, place, data, sum, err);
+	} while (!status && *sum == otherwise && keep_chain_next_stray(image->chain, block, place));
+	free(data);
+	return status;
 }
 
 /* The sums of what is kept; the others are left alone. */
@@ -266,7 +279,7 @@ static int kept_sums(struct image *image, uint64_t block, uint32_t count, uint64
 			if (places[i].entry != KEEP_NOT)
 				sums[i] = keep_sum(places[i].entry);
 			if (places[i].stray_fd >= 0)
-				status = stray_sum(image, block + i, &places[i], &sums[i], err);
+				status = strays_sum(image, block + i, &places[i], &sums[i], err);
 		}
 		block += part;
 		sums += part;

@@ -70,6 +70,7 @@ static int disk_open(struct keep_disk *disk, const char *dir, uint32_t block_byt
 		status = sized_open(path, flags, disk->size, &disk->tail_fd, err);
 	if (status)
 		return status;
+	disk->tells_holes = file_tells_holes(disk->tail_fd);
 	snprintf(path, sizeof(path), "%s/%s/kept", dir, disk->name);
 	return sized_open(path, flags, entries, &disk->entries_fd, err);
 }

@@ -44,6 +44,7 @@ struct keep_disk {
 	int entries_fd; /* buffered */
 	uint64_t size;	/* of the disk at the point */
 	bool dirty;	/* written since the last flush */
+	bool tells_holes; /* kept.raw does */
 	char name[STORE_NAME_MAX + 1];
 };
 

@@ -46,6 +46,26 @@ static bool block_wanted(const struct keep_move *move, unsigned i)
 	       (move->ours[i] == KEEP_NOT || (move->unsure && move->ours[i] == move->theirs[i]));
 }
 
+/* Which blocks of the window are strays: see keep_move.h. */
+static void strays_find(struct keep_move *move)
+{
+	const uint32_t block_bytes = move->from->block_bytes;
+
+	memset(move->stray, 0, sizeof(move->stray));
+	for (uint64_t i = 0; move->strays && move->source->tells_holes && i < move->blocks; i++) {
+		uint64_t at = move->window + i;
+		int64_t data;
+
+		if (move->theirs[i] != KEEP_NOT)
+			continue;
+		data = file_data_next(move->source->raw_fd, at * block_bytes);
+		if (data < 0 || (uint64_t)data / block_bytes >= move->window + move->blocks)
+			return;
+		i += (uint64_t)data / block_bytes - at;
+		move->stray[i] = move->theirs[i] == KEEP_NOT && move->ours[i] == KEEP_NOT;
+	}
+}
+
 static void entries_written(struct ring_op *op, int result)
 {
 	struct keep_move *move = member_of(op, struct keep_move, op);
@@ -125,6 +145,10 @@ static void run_arrived(struct ring_op *op, int result)
 		move_end(move, result < 0 ? result : -EUCLEAN);
 		return;
 	}
+	if (move->stray[move->at] && block_is_zero(move->buf->data, bytes)) {
+		run_written(op, 0);
+		return;
+	}
 	move->copied = true;
 	move->op.done = run_written;
 	ring_write(move->ring, &move->op, keep_disk_fd(move->target, bytes), move->buf->data, bytes,
@@ -134,8 +158,8 @@ static void run_arrived(struct ring_op *op, int result)
 /* More of the run that begins at AT? */
 static bool run_goes_on(const struct keep_move *move, unsigned i)
 {
-	return move->theirs[move->at] != KEEP_ZERO && block_wanted(move, i) &&
-	       move->theirs[i] != KEEP_ZERO;
+	return !move->stray[move->at] && move->theirs[move->at] != KEEP_ZERO &&
+	       block_wanted(move, i) && move->theirs[i] != KEEP_ZERO;
 }
 
 static void window_copy(struct keep_move *move)
@@ -143,7 +167,7 @@ static void window_copy(struct keep_move *move)
 	const unsigned most = pool_buffer_bytes(move->pool) / move->from->block_bytes;
 	uint32_t bytes;
 
-	while (move->at < move->blocks && !block_wanted(move, move->at))
+	while (move->at < move->blocks && !block_wanted(move, move->at) && !move->stray[move->at])
 		move->at++;
 	if (move->at == move->blocks) {
 		if (!move->copied) {
@@ -173,6 +197,7 @@ static void ours_arrived(struct ring_op *op, int result)
 		move_end(move, result < 0 ? result : -EUCLEAN);
 		return;
 	}
+	strays_find(move);
 	move->at = 0;
 	move->copied = false;
 	window_copy(move);
@@ -191,16 +216,28 @@ static void theirs_arrived(struct ring_op *op, int result)
 		  (uint32_t)(move->blocks * sizeof(uint64_t)), move->window * sizeof(uint64_t));
 }
 
-/* Where the next entries may be; the disk's end if there are none. */
-static uint64_t window_skip(const struct keep_move *move, uint64_t blocks)
+/* The next block from the window on that has data in FD, BYTES each; BLOCKS: none. */
+static uint64_t data_block(const struct keep_move *move, int fd, uint32_t bytes, uint64_t blocks)
 {
-	int64_t data = file_data_next(move->source->entries_fd, move->window * sizeof(uint64_t));
+	int64_t data = file_data_next(fd, move->window * bytes);
 	uint64_t block;
 
 	if (data == -ENXIO)
 		return blocks;
-	block = data < 0 ? move->window : (uint64_t)data / sizeof(uint64_t);
+	block = data < 0 ? move->window : (uint64_t)data / bytes;
 	return block > blocks ? blocks : block;
+}
+
+/* Where the next entries, or strays, may be; the disk's end if there are none. */
+static uint64_t window_skip(const struct keep_move *move, uint64_t blocks)
+{
+	const struct keep_disk *source = move->source;
+	uint64_t entry = data_block(move, source->entries_fd, sizeof(uint64_t), blocks);
+	uint64_t stray = blocks;
+
+	if (move->strays && source->tells_holes)
+		stray = data_block(move, source->raw_fd, move->from->block_bytes, blocks);
+	return stray < entry ? stray : entry;
 }
 
 static void window_next(struct keep_move *move)
@@ -252,7 +289,7 @@ static void buffer_ready(struct pool_waiter *waiter)
 }
 
 void keep_move_start(struct keep_move *move, struct ring *ring, struct pool *pool,
-		     struct keep_files *from, struct keep_files *to, bool unsure,
+		     struct keep_files *from, struct keep_files *to, struct keep_move_how how,
 		     void (*done)(struct keep_move *move, int result))
 {
 	assert(!move->buf);
@@ -261,7 +298,8 @@ void keep_move_start(struct keep_move *move, struct ring *ring, struct pool *poo
 	move->pool = pool;
 	move->from = from;
 	move->to = to;
-	move->unsure = unsure;
+	move->unsure = how.unsure;
+	move->strays = how.strays;
 	move->done = done;
 	move->waiter.ready = buffer_ready;
 	move->op.done = move_begin;

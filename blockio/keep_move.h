@@ -4,6 +4,9 @@
  * one, so that the newer can be deleted.  Some thousand blocks at a time: their
  * content, a flush, then their entries; so an entry never lacks its content,
  * wherever the power goes.
+ *
+ * Content whose entry was lost goes along, without one: it tells of that, also in the
+ * older point, which would be read from the head else.
  */
 #ifndef BLOCKIO_KEEP_MOVE_H
 #define BLOCKIO_KEEP_MOVE_H
@@ -25,6 +28,7 @@ struct keep_move {
 	/* An earlier move failed at a flush: entries of TO that equal those of FROM may
 	 * not be on stable storage. */
 	bool unsure;
+	bool strays; /* content without an entry goes along */
 	/* RESULT: 0, and all is flushed, or an errno. */
 	void (*done)(struct keep_move *move, int result);
 
@@ -37,14 +41,20 @@ struct keep_move {
 	struct keep_disk *source, *target;
 	uint64_t window, blocks; /* first block and length of the window */
 	uint64_t theirs[MOVE_WINDOW], ours[MOVE_WINDOW]; /* entries: of FROM, of TO */
+	bool stray[MOVE_WINDOW]; /* neither has an entry, FROM has content */
 	unsigned at, run;
 	bool copied;
 	int status;
 };
 
-/* FROM may get more entries meanwhile; whether those are moved is open. */
+struct keep_move_how {
+	bool unsure, strays; /* as in keep_move */
+};
+
+/* FROM may get more entries meanwhile; whether those are moved is open.  Not with strays:
+ * what is on its way has content, and no entry yet. */
 void keep_move_start(struct keep_move *move, struct ring *ring, struct pool *pool,
-		     struct keep_files *from, struct keep_files *to, bool unsure,
+		     struct keep_files *from, struct keep_files *to, struct keep_move_how how,
 		     void (*done)(struct keep_move *move, int result));
 
 #endif

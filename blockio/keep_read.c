@@ -166,15 +166,23 @@ static int places_fill(const struct keep_chain *chain, const struct keep_files *
 		if (places[i].entry == KEEP_NOT && entries[i] != KEEP_NOT)
 			places[i] = (struct keep_place){entries[i], disk->raw_fd, disk->tail_fd,
 							places[i].stray_fd,
-							places[i].stray_tail_fd, files->id};
+							places[i].stray_tail_fd,
+							places[i].stray, files->id};
 	return 0;
 }
 
-/* FILES has data in blocks that neither they nor an older point keep. */
-static void strays_fill(const struct keep_chain *chain, const struct keep_files *files,
-			uint64_t block, unsigned count, struct keep_place *places)
+static void stray_set(const struct keep_chain *chain, unsigned file, struct keep_place *place)
 {
-	const struct keep_disk *disk = &files->disks[0];
+	place->stray_fd = chain->files[file].disks[0].raw_fd;
+	place->stray_tail_fd = chain->files[file].disks[0].tail_fd;
+	place->stray = file;
+}
+
+/* The point of FILE has data in blocks that neither it nor an older point keeps. */
+static void strays_fill(const struct keep_chain *chain, unsigned file, uint64_t block,
+			unsigned count, struct keep_place *places)
+{
+	const struct keep_disk *disk = &chain->files[file].disks[0];
 	uint64_t end = (block + count) * chain->block_bytes, at = block * chain->block_bytes;
 
 	while (at < end) {
@@ -184,10 +192,8 @@ static void strays_fill(const struct keep_chain *chain, const struct keep_files 
 		if (data < (int64_t)at || (uint64_t)data >= end)
 			return; /* holes, or a file system that cannot tell */
 		place = &places[(uint64_t)data / chain->block_bytes - block];
-		if (place->entry == KEEP_NOT && place->stray_fd < 0) {
-			place->stray_fd = disk->raw_fd;
-			place->stray_tail_fd = disk->tail_fd;
-		}
+		if (place->entry == KEEP_NOT && place->stray_fd < 0)
+			stray_set(chain, file, place);
 		at = ((uint64_t)data / chain->block_bytes + 1) * chain->block_bytes;
 	}
 }
@@ -198,11 +204,11 @@ static int part_find(struct keep_chain *chain, uint64_t block, unsigned count, b
 	int status = 0;
 
 	for (unsigned i = 0; i < count; i++)
-		places[i] = (struct keep_place){KEEP_NOT, -1, -1, -1, -1, 0};
+		places[i] = (struct keep_place){KEEP_NOT, -1, -1, -1, -1, 0, 0};
 	for (unsigned i = 0; i < chain->count && !status; i++) {
 		status = places_fill(chain, &chain->files[i], block, count, places);
 		if (strays && !status)
-			strays_fill(chain, &chain->files[i], block, count, places);
+			strays_fill(chain, i, block, count, places);
 	}
 	if (status)
 		return err_set(err, status, "%s: entries of block %llu of point %u and newer ones: %s",
@@ -239,4 +245,22 @@ int keep_chain_find_strays(struct keep_chain *chain, uint64_t block, unsigned co
 			   struct keep_place *places, struct errinfo *err)
 {
 	return chain_find(chain, block, count, true, places, err);
+}
+
+bool keep_chain_next_stray(const struct keep_chain *chain, uint64_t block,
+			   struct keep_place *place)
+{
+	uint64_t offset = block * chain->block_bytes;
+
+	for (unsigned i = place->stray + 1; i < chain->count && chain->files[i].id != place->id;
+	     i++) {
+		const struct keep_disk *disk = &chain->files[i].disks[0];
+		int64_t data = disk->tells_holes ? file_data_next(disk->raw_fd, offset) : -ENXIO;
+
+		if (data < 0 || (uint64_t)data >= offset + chain->block_bytes)
+			continue;
+		stray_set(chain, i, place);
+		return true;
+	}
+	return false;
 }

@@ -25,8 +25,10 @@ struct keep_place {
 	uint64_t entry; /* KEEP_NOT: in the head; KEEP_ZERO: zeros; else see keep_entry() */
 	int raw_fd;	/* O_DIRECT where possible; content at the block's own offset */
 	int tail_fd;	/* buffered; both are the chain's, until the next find */
-	/* Of keep_chain_find_strays(): content without an entry; or -1. */
+	/* Of keep_chain_find_strays(): content without an entry, of the oldest point that has
+	 * any; or -1. */
 	int stray_fd, stray_tail_fd;
+	unsigned stray; /* private: whose it is */
 	uint32_t id; /* of the point that it is in; 0: the head */
 };
 
@@ -45,5 +47,11 @@ int keep_chain_find(struct keep_chain *chain, uint64_t block, unsigned count,
  * else is an entry that was lost. */
 int keep_chain_find_strays(struct keep_chain *chain, uint64_t block, unsigned count,
 			   struct keep_place *places, struct errinfo *err);
+
+/* Has a newer point, before the place, such content of BLOCK as well?  PLACE->stray_fd is
+ * that, then.  Not beyond the oldest where the file system tells no holes: all would be
+ * read. */
+bool keep_chain_next_stray(const struct keep_chain *chain, uint64_t block,
+			   struct keep_place *place);
 
 #endif

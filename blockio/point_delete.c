@@ -237,7 +237,7 @@ static void delete_name(struct point_delete *delete)
 	}
 	delete->state = DELETE_REST;
 	keep_move_start(&delete->move, store->ring, store->pool, &delete->from, &delete->to,
-			points->move_unsure, rest_moved);
+			(struct keep_move_how){points->move_unsure, true}, rest_moved);
 }
 
 /* --- its blocks --- */
@@ -329,7 +329,8 @@ static void delete_begin(struct points *points)
 		delete_end(delete, status, &error);
 	else if (older)
 		keep_move_start(&delete->move, points->store->ring, points->store->pool,
-				&delete->from, &delete->to, points->move_unsure, moved);
+				&delete->from, &delete->to,
+				(struct keep_move_how){points->move_unsure, false}, moved);
 	else
 		delete_name(delete);
 }

@@ -517,6 +517,11 @@ int64_t file_data_next(int fd, uint64_t offset)
 	return (int64_t)(page * SIM_PAGE > offset ? page * SIM_PAGE : offset);
 }
 
+bool file_tells_holes(int fd)
+{
+	return true;
+}
+
 int file_extents(int fd, uint64_t offset, uint64_t length, struct file_extent *extents,
 		 unsigned max)
 {

@@ -403,21 +403,15 @@ static void damaged_point_is_not_read(void)
 	fixture_release(&f);
 }
 
-/* The sum of BLOCK of vda in point ID after its entry was lost. */
-static uint64_t sum_without_entry(struct fixture *f, uint32_t id, unsigned block)
+/* The sum that a reader wants of block BLOCK of vda in point ID. */
+static uint64_t point_sum(struct fixture *f, uint32_t id, unsigned block)
 {
-	static const uint64_t lost;
 	struct point_info *points;
 	struct image *image;
-	char path[512], what[16];
+	char what[16];
 	uint64_t sum = 1;
 	unsigned count;
-	int fd;
 
-	point_entries_path(f->dir, id, "vda", path, sizeof(path));
-	fd = open(path, O_WRONLY);
-	CU_ASSERT_EQUAL_FATAL(pwrite(fd, &lost, sizeof(lost), 8 * block), sizeof(lost));
-	close(fd);
 	snprintf(what, sizeof(what), "%u", id);
 	CU_ASSERT_EQUAL_FATAL(points_list(f->dir, &points, &count, &f->err), 0);
 	CU_ASSERT_EQUAL_FATAL(image_open(&image, f->ring, f->dir, point_find(points, count, what),
@@ -426,6 +420,20 @@ static uint64_t sum_without_entry(struct fixture *f, uint32_t id, unsigned block
 	image_close(image);
 	free(points);
 	return sum;
+}
+
+/* The same after its entry was lost. */
+static uint64_t sum_without_entry(struct fixture *f, uint32_t id, unsigned block)
+{
+	static const uint64_t lost;
+	char path[512];
+	int fd;
+
+	point_entries_path(f->dir, id, "vda", path, sizeof(path));
+	fd = open(path, O_WRONLY);
+	CU_ASSERT_EQUAL_FATAL(pwrite(fd, &lost, sizeof(lost), 8 * block), sizeof(lost));
+	close(fd);
+	return point_sum(f, id, block);
 }
 
 static void a_lost_entry_of_zeros_does_not_give_the_head(void)
@@ -450,6 +458,60 @@ static void a_lost_entry_of_zeros_does_not_give_the_head(void)
 			CU_ASSERT_EQUAL(delete(&f, newest(&f)), 0);
 		CU_ASSERT_TRUE(point_is(&f, first, block, 0));
 		CU_ASSERT_EQUAL(sum_without_entry(&f, first, block), SUM_ZERO);
+		fixture_release(&f);
+	}
+}
+
+/* LENGTH bytes of DATA to block BLOCK of vda in what the point ID keeps. */
+static void kept_put(struct fixture *f, uint32_t id, unsigned block, const void *data,
+		     size_t length)
+{
+	char path[512];
+	int fd;
+
+	point_kept_path(f->dir, id, "vda", path, sizeof(path));
+	fd = open(path, O_WRONLY);
+	CU_ASSERT_EQUAL_FATAL(pwrite(fd, data, length, (off_t)block * FIXTURE_BLOCK),
+			      (ssize_t)length);
+	close(fd);
+}
+
+/* The newer of two points lost an entry; the older is read through it, and has zeros there
+ * that were a hole, as a copy makes them; then the newer is deleted. */
+static void a_lost_entry_is_told_by_older_points(void)
+{
+	static const uint8_t zeros[FIXTURE_BLOCK];
+	static const unsigned blocks[] = {1, BLOCKS};
+
+	for (unsigned i = 0; i < 4; i++) {
+		const unsigned block = blocks[i / 2];
+		const uint32_t length = block == BLOCKS ? 1536 : FIXTURE_BLOCK;
+		uint8_t *data = malloc(length);
+		uint32_t older, newer;
+		struct fixture f;
+		uint64_t sum, other;
+
+		ready(&f);
+		generation(&f, block, 11);
+		CU_ASSERT_EQUAL_FATAL(take(&f, "older"), 0);
+		older = newest(&f);
+		generation(&f, 5, 12);
+		CU_ASSERT_EQUAL_FATAL(take(&f, "newer"), 0);
+		newer = newest(&f);
+		generation(&f, block, 60);
+		CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+		fixture_pattern(data, (uint64_t)block * FIXTURE_BLOCK, length, 11);
+		sum = block_sum(data, length, (uint64_t)block * FIXTURE_BLOCK);
+		other = point_sum(&f, older, 5);
+		if (i % 2)
+			kept_put(&f, older, block, zeros, length);
+		CU_ASSERT_EQUAL(keep_entry(point_sum(&f, older, block)), keep_entry(sum));
+		CU_ASSERT_EQUAL(sum_without_entry(&f, newer, block), sum);
+		CU_ASSERT_EQUAL(point_sum(&f, older, block), sum); /* which the head has not */
+		CU_ASSERT_EQUAL(delete(&f, newer), 0);
+		CU_ASSERT_EQUAL(point_sum(&f, older, block), sum);
+		CU_ASSERT_EQUAL(point_sum(&f, older, 5), other);
+		free(data);
 		fixture_release(&f);
 	}
 }
@@ -776,6 +838,7 @@ int main(void)
 		 a_point_that_fails_is_given_up_beside_the_generations},
 		{"a_point_that_cannot_be_read_does_not_stop_the_store",
 		 a_point_that_cannot_be_read_does_not_stop_the_store},
+		{"a_lost_entry_is_told_by_older_points", a_lost_entry_is_told_by_older_points},
 		{"a_lost_entry_of_zeros_does_not_give_the_head",
 		 a_lost_entry_of_zeros_does_not_give_the_head},
 		{"damaged_point_is_not_read", damaged_point_is_not_read},
