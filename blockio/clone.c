@@ -102,13 +102,18 @@ static void clone_end(struct clone *clone, int status)
 static void clone_step(struct ring_op *op, int result)
 {
 	struct clone *clone = member_of(op, struct clone, op);
+	int64_t start_ns = ring_now_ns(), now_ns;
 
 	if (!clone->status && clone->file < clone->count)
 		clone->status = slice_clone(clone);
-	if (clone->status || clone->file == clone->count)
+	if (clone->status || clone->file == clone->count) {
 		clone_end(clone, clone->status);
-	else
-		ring_timer(clone->ring, &clone->op, 0);
+		return;
+	}
+	/* As long as the slice took: a generation has dozens of steps, and would else wait for
+	 * a slice before each. */
+	now_ns = ring_now_ns();
+	ring_timer(clone->ring, &clone->op, now_ns + (now_ns - start_ns));
 }
 
 /* --- before its turn --- */

@@ -263,7 +263,7 @@ static void keep_end(struct keep *keep)
 		pool_unwait(keep->journal->pool, &keep->waiter);
 	keep->generation = NULL;
 	keep->unsure = error.code != 0;
-	keep->failures = error.code ? keep->failures + 1 : 0;
+	keep->failures = error.code ? keep->failures + keep->head_failed : 0;
 	keep->point_failures = error.code && keep->point_failed ? keep->point_failures + 1 : 0;
 	keep->stats.keep_ns = ring_now_ns() - keep->start_ns;
 	keep->done(keep->arg, error.code, &error);
@@ -357,7 +357,7 @@ void keep_start(struct keep *keep, struct generation *generation,
 	keep->offset = RECORD_PAGE;
 	keep->run = 0;
 	keep->position = 0;
-	keep->point_failed = false;
+	keep->point_failed = keep->head_failed = false;
 	keep->done = done;
 	keep->arg = arg;
 	keep->start_ns = ring_now_ns();

@@ -46,6 +46,7 @@ struct keep_op {
 	uint64_t sums[KEEP_BLOCKS];    /* of the head */
 	uint64_t fresh[KEEP_BLOCKS];   /* of the generation */
 	bool doubt[KEEP_BLOCKS]; /* a sum of zero, and the head has data */
+	bool held[KEEP_BLOCKS];	 /* no entry, and the point has content */
 	bool wanted[KEEP_BLOCKS];
 	unsigned at, run; /* blocks being copied */
 	bool alone;	  /* copied one by one: one of a run could not be read */
@@ -67,7 +68,8 @@ struct keep {
 	/* Entries that are not on stable storage, or lack their content, may be
 	 * among those that equal the head's sum. */
 	bool unsure;
-	unsigned failures; /* in a row */
+	unsigned failures; /* in a row, because the head could not be read */
+	bool head_failed;
 	unsigned point_failures; /* of them at the end, because of the point's own files */
 	/* A point was renamed and the flush of names_fd failed: who is the newest
 	 * after a power cut is not certain before it succeeded. */

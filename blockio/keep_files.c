@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "file.h"
@@ -40,6 +41,40 @@ struct keep_disk *keep_files_disk(struct keep_files *files, const char *name)
 		if (strcmp(files->disks[i].name, name) == 0)
 			return &files->disks[i];
 	return NULL;
+}
+
+bool keep_disk_data(const struct keep_disk *disk, uint32_t block_bytes, uint64_t first,
+		    uint64_t count, uint64_t *at)
+{
+	int64_t data = disk->tells_holes ? file_data_next(disk->raw_fd, *at * block_bytes) : -1;
+
+	if (data < 0 || (uint64_t)data / block_bytes >= first + count)
+		return false;
+	if ((uint64_t)data / block_bytes > *at)
+		*at = (uint64_t)data / block_bytes;
+	return true;
+}
+
+/* What a write that the power cut short leaves behind consists of such pieces. */
+#define PIECE 512u
+
+bool keep_disk_strays(const struct keep_disk *disk, uint32_t block_bytes, uint64_t block,
+		      const uint8_t *content, uint32_t length)
+{
+	uint32_t bytes = keep_disk_bytes(disk, block_bytes, block, 1);
+	uint8_t *found = malloc(bytes);
+	bool strays = false;
+
+	/* What cannot be read tells nothing either. */
+	if (found && file_read(disk->tail_fd, found, bytes, block * block_bytes) == bytes)
+		for (uint32_t at = 0; at < bytes && !strays; at += PIECE) {
+			uint32_t piece = bytes - at < PIECE ? bytes - at : PIECE;
+
+			strays = !block_is_zero(found + at, piece) &&
+				 (at + piece > length || memcmp(found + at, content + at, piece));
+		}
+	free(found);
+	return strays;
 }
 
 static int sized_open(const char *path, int flags, uint64_t size, int *fd, struct errinfo *err)

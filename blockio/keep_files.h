@@ -67,6 +67,15 @@ uint64_t keep_disk_blocks(const struct keep_disk *disk, uint32_t block_bytes);
 /* Bytes of COUNT blocks from BLOCK on, less at the end of the disk. */
 uint32_t keep_disk_bytes(const struct keep_disk *disk, uint32_t block_bytes, uint64_t block,
 			 uint64_t count);
+/* From block *AT on, the next one of COUNT from FIRST on that has data in kept.raw; false:
+ * none, or the file system does not tell. */
+bool keep_disk_data(const struct keep_disk *disk, uint32_t block_bytes, uint64_t first,
+		    uint64_t count, uint64_t *at);
+/* Block BLOCK, LENGTH bytes at most, has no entry, but content in kept.raw that is not CONTENT,
+ * with which a power cut may have left it, all or a part: an entry was lost, and what tells of
+ * that stays.  Blocking. */
+bool keep_disk_strays(const struct keep_disk *disk, uint32_t block_bytes, uint64_t block,
+		      const uint8_t *content, uint32_t length);
 /* The descriptor for LENGTH bytes of content. */
 static inline int keep_disk_fd(const struct keep_disk *disk, uint64_t length)
 {

@@ -14,6 +14,8 @@
 #include "file.h"
 #include "member.h"
 
+#define READ_TRIES 3
+
 static void window_next(struct keep_move *move);
 static void window_copy(struct keep_move *move);
 
@@ -40,10 +42,11 @@ static void entries_flush(struct keep_move *move)
 
 /* --- the entries of a window --- */
 
+/* One that is there already is made sure of: the flush of an earlier move may have failed. */
 static bool block_wanted(const struct keep_move *move, unsigned i)
 {
 	return move->theirs[i] != KEEP_NOT &&
-	       (move->ours[i] == KEEP_NOT || (move->unsure && move->ours[i] == move->theirs[i]));
+	       (move->ours[i] == KEEP_NOT || move->ours[i] == move->theirs[i]);
 }
 
 /* Which blocks of the window are strays: see keep_move.h. */
@@ -52,17 +55,27 @@ static void strays_find(struct keep_move *move)
 	const uint32_t block_bytes = move->from->block_bytes;
 
 	memset(move->stray, 0, sizeof(move->stray));
-	for (uint64_t i = 0; move->strays && move->source->tells_holes && i < move->blocks; i++) {
-		uint64_t at = move->window + i;
-		int64_t data;
-
-		if (move->theirs[i] != KEEP_NOT)
+	for (uint64_t at = move->window; move->strays && at < move->window + move->blocks; at++) {
+		if (move->theirs[at - move->window] != KEEP_NOT)
 			continue;
-		data = file_data_next(move->source->raw_fd, at * block_bytes);
-		if (data < 0 || (uint64_t)data / block_bytes >= move->window + move->blocks)
+		if (!keep_disk_data(move->source, block_bytes, move->window, move->blocks, &at))
 			return;
-		i += (uint64_t)data / block_bytes - at;
-		move->stray[i] = move->theirs[i] == KEEP_NOT && move->ours[i] == KEEP_NOT;
+		move->stray[at - move->window] = move->theirs[at - move->window] == KEEP_NOT &&
+						 move->ours[at - move->window] == KEEP_NOT;
+	}
+}
+
+static void held_find(struct keep_move *move)
+{
+	const uint32_t block_bytes = move->to->block_bytes;
+
+	memset(move->held, 0, sizeof(move->held));
+	for (uint64_t at = move->window; at < move->window + move->blocks; at++) {
+		if (move->ours[at - move->window] != KEEP_NOT)
+			continue;
+		if (!keep_disk_data(move->target, block_bytes, move->window, move->blocks, &at))
+			return;
+		move->held[at - move->window] = move->ours[at - move->window] == KEEP_NOT;
 	}
 }
 
@@ -136,16 +149,58 @@ static void run_written(struct ring_op *op, int result)
 	window_copy(move);
 }
 
+/* A block that the point has lost: the older one gets its entry, and tells of it when it is
+ * read.  Not at the first try: the error may pass. */
+static void run_unreadable(struct keep_move *move, int status)
+{
+	if (status != -EIO || (move->alone && ++move->tries < READ_TRIES)) {
+		if (status != -EIO)
+			move_end(move, status);
+		else
+			window_copy(move);
+	} else if (!move->alone) {
+		move->alone = true;
+		move->tries = 0;
+		window_copy(move);
+	} else {
+		move->tries = 0;
+		run_written(&move->op, 0);
+	}
+}
+
+/* The block at AT, read alone, must not take the place of what the older point has: content
+ * of a lost entry, or what its entry says while this has gone bad. */
+static bool must_not_replace(struct keep_move *move, uint32_t bytes)
+{
+	const uint64_t theirs = move->theirs[move->at];
+	uint64_t sum;
+
+	if (move->stray[move->at] && block_is_zero(move->buf->data, bytes))
+		return true;
+	if (move->held[move->at] &&
+	    keep_disk_strays(move->target, move->to->block_bytes, move->window + move->at,
+			     move->buf->data, bytes)) {
+		move->theirs[move->at] = KEEP_NOT; /* nor its entry */
+		return true;
+	}
+	if (move->ours[move->at] == KEEP_NOT)
+		return false;
+	if (theirs == KEEP_ZERO)
+		return !keep_is_mark(move->buf->data, bytes);
+	sum = block_sum(move->buf->data, bytes, run_offset(move));
+	return keep_entry(sum) != theirs;
+}
+
 static void run_arrived(struct ring_op *op, int result)
 {
 	struct keep_move *move = member_of(op, struct keep_move, op);
 	const uint32_t bytes = run_bytes(move);
 
 	if (result < (int)bytes) {
-		move_end(move, result < 0 ? result : -EUCLEAN);
+		run_unreadable(move, result < 0 ? result : -EIO);
 		return;
 	}
-	if (move->stray[move->at] && block_is_zero(move->buf->data, bytes)) {
+	if (move->run == 1 && must_not_replace(move, bytes)) {
 		run_written(op, 0);
 		return;
 	}
@@ -155,11 +210,17 @@ static void run_arrived(struct ring_op *op, int result)
 		   run_offset(move));
 }
 
+/* It is looked at before it is written. */
+static bool is_single(const struct keep_move *move, unsigned i)
+{
+	return move->alone || move->stray[i] || move->held[i] || move->theirs[i] == KEEP_ZERO ||
+	       move->ours[i] != KEEP_NOT;
+}
+
 /* More of the run that begins at AT? */
 static bool run_goes_on(const struct keep_move *move, unsigned i)
 {
-	return !move->stray[move->at] && move->theirs[move->at] != KEEP_ZERO &&
-	       block_wanted(move, i) && move->theirs[i] != KEEP_ZERO;
+	return !is_single(move, move->at) && block_wanted(move, i) && !is_single(move, i);
 }
 
 static void window_copy(struct keep_move *move)
@@ -198,8 +259,10 @@ static void ours_arrived(struct ring_op *op, int result)
 		return;
 	}
 	strays_find(move);
+	held_find(move);
 	move->at = 0;
-	move->copied = false;
+	move->copied = move->alone = false;
+	move->tries = 0;
 	window_copy(move);
 }
 
@@ -289,7 +352,7 @@ static void buffer_ready(struct pool_waiter *waiter)
 }
 
 void keep_move_start(struct keep_move *move, struct ring *ring, struct pool *pool,
-		     struct keep_files *from, struct keep_files *to, struct keep_move_how how,
+		     struct keep_files *from, struct keep_files *to, bool strays,
 		     void (*done)(struct keep_move *move, int result))
 {
 	assert(!move->buf);
@@ -298,8 +361,7 @@ void keep_move_start(struct keep_move *move, struct ring *ring, struct pool *poo
 	move->pool = pool;
 	move->from = from;
 	move->to = to;
-	move->unsure = how.unsure;
-	move->strays = how.strays;
+	move->strays = strays;
 	move->done = done;
 	move->waiter.ready = buffer_ready;
 	move->op.done = move_begin;

@@ -25,9 +25,6 @@ struct keep_move {
 	struct ring *ring;
 	struct pool *pool;
 	struct keep_files *from, *to;
-	/* An earlier move failed at a flush: entries of TO that equal those of FROM may
-	 * not be on stable storage. */
-	bool unsure;
 	bool strays; /* content without an entry goes along */
 	/* RESULT: 0, and all is flushed, or an errno. */
 	void (*done)(struct keep_move *move, int result);
@@ -42,19 +39,16 @@ struct keep_move {
 	uint64_t window, blocks; /* first block and length of the window */
 	uint64_t theirs[MOVE_WINDOW], ours[MOVE_WINDOW]; /* entries: of FROM, of TO */
 	bool stray[MOVE_WINDOW]; /* neither has an entry, FROM has content */
-	unsigned at, run;
-	bool copied;
+	bool held[MOVE_WINDOW];	 /* TO has no entry, but content */
+	unsigned at, run, tries;
+	bool copied, alone;
 	int status;
 };
 
-struct keep_move_how {
-	bool unsure, strays; /* as in keep_move */
-};
-
-/* FROM may get more entries meanwhile; whether those are moved is open.  Not with strays:
+/* FROM may get more entries meanwhile; whether those are moved is open.  Not with STRAYS:
  * what is on its way has content, and no entry yet. */
 void keep_move_start(struct keep_move *move, struct ring *ring, struct pool *pool,
-		     struct keep_files *from, struct keep_files *to, struct keep_move_how how,
+		     struct keep_files *from, struct keep_files *to, bool strays,
 		     void (*done)(struct keep_move *move, int result));
 
 #endif

@@ -111,12 +111,27 @@ static void run_written(struct ring_op *ring_op, int result)
 	run_next(op);
 }
 
+/* An entry of the block at AT was lost: who writes over what tells of that makes another
+ * content of it. */
+static bool run_strays(struct keep_op *op, const uint8_t *content, uint32_t bytes)
+{
+	if (!op->held[op->at] || !keep_disk_strays(op->disk, op_block_bytes(op),
+						   op->block + op->at, content, bytes))
+		return false;
+	op->wanted[op->at] = false;
+	return true;
+}
+
 static void zeros_mark(struct keep_op *op)
 {
 	uint32_t bytes;
 
 	op->run = 1;
 	bytes = run_bytes(op) < KEEP_MARK_BYTES ? run_bytes(op) : KEEP_MARK_BYTES;
+	if (run_strays(op, keep_mark, bytes)) {
+		run_next(op);
+		return;
+	}
 	op->disk->dirty = true;
 	op->op.done = run_written;
 	ring_write(op->keep->journal->ring, &op->op, keep_disk_fd(op->disk, bytes), keep_mark,
@@ -140,6 +155,7 @@ static void zeros_found(struct keep_op *op)
 static void run_unreadable(struct keep_op *op, int status)
 {
 	if (status != -EIO || op->keep->failures < KEEP_TRIES) {
+		op->keep->head_failed |= status == -EIO;
 		op_fail(op, status, "reading the head failed");
 	} else if (!op->alone) {
 		op->alone = true;
@@ -161,6 +177,10 @@ static void run_arrived(struct ring_op *ring_op, int result)
 	op->keep->stats.read_bytes += bytes;
 	if (op->doubt[op->at] && block_is_zero(run_data(op), bytes)) {
 		zeros_found(op);
+		return;
+	}
+	if (run_strays(op, run_data(op), bytes)) {
+		run_next(op);
 		return;
 	}
 	/* An entry that is there already is only made sure of: by content that has
@@ -200,7 +220,8 @@ static void op_copy(struct keep_op *op)
 		return;
 	}
 	end = op->at + 1;
-	while (!alone && !op->doubt[op->at] && end < op->count && block_copied(op, end))
+	while (!alone && !op->doubt[op->at] && !op->held[op->at] && end < op->count &&
+	       block_copied(op, end) && !op->held[end])
 		end++;
 	op->run = end - op->at;
 	bytes = run_bytes(op);
@@ -229,6 +250,18 @@ static void doubts_find(struct keep_op *op)
 	}
 }
 
+static void held_find(struct keep_op *op)
+{
+	memset(op->held, 0, sizeof(op->held));
+	for (uint64_t at = op->block; at < op->block + op->count; at++) {
+		if (op->entries[at - op->block] != KEEP_NOT)
+			continue;
+		if (!keep_disk_data(op->disk, op_block_bytes(op), op->block, op->count, &at))
+			return;
+		op->held[at - op->block] = op->entries[at - op->block] == KEEP_NOT;
+	}
+}
+
 static void sums_arrived(struct ring_op *ring_op, int result)
 {
 	struct keep_op *op = member_of(ring_op, struct keep_op, op);
@@ -239,6 +272,7 @@ static void sums_arrived(struct ring_op *ring_op, int result)
 	}
 	op->keep->stats.blocks += op->count;
 	doubts_find(op);
+	held_find(op);
 	for (unsigned i = 0; i < op->count; i++) {
 		bool unsure = op->keep->unsure && op->entries[i] == keep_entry(op->sums[i]);
 

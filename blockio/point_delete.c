@@ -209,11 +209,9 @@ static void rest_moved(struct keep_move *move, int result)
 	struct point_delete *delete = member_of(move, struct point_delete, move);
 
 	if (result < 0) {
-		delete_points(delete)->move_unsure = true;
 		delete_fail(delete, result, "what older points need cannot be moved");
 		return;
 	}
-	delete_points(delete)->move_unsure = false;
 	name_take(delete);
 }
 
@@ -237,7 +235,7 @@ static void delete_name(struct point_delete *delete)
 	}
 	delete->state = DELETE_REST;
 	keep_move_start(&delete->move, store->ring, store->pool, &delete->from, &delete->to,
-			(struct keep_move_how){points->move_unsure, true}, rest_moved);
+			true, rest_moved);
 }
 
 /* --- its blocks --- */
@@ -247,7 +245,6 @@ static void moved(struct keep_move *move, int result)
 	struct point_delete *delete = member_of(move, struct point_delete, move);
 
 	if (result < 0) {
-		delete_points(delete)->move_unsure = true;
 		delete_fail(delete, result, "what older points need cannot be moved");
 		return;
 	}
@@ -329,8 +326,7 @@ static void delete_begin(struct points *points)
 		delete_end(delete, status, &error);
 	else if (older)
 		keep_move_start(&delete->move, points->store->ring, points->store->pool,
-				&delete->from, &delete->to,
-				(struct keep_move_how){points->move_unsure, false}, moved);
+				&delete->from, &delete->to, false, moved);
 	else
 		delete_name(delete);
 }

@@ -98,7 +98,6 @@ struct points {
 	int serial_fd;
 	uint64_t changes, last_id;
 	bool renaming;
-	bool move_unsure; /* see keep_move.h; until a move succeeded */
 	struct point_jobs takes, deletes;
 	struct point_take take;
 	struct point_delete delete;

@@ -133,22 +133,25 @@ static int damage_mark(const struct points *points, const struct point_info *poi
 	return 0;
 }
 
-/* All that are damaged, and those read through them, get that name. */
-static int damage_name(struct points *points, struct errinfo *err)
+/* All that are damaged, and those read through them, get that name; those before *NAMED
+ * have it. */
+static int damage_name(struct points *points, unsigned *named, struct errinfo *err)
 {
 	char path[FILE_PATH_MAX];
 	unsigned damaged = 0;
 	int status = 0;
 
 	points_damage_spread(points->list, points->count);
-	for (unsigned i = 0; i < points->count && !status; i++) {
-		if (!points->list[i].damaged)
+	for (*named = 0; *named < points->count; ++*named) {
+		if (!points->list[*named].damaged)
 			continue;
-		status = damage_mark(points, &points->list[i], err);
+		status = damage_mark(points, &points->list[*named], err);
+		if (status)
+			return status;
 		damaged++;
 	}
-	if (status || !damaged)
-		return status;
+	if (!damaged)
+		return 0;
 	snprintf(path, sizeof(path), "%s/points", points->store->dir);
 	status = file_sync_dir(path);
 	return status ? err_set(err, status, "cannot flush %s: %s", path, strerror(-status)) : 0;
@@ -158,6 +161,7 @@ static int damage_name(struct points *points, struct errinfo *err)
  * point must never be read as that point again. */
 static int damage_find(struct points *points, struct errinfo *err)
 {
+	unsigned named;
 	int status = 0;
 
 	for (unsigned i = 0; i < points->count && !status; i++) {
@@ -169,18 +173,25 @@ static int damage_find(struct points *points, struct errinfo *err)
 		point->damaged = status == -EUCLEAN;
 		status = point->damaged ? 0 : status;
 	}
-	return status ? status : damage_name(points, err);
+	return status ? status : damage_name(points, &named, err);
 }
 
 int points_give_up(struct points *points, struct errinfo *err)
 {
 	struct keep *keep = &points->store->keep;
+	bool before[POINTS_MAX] = {false};
+	unsigned named;
 	int status;
 
-	for (unsigned i = 0; i < points->count; i++)
+	for (unsigned i = 0; i < points->count; i++) {
+		before[i] = points->list[i].damaged;
 		points->list[i].damaged |= points->list[i].id == keep->target.id;
+	}
 	/* Before the heads lose anything that it does not get. */
-	status = damage_name(points, err);
+	status = damage_name(points, &named, err);
+	/* Who is not named so is read as before, also by the next sidecar. */
+	for (unsigned i = named; i < points->count; i++)
+		points->list[i].damaged = before[i];
 	if (status)
 		return status;
 	keep_target_set(keep, NULL);
@@ -259,7 +270,6 @@ int points_open(struct points *points, struct store *store, struct errinfo *err)
 	memset(points, 0, sizeof(*points));
 	points->store = store;
 	points->dir_fd = points->serial_fd = -1;
-	points->move_unsure = true; /* a sidecar that ended may have left the page cache so */
 	points->kick.done = points_kicked;
 	status = points_load(points, err);
 	points->clones = !status && !store->keep.target.id && clone_possible(store->dir);

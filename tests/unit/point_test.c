@@ -508,9 +508,52 @@ static void a_lost_entry_is_told_by_older_points(void)
 		CU_ASSERT_EQUAL(keep_entry(point_sum(&f, older, block)), keep_entry(sum));
 		CU_ASSERT_EQUAL(sum_without_entry(&f, newer, block), sum);
 		CU_ASSERT_EQUAL(point_sum(&f, older, block), sum); /* which the head has not */
+		generation(&f, block, 61 * (i < 2)); /* nobody writes over what tells of it */
+		CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+		CU_ASSERT_EQUAL(point_sum(&f, newer, block), sum);
 		CU_ASSERT_EQUAL(delete(&f, newer), 0);
 		CU_ASSERT_EQUAL(point_sum(&f, older, block), sum);
+		generation(&f, block, 62);
+		CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+		CU_ASSERT_EQUAL(point_sum(&f, older, block), sum);
 		CU_ASSERT_EQUAL(point_sum(&f, older, 5), other);
+		free(data);
+		fixture_release(&f);
+	}
+}
+
+/* What the newer point has must not take the place of what the older one has: its entry lost,
+ * or its content good while the newer's went bad. */
+static void a_deletion_does_not_replace_what_is_better(void)
+{
+	static const uint8_t junk[FIXTURE_BLOCK] = {1, 2, 3};
+
+	for (unsigned lost = 0; lost < 2; lost++) {
+		uint8_t *data = malloc(FIXTURE_BLOCK);
+		uint32_t older, newer;
+		struct fixture f;
+		uint64_t sum;
+
+		ready(&f);
+		CU_ASSERT_EQUAL_FATAL(take(&f, "older"), 0);
+		older = newest(&f);
+		generation(&f, 1, 12);
+		if (!lost)
+			generation(&f, 1, 11);
+		CU_ASSERT_EQUAL_FATAL(take(&f, "newer"), 0);
+		newer = newest(&f);
+		generation(&f, 1, 13);
+		CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+		fixture_pattern(data, FIXTURE_BLOCK, FIXTURE_BLOCK, 11);
+		sum = block_sum(data, FIXTURE_BLOCK, FIXTURE_BLOCK);
+		if (lost) {
+			CU_ASSERT_EQUAL(sum_without_entry(&f, older, 1), sum);
+		} else {
+			kept_put(&f, newer, 1, junk, sizeof(junk));
+		}
+		CU_ASSERT_EQUAL(delete(&f, newer), 0);
+		CU_ASSERT_EQUAL(point_sum(&f, older, 1), sum);
+		CU_ASSERT(lost || point_is(&f, older, 1, 11));
 		free(data);
 		fixture_release(&f);
 	}
@@ -839,6 +882,8 @@ int main(void)
 		{"a_point_that_cannot_be_read_does_not_stop_the_store",
 		 a_point_that_cannot_be_read_does_not_stop_the_store},
 		{"a_lost_entry_is_told_by_older_points", a_lost_entry_is_told_by_older_points},
+		{"a_deletion_does_not_replace_what_is_better",
+		 a_deletion_does_not_replace_what_is_better},
 		{"a_lost_entry_of_zeros_does_not_give_the_head",
 		 a_lost_entry_of_zeros_does_not_give_the_head},
 		{"damaged_point_is_not_read", damaged_point_is_not_read},
