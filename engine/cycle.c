@@ -182,6 +182,7 @@ static void report_generation(struct sidecar *sidecar, const struct copy_progres
 	sidecar->figures.cycles++;
 	sidecar->figures.bytes += sum->bytes;
 	sidecar->figures.last_bytes = sum->bytes;
+	sidecar->figures.usual_bytes = filled ? 0 : sum->bytes; /* that does not come again */
 	sidecar->figures.lag_ms = (durable_us - sidecar->checkpoint.time_us) / 1000;
 	sidecar->figures.duration_ms = (durable_us - started_us) / 1000;
 	if (sidecar->config->mind && !filled)
@@ -272,6 +273,7 @@ int cycle_run(struct sidecar *sidecar, struct errinfo *err)
 	 * change, and the replica is the guest's state of this moment. */
 	if (!dirty_bytes && store_info(sidecar->store)->generation) {
 		sidecar->figures.empty_cycles++;
+		sidecar->figures.usual_bytes = 0;
 		return 0;
 	}
 	return capture(sidecar, NULL, err);

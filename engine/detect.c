@@ -302,6 +302,14 @@ static bool detect_silence(const struct detect_facts *facts, int64_t now_ns,
 {
 	int disk = suspect(facts);
 
+	/* savevm, snapshot-save and dump-guest-memory stop the guest and answer nothing until
+	 * they are done, which may take minutes. */
+	if (facts->run == RUN_OTHER && facts->stopped_by_other) {
+		add(verdict, FAULT_QEMU_HANG, CAUSE_UNKNOWN, -1,
+		    "somebody stopped the guest, for a snapshot or a dump perhaps, and QEMU has not "
+		    "answered for %.1f s", seconds(now_ns - facts->asked_ns))->warning = true;
+		return true;
+	}
 	if (disk < 0) {
 		add(verdict, FAULT_QEMU_HANG, CAUSE_HUNG, -1,
 		    "QEMU has not answered for %.1f s", seconds(now_ns - facts->asked_ns));

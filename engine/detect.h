@@ -129,6 +129,7 @@ struct detect_facts {
 	int64_t asked_ns;	/* the oldest question without an answer, 0: none */
 	bool draining; /* QEMU was told what ends only with the requests of the disks */
 	enum detect_run run;
+	bool stopped_by_other; /* the last STOP: by its owner, or what QEMU does for them */
 	enum detect_shutdown shutdown;
 	/* the guest */
 	int64_t panicked_ns, crashloaded_ns; /* events; 0: never, or a RESET came after it */

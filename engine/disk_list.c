@@ -118,6 +118,7 @@ int disk_list_apply(struct sidecar *sidecar, struct errinfo *err)
 	if (rc)
 		return rc;
 	tell(&store_info(sidecar->store)->spec, guest);
+	keeper_stop(sidecar); /* it works on the store */
 	store_close(sidecar->store);
 	sidecar->store = NULL;
 	return store_open(&sidecar->store, sidecar->loop.ring, sidecar->pool,

@@ -270,8 +270,11 @@ static const struct point_info *oldest(const struct sidecar *sidecar, uint32_t f
 
 static bool is_outdated(const struct point_info *point)
 {
+	int64_t age_us = loop_realtime_us() - point->taken_us;
+
+	/* Taken later than now: the clock was set back, and its age is not known. */
 	return point->temporary &&
-	       loop_realtime_us() - point->taken_us > KEEPER_TEMPORARY_S * INT64_C(1000000);
+	       (age_us < 0 || age_us > KEEPER_TEMPORARY_S * INT64_C(1000000));
 }
 
 static bool is_automatic(const struct point_info *point)
@@ -361,12 +364,14 @@ static bool make_room(struct sidecar *sidecar)
 	}
 	if (!space_short(free_bytes, total_bytes, sidecar->config->reserve_percent)) {
 		keeper->short_told = false;
+		keeper->cleared_to = 0; /* what was being read then may go the next time */
 		return false;
 	}
 	point = oldest(sidecar, keeper->cleared_to, is_automatic);
 	if (point) {
 		keeper->cleared_to = point->id;
-	} else if (free_bytes < 2 * sidecar->figures.last_bytes + KEEPER_ROOM) {
+	} else if (!store_info(sidecar->store)->promoted &&
+		   free_bytes < 2 * sidecar->figures.usual_bytes + KEEPER_ROOM) {
 		/* Perhaps an older one than those automatic ones: then they could not go, as what
 		 * they alone have would have to move there first. */
 		point = oldest(sidecar, keeper->cleared_by_hand_to, is_by_hand);

@@ -230,6 +230,11 @@ void mind_end(struct mind *mind, const char *result, double downtime_ms, uint64_
 	close_incident(mind, &outcome, result, reason, steps);
 }
 
+void mind_failed(struct mind *mind, enum strategy strategy)
+{
+	model_observe_try(&mind->model, strategy, false);
+}
+
 void mind_end_beside(struct mind *mind, const char *result, double downtime_ms,
 		     const char *reason, int64_t time_us)
 {

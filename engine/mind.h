@@ -64,6 +64,8 @@ void mind_end(struct mind *mind, const char *result, double downtime_ms, uint64_
  * the flap limit and the back-off depend. */
 void mind_end_beside(struct mind *mind, const char *result, double downtime_ms,
 		     const char *reason, int64_t time_us);
+/* It was tried, and another way is sought: mind_end() counts only the last. */
+void mind_failed(struct mind *mind, enum strategy strategy);
 /* So many SECONDS more were watched, and QEMU answered in ANSWER_MS last (0: not
  * known).  True, once an hour: save. */
 bool mind_watched(struct mind *mind, double seconds, double answer_ms);

@@ -134,6 +134,13 @@ static const json_t *find_job(struct sidecar *sidecar, const char *id, json_t **
 	return NULL;
 }
 
+static void set_speed(struct sidecar *sidecar, const struct mirror *mirror)
+{
+	monitor_call(&sidecar->monitor, "block-job-set-speed",
+		     json_pack("{s:s,s:I}", "device", mirror->job, "speed",
+			       (json_int_t)mirror->rate), NULL, NULL);
+}
+
 /* More than the disk was copied, and it is still not the same: the guest writes as fast as
  * we may copy. */
 static void hurry(struct sidecar *sidecar, struct mirror *mirror)
@@ -146,9 +153,15 @@ static void hurry(struct sidecar *sidecar, struct mirror *mirror)
 	mirror->enough_bytes = mirror->done + size / HURRY_PART;
 	log_info("the guest writes as fast as its disk is copied: %llu MiB/s are allowed now",
 		 (unsigned long long)mirror->rate >> 20);
-	monitor_call(&sidecar->monitor, "block-job-set-speed",
-		     json_pack("{s:s,s:I}", "device", mirror->job, "speed",
-			       (json_int_t)mirror->rate), NULL, NULL);
+	set_speed(sidecar, mirror);
+}
+
+void mirror_unlimit(struct sidecar *sidecar, struct mirror *mirror)
+{
+	if (!mirror->rate)
+		return;
+	mirror->rate = 0;
+	set_speed(sidecar, mirror);
 }
 
 int mirror_look(struct sidecar *sidecar, struct mirror *mirror, struct errinfo *err)

@@ -45,6 +45,8 @@ int mirror_start(struct sidecar *sidecar, struct mirror *mirror, unsigned disk, 
 /* Asks QEMU, and raises the limit of the rate when the guest writes as fast as that.
  * An error ends the job: abandon it. */
 int mirror_look(struct sidecar *sidecar, struct mirror *mirror, struct errinfo *err);
+/* The rest as fast as it goes: the guest has begun to wait for it. */
+void mirror_unlimit(struct sidecar *sidecar, struct mirror *mirror);
 /* READY: the image becomes the disk's root.  The old root stays, without a user; the
  * guest's struct has the new one.  A guest that the old one stopped goes on.  On failure the guest runs on the old one: abandon. */
 int mirror_complete(struct sidecar *sidecar, struct mirror *mirror, struct errinfo *err);

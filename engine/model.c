@@ -93,19 +93,24 @@ void model_observe_fault(struct model *model, enum fault_kind kind)
 	model->rates[kind].faults += kind != FAULT_NONE;
 }
 
+void model_observe_try(struct model *model, enum strategy strategy, bool succeeded)
+{
+	struct model_tries *tries = &model->tries[strategy];
+
+	if (tries->tried == UINT32_MAX)
+		return;
+	tries->tried++;
+	tries->succeeded += succeeded;
+}
+
 void model_observe_outcome(struct model *model, const struct model_outcome *outcome)
 {
-	struct model_tries *tries = &model->tries[outcome->strategy];
-
 	if (!isfinite(outcome->predicted_ms) || !isfinite(outcome->measured_ms))
 		return;
 	model->outcomes[model->outcome_next] = *outcome;
 	model->outcome_next = (model->outcome_next + 1) % MODEL_OUTCOMES_MAX;
 	model->outcome_count += model->outcome_count < MODEL_OUTCOMES_MAX;
-	if (tries->tried == UINT32_MAX)
-		return;
-	tries->tried++;
-	tries->succeeded += outcome->succeeded;
+	model_observe_try(model, outcome->strategy, outcome->succeeded);
 }
 
 void model_retract(struct model *model, enum strategy strategy)

@@ -111,6 +111,7 @@ void model_observe_step(struct model *model, unsigned plan, const char *name, do
 			uint64_t bytes);
 void model_observe_hours(struct model *model, double hours); /* under watch, all kinds */
 void model_observe_fault(struct model *model, enum fault_kind kind);
+void model_observe_try(struct model *model, enum strategy strategy, bool succeeded);
 /* Also counts the try. */
 void model_observe_outcome(struct model *model, const struct model_outcome *outcome);
 

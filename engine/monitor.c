@@ -81,6 +81,8 @@ static void monitor_on_event(void *arg, const char *name, json_t *data, int64_t 
 
 	if (monitor->on_event)
 		monitor->on_event(monitor->on_event_arg, name, data, time_us);
+	if (!strcmp(name, "RESUME"))
+		monitor->stop_sent = false;
 }
 
 static const struct qmp_callbacks monitor_callbacks = {
@@ -250,6 +252,7 @@ static int64_t entry_send(struct batch_entry *entry, int fd)
 	json_t *arguments = entry->arguments;
 
 	entry->arguments = NULL;
+	monitor->stop_sent |= !strcmp(entry->command, "stop");
 	return fd >= 0 ? qmp_execute_fd(monitor->qmp, entry->command, arguments, fd,
 					monitor->timeout_ms, batch_reply, entry)
 		       : qmp_execute(monitor->qmp, entry->command, arguments, monitor->timeout_ms,

@@ -7,6 +7,7 @@
 #define HORIZON_HOURS (30.0 * 24)
 
 static const struct plan_row rows[] = {
+	{FAULT_DISK_WRITE, CAUSE_UNKNOWN, false, false, false, "an error, nothing known yet"},
 	{FAULT_DISK_WRITE, CAUSE_NO_WRITES, false, false, false, "writes fail, reads go"},
 	{FAULT_DISK_WRITE, CAUSE_DEAD, false, false, false, "the disk is dead"},
 	{FAULT_DISK_READ, CAUSE_BAD_SECTOR, false, false, false, "a bad sector"},
@@ -53,6 +54,7 @@ void plan_suppose(const struct plan_row *row, int index, struct policy_facts *fa
 	facts->paused_by_owner = false;
 	facts->guest_progress = false;
 	facts->source = row->cause == CAUSE_DEAD ? SOURCE_UNREADABLE : SOURCE_UNKNOWN;
+	facts->untried = row->kind == FAULT_DISK_WRITE || row->kind == FAULT_DISK_READ;
 }
 
 static json_t *steps_json(const struct model_prediction *prediction)

@@ -87,8 +87,7 @@ static const char *pivot_lacks(const struct policy_facts *facts)
 		return NULL;
 	if (!facts->covered)
 		return "QEMU's bitmaps do not reach back to the replica's generation";
-	if (facts->source == SOURCE_UNREADABLE ||
-	    (facts->fault.cause == CAUSE_DEAD && facts->source != SOURCE_READABLE))
+	if (facts->source == SOURCE_UNREADABLE) /* a disk that says it is gone is asked, too */
 		return "the newest writes cannot be read from the failing disk";
 	return NULL;
 }
@@ -143,7 +142,7 @@ static const char *restart_lacks(const struct policy_facts *facts)
 	if (!facts->restart_known)
 		return facts->restart_why ?: "it is not known how this QEMU was started";
 	if (facts->fault.kind == FAULT_QEMU_HANG && facts->fault.cause == CAUSE_UNKNOWN)
-		return "QEMU's process lives: its monitor is tried again";
+		return "QEMU's process lives: it is waited for";
 	if (facts->fault.kind == FAULT_DISK_HANG)
 		return replica_lacks(facts);
 	if (facts->fault.kind == FAULT_MEMORY && facts->fault.cause != CAUSE_DEAD && facts->running)

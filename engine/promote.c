@@ -77,6 +77,7 @@ int promote_create(struct sidecar *sidecar, unsigned disk, struct promotion *pro
 		return err_set(err, -EROFS, "disk %s runs on the promoted image %s, and there is no "
 			       "replica of that", name, sidecar->guest.disks[disk].file);
 	promotion->disk = disk;
+	promotion->unknown = false;
 	store_promoted_path(store_dir(sidecar->store), name, info->generation, promotion->image,
 			    sizeof(promotion->image));
 	snprintf(promotion->node, sizeof(promotion->node), OVERLAY_NODE "%u-%.4s-%llu", disk,
@@ -134,7 +135,7 @@ void promote_abandon(struct sidecar *sidecar, struct promotion *promotions, unsi
 			outcome_wait(&gone, &sidecar->loop, NULL);
 			overlay_free(promotions[i].overlay);
 			promotions[i].overlay = NULL;
-		} else if (!promotions[i].swapped) {
+		} else if (!promotions[i].swapped && !promotions[i].unknown) {
 			unlink(promotions[i].image);
 		}
 	}
@@ -170,6 +171,8 @@ void promote_unswap(struct sidecar *sidecar, struct promotion *promotions, unsig
 		const struct guest_disk *disk = &sidecar->guest.disks[promotions[i].disk];
 
 		back[i] = batch.count;
+		if (promotions[i].unknown)
+			continue;
 		if (promotions[i].swapped)
 			add_drive(&batch, disk, disk->node);
 		if (promotions[i].added)
@@ -178,6 +181,9 @@ void promote_unswap(struct sidecar *sidecar, struct promotion *promotions, unsig
 	}
 	batch_run(&batch, NULL);
 	for (unsigned i = 0; i < count; i++) {
+		sidecar->astray |= promotions[i].unknown && !sidecar->monitor.closed;
+		if (promotions[i].unknown)
+			continue;
 		if (promotions[i].swapped)
 			promotions[i].swapped = batch.entries[back[i]].status != 0;
 		promotions[i].added = promotions[i].swapped;
@@ -255,8 +261,10 @@ int promote_swap(struct sidecar *sidecar, struct promotion *promotions, unsigned
 			last[i] = batch.count - 1;
 		}
 		rc = batch_run(&batch, err);
-		for (unsigned i = 0; i < count; i++)
+		for (unsigned i = 0; i < count; i++) {
 			promotions[i].swapped = batch.entries[last[i]].status == 0;
+			promotions[i].unknown = batch.entries[last[i]].status == -ETIMEDOUT;
+		}
 		batch_release(&batch);
 	}
 	if (!rc && sidecar->resumes != resumes)

@@ -19,6 +19,7 @@ struct promotion {
 	char image[PATH_MAX];
 	char node[32];
 	bool added, swapped; /* QEMU has the node; it is the disk's root */
+	bool unknown;	     /* the exchange was not answered: QEMU may do it yet */
 };
 
 /* Make the overlay's file, empty and open for filling. */

@@ -26,6 +26,7 @@
 #include "mind.h"
 #include "respond.h"
 #include "response.h"
+#include "situation.h"
 #include "tell.h"
 
 #define RESUME_TIMEOUT_MS 5000
@@ -281,6 +282,7 @@ static int call_off(struct recovery *recovery, const struct errinfo *why)
 
 	log_warn("%s: it goes on as it was", why->text);
 	mind_forget(sidecar->config->mind);
+	aftercare_forget(sidecar); /* of a recovery before: who let the guest go on sees to it */
 	sidecar->fault.kind = FAULT_NONE;
 	sidecar->faulted = 0;
 	sidecar->alert = true;
@@ -325,6 +327,13 @@ static int finish(struct recovery *recovery, bool reset, struct errinfo *err)
 	return 0;
 }
 
+static int still_stands(const struct recovery *recovery, struct errinfo *err)
+{
+	if (recovery->sidecar->resumes == recovery->stood)
+		return 0;
+	return err_set(err, -EAGAIN, "somebody let the guest go on");
+}
+
 /* The last generation cannot be had either: a point, in new images. */
 static int restore(struct recovery *recovery, uint64_t dirty_bytes)
 {
@@ -347,42 +356,68 @@ static int restore(struct recovery *recovery, uint64_t dirty_bytes)
 	return 0;
 }
 
-/* The newest blocks cannot be read: the policy decides, aloud. */
-static int without_catch_up(struct recovery *recovery, struct errinfo *why)
+/* All disks go back to the last generation: one of them alone would be a state that never
+ * was.  What is announced is done, or not at all, as the guest has written meanwhile. */
+static int roll_back(struct recovery *recovery)
 {
 	struct sidecar *sidecar = recovery->sidecar;
-	uint64_t all = (UINT64_C(1) << sidecar->guest.disk_count) - 1, dirty = 0;
-	const struct policy_verdict *verdict;
+	uint64_t all = (UINT64_C(1) << sidecar->guest.disk_count) - 1, dirty;
 	struct errinfo err = {0};
-	int rc;
+	int rc = guest_dirty_bytes(&sidecar->guest, all, sidecar->checkpoint.last, &dirty, &err);
 
-	/* All disks go back: one of them alone would be a state that never was. */
-	rc = guest_dirty_bytes(&sidecar->guest, all, sidecar->checkpoint.last, &dirty, &err);
-	/* What could not be read is lost, even if nobody can say how much it is. */
-	verdict = recovery_decide(recovery, SOURCE_UNREADABLE, dirty ? dirty : 1);
-	if (verdict->strategy != STRATEGY_ROLLBACK && verdict->strategy != STRATEGY_RESTORE) {
-		announce(recovery, verdict);
-		recovery_hint(recovery, why);
-		return give_up(recovery, "pivot", why);
-	}
-	tell_failed(sidecar, "pivot", why->text, strategy_names[verdict->strategy], NULL);
-	if (verdict->strategy == STRATEGY_RESTORE) {
-		announce(recovery, verdict);
-		return restore(recovery, dirty ? dirty : 1);
-	}
 	if (rc)
 		return give_up(recovery, "rollback", &err);
 	recovery->members = all;
 	recovery->dirty_bytes = recovery->lost_bytes = dirty;
 	sidecar->reprotect.lost = true;
 	recovery->moved_bytes = 0;
-	announce(recovery, verdict);
 	rc = make_overlays(recovery, &err);
-	if (rc) {
-		promote_abandon(sidecar, recovery->promotions, recovery->count);
-		return give_up(recovery, "rollback", &err);
+	if (!rc)
+		rc = still_stands(recovery, &err);
+	if (!rc)
+		return finish(recovery, true, &err);
+	promote_abandon(sidecar, recovery->promotions, recovery->count);
+	return rc == -EAGAIN ? call_off(recovery, &err) : give_up(recovery, "rollback", &err);
+}
+
+/* The newest blocks cannot be read: the policy decides, aloud. */
+static int without_catch_up(struct recovery *recovery, struct errinfo *why)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+	const struct policy_verdict *verdict;
+	struct errinfo err = {0};
+	uint64_t dirty;
+
+	if (still_stands(recovery, &err))
+		return call_off(recovery, &err);
+	/* What could not be read is lost, even if nobody can say how much it is. */
+	dirty = situation_dirty(sidecar, UINT64_MAX);
+	verdict = recovery_decide(recovery, SOURCE_UNREADABLE, dirty ? dirty : 1);
+	if (verdict->strategy != STRATEGY_ROLLBACK && verdict->strategy != STRATEGY_RESTORE) {
+		announce(recovery, verdict);
+		recovery_hint(recovery, why);
+		return give_up(recovery, "pivot", why);
 	}
-	return finish(recovery, true, &err);
+	mind_failed(sidecar->config->mind, STRATEGY_PIVOT);
+	tell_failed(sidecar, "pivot", why->text, strategy_names[verdict->strategy], NULL);
+	announce(recovery, verdict);
+	return verdict->strategy == STRATEGY_RESTORE ? restore(recovery, dirty ? dirty : 1)
+						     : roll_back(recovery);
+}
+
+/* RETRIED: why that was of no use. */
+static const struct policy_verdict *decide(struct recovery *recovery,
+					   const struct errinfo *retried)
+{
+	struct sidecar *sidecar = recovery->sidecar;
+	const struct policy_verdict *verdict =
+		recovery_decide(recovery, SOURCE_UNKNOWN, situation_dirty(sidecar, UINT64_MAX));
+
+	if (retried->code)
+		tell_failed(sidecar, "resume", retried->text, strategy_names[verdict->strategy],
+			    NULL);
+	announce(recovery, verdict);
+	return verdict;
 }
 
 /* Settle, decide, wait if need be; what may work again is tried first.  1: it does. */
@@ -390,22 +425,23 @@ static int prepare(struct recovery *recovery, struct errinfo *err)
 {
 	struct sidecar *sidecar = recovery->sidecar;
 	const struct policy_verdict *verdict;
-	int rc = settle_and_measure(recovery, err);
+	struct errinfo retried = *err;
+	int rc;
 
+	err_clear(err);
+	rc = settle_and_measure(recovery, err);
 	if (rc)
 		return rc;
 	damage_look(sidecar);
-	verdict = recovery_decide(recovery, SOURCE_UNKNOWN, recovery->dirty_bytes);
-	announce(recovery, verdict);
+	verdict = decide(recovery, &retried);
 	rc = recovery_back_off(recovery, verdict->not_before_ns, err);
 	if (!rc && verdict->strategy == STRATEGY_RESUME) {
 		rc = recovery_retry(recovery, err);
 		recovery->tried |= STRATEGY_BIT(STRATEGY_RESUME);
 		sidecar->full.cleared = false;
-		if (rc != -EIO)
+		if (!rc || rc == -ENOTCONN || rc == -EAGAIN)
 			return rc ? rc : 1;
-		tell_failed(sidecar, "resume", err->text, "pivot", NULL);
-		err_clear(err);
+		mind_failed(sidecar->config->mind, STRATEGY_RESUME);
 		return prepare(recovery, err);
 	}
 	if (!rc && verdict->strategy != STRATEGY_PIVOT)
@@ -446,7 +482,9 @@ int recover_run(struct sidecar *sidecar, struct errinfo *err)
 	if (rc == 1)
 		return resumed(&recovery);
 	if (rc == -ECANCELED && sidecar->config->mind->verdict.strategy == STRATEGY_RESTORE)
-		return restore(&recovery, recovery.dirty_bytes);
+		return restore(&recovery, situation_dirty(sidecar, UINT64_MAX));
+	if (rc == -ECANCELED && sidecar->config->mind->verdict.strategy == STRATEGY_ROLLBACK)
+		return roll_back(&recovery);
 	if (rc == -ECANCELED)
 		recovery_hint(&recovery, err);
 	if (rc)

@@ -91,7 +91,7 @@ void recover_foresee(struct sidecar *sidecar)
 	/* As QEMU told before the latest generation was begun. */
 	guest_dirty_bytes(&sidecar->guest, recovery.members, sidecar->checkpoint.last,
 			  &recovery.dirty_bytes, NULL);
-	gather(&recovery, SOURCE_UNKNOWN, recovery.dirty_bytes, &facts);
+	gather(&recovery, SOURCE_UNKNOWN, situation_dirty(sidecar, UINT64_MAX), &facts);
 	facts.elapsed_us = elapsed_then_us(sidecar);
 	mind_consider(sidecar->config->mind, &facts, ring_now_ns(), &verdict);
 	sidecar->foreseen_ns = ring_now_ns();

@@ -185,7 +185,8 @@ static void start(struct sidecar *sidecar, unsigned disk)
 	reprotect->copied_ns = 0;
 	reprotect->due_ns = ring_now_ns() + LOOK_MS * NS_PER_MS;
 	announce(sidecar, disk);
-	rc = mirror_start(sidecar, &reprotect->mirror, disk, reprotect_rate(sidecar), &err);
+	rc = mirror_start(sidecar, &reprotect->mirror, disk,
+			  held_by_overlay(sidecar) ? 0 : reprotect_rate(sidecar), &err);
 	if (rc)
 		failed(sidecar, &err);
 }
@@ -232,9 +233,8 @@ static void tell_moved(struct sidecar *sidecar)
 		 disk->name, sidecar->guest.name, disk->file,
 		 (double)(ring_now_ns() - reprotect->begun_ns) / 1e9);
 	report_event(&sidecar->report, "recovered", fields);
-	model_observe(&sidecar->config->mind->model, MODEL_COPY_RATE,
-		      (double)reprotect->mirror.done /
-			      ((double)(reprotect->copied_ns - reprotect->begun_ns + 1) / 1e9));
+	mind_copied(sidecar->config->mind, reprotect->mirror.done,
+		    (double)(reprotect->copied_ns - reprotect->begun_ns) / 1e9);
 }
 
 static void complete(struct sidecar *sidecar)
@@ -269,6 +269,8 @@ static void look(struct sidecar *sidecar)
 		return;
 	}
 	tell_progress(sidecar);
+	if (held_by_overlay(sidecar)) /* it waits for nothing else */
+		mirror_unlimit(sidecar, &reprotect->mirror);
 	if (reprotect->mirror.state == MIRROR_READY) {
 		reprotect->copied_ns = ring_now_ns();
 		complete(sidecar);

@@ -33,6 +33,7 @@ int reset_guest(struct sidecar *sidecar, bool resume, struct errinfo *err)
 	int rc;
 
 	sidecar->resets_before = sidecar->resets;
+	sidecar->shutdown = false; /* of before: QEMU may have stayed */
 	rc = monitor_call(&sidecar->monitor, "system_reset", NULL, NULL, err);
 	if (!rc)
 		rc = loop_until(&sidecar->loop, reset_or_gone, sidecar,

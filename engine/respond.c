@@ -146,6 +146,7 @@ static bool attempt(struct response *response, const struct policy_verdict *verd
 		return true;
 	}
 	response->tried |= STRATEGY_BIT(strategy);
+	mind_failed(sidecar->config->mind, strategy);
 	log_error("recovery of %s by %s failed: %s", sidecar->guest.name,
 		  strategy_names[strategy], err.text);
 	verdict = decide(response);

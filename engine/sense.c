@@ -252,6 +252,15 @@ static void on_memory_failure(struct detect_facts *facts, const json_t *data)
 			      !strcmp(json_text(data, "recipient"), "hypervisor");
 }
 
+/* A STOP that neither a command of ours nor a fault explains. */
+static bool is_of_somebody_else(const struct sidecar *sidecar)
+{
+	const struct detect_facts *facts = &sidecar->sense.facts;
+
+	return !sidecar->monitor.stop_sent && sidecar->fault.kind == FAULT_NONE &&
+	       !facts->panicked_ns && !facts->watchdog_ns && facts->shutdown == SHUTDOWN_NOT;
+}
+
 static void note_event(struct sidecar *sidecar, const char *name, const json_t *data)
 {
 	struct detect_facts *facts = &sidecar->sense.facts;
@@ -272,12 +281,16 @@ static void note_event(struct sidecar *sidecar, const char *name, const json_t *
 		on_memory_failure(facts, data);
 	} else if (!strcmp(name, "RESET")) {
 		facts->panicked_ns = facts->crashloaded_ns = facts->watchdog_ns = 0;
+		facts->shutdown = SHUTDOWN_NOT; /* QEMU stayed (-no-shutdown), its guest begins anew */
 		sense_agent_yield(sidecar); /* its answer, if any, would be of before */
 		facts->agent_ns = 0;
 	} else if (!strcmp(name, "STOP")) {
 		facts->run = RUN_OTHER; /* why: the next answer tells */
+		facts->stopped_by_other = is_of_somebody_else(sidecar);
 	} else if (!strcmp(name, "RESUME")) {
 		facts->run = RUN_RUNNING;
+		facts->stopped_by_other = false;
+		facts->shutdown = SHUTDOWN_NOT;
 		sidecar->sense.stopped_again = false;
 	} else if (!sense_disks_event(sidecar, name, data)) {
 		return;

@@ -58,8 +58,8 @@ static void note_store(struct sidecar *sidecar, const struct prober_answer *answ
 		return;
 	facts->store_room_bytes = answer->room_bytes;
 	facts->store_room_total = answer->room_total;
-	facts->store_need_bytes = GENERATION_ROOM > 2 * sidecar->figures.last_bytes
-					  ? GENERATION_ROOM : 2 * sidecar->figures.last_bytes;
+	facts->store_need_bytes = GENERATION_ROOM > 2 * sidecar->figures.usual_bytes
+					  ? GENERATION_ROOM : 2 * sidecar->figures.usual_bytes;
 }
 
 static bool is_probed(const struct sidecar *sidecar, unsigned place)

@@ -145,6 +145,7 @@ struct sidecar {
 		int64_t lag_ms, duration_ms;
 		int64_t attached_us;
 		uint64_t last_bytes;
+		uint64_t usual_bytes; /* of the last cycle: what the next one may need */
 		int64_t protected_since_us;
 		uint64_t total, done; /* of the first copy or the resync */
 		bool resynced;

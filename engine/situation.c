@@ -30,6 +30,19 @@ static void gather_qemu(const struct sidecar *sidecar, struct policy_facts *fact
 	facts->guest_progress = sense_disks_at_work(sidecar, ring_now_ns() - AT_WORK_NS);
 }
 
+uint64_t situation_dirty(const struct sidecar *sidecar, uint64_t members)
+{
+	const struct guest *guest = &sidecar->guest;
+	uint64_t bytes = 0;
+
+	if (!guest_dirty_bytes(guest, members, sidecar->checkpoint.last, &bytes, NULL))
+		return bytes;
+	bytes = 0;
+	for (unsigned i = 0; i < guest->disk_count; i++)
+		bytes += members >> i & 1 ? guest->disks[i].size : 0;
+	return bytes;
+}
+
 static void gather_replica(const struct sidecar *sidecar, struct policy_facts *facts)
 {
 	const struct store_info *info = store_info(sidecar->store);
@@ -45,13 +58,12 @@ static void gather_replica(const struct sidecar *sidecar, struct policy_facts *f
 	facts->covered = !sidecar->uncovered;
 	facts->on_replica = disk ? promote_is_ours(sidecar, disk) : info->promoted;
 	facts->swappable = true; /* suitable.c has seen to that */
-	guest_dirty_bytes(guest, all, sidecar->checkpoint.last, &facts->all_dirty_bytes, NULL);
+	facts->all_dirty_bytes = situation_dirty(sidecar, all);
 	if (disk) {
 		facts->yankable = sidecar->sense.disks.disks[index].connection[0] &&
 				  !strcmp(sidecar->sense.disks.disks[index].node, disk->node);
 		facts->disk_bytes = disk->size;
-		guest_dirty_bytes(guest, UINT64_C(1) << index, sidecar->checkpoint.last,
-				  &facts->dirty_bytes, NULL);
+		facts->dirty_bytes = situation_dirty(sidecar, UINT64_C(1) << index);
 	}
 	store_points(sidecar->store, &facts->points);
 }
@@ -171,6 +183,8 @@ void situation_gather(const struct sidecar *sidecar, const struct detect_fault *
 		facts->nic_replaceable = nics_replaceable(sidecar, fault->index);
 	facts->standby = sidecar->config->standby.qmp[0];
 	facts->restart_why = restart_lacks(sidecar);
+	if (fault->kind == FAULT_DISK_HANG && store_info(sidecar->store)->promoted)
+		facts->restart_why = "a disk of the guest runs on its replica already";
 	if (fault->kind == FAULT_HOST) { /* `plan` only: who is gone does not answer */
 		facts->standby_boots = takeover_waits(store_dir(sidecar->store));
 		facts->standby = facts->standby_boots;

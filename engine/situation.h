@@ -22,6 +22,9 @@ const struct point_info *situation_newest(const struct sidecar *sidecar, uint32_
 /* What was written since POINT, or more. */
 uint64_t situation_since(const struct sidecar *sidecar, const struct point_info *point,
 			 uint64_t dirty_bytes);
+/* What the disks in the bit set MEMBERS have and no generation yet; all that fits on them
+ * where nobody can say. */
+uint64_t situation_dirty(const struct sidecar *sidecar, uint64_t members);
 /* What the heads occupy; what cannot be asked does not count. */
 uint64_t situation_used_bytes(const struct sidecar *sidecar);
 /* What counts when disks have failed and the guest stands still: the heads, and what could

@@ -144,6 +144,12 @@ static void lane_connected(void *arg, int status, const struct errinfo *error)
 
 /* --- rations --- */
 
+/* A disk of it failed, and it is recovered when the copy is there: nobody is spared. */
+static bool guest_waits(const struct sidecar *sidecar)
+{
+	return sidecar->stopped && sidecar->fault.kind != FAULT_NONE;
+}
+
 static void ration_tick(struct ring_op *op, int result)
 {
 	struct transfer_run *run = member_of(op, struct transfer_run, ration_op);
@@ -157,6 +163,8 @@ static void ration_tick(struct ring_op *op, int result)
 	due = lanes ? ration_due(&run->ration, ring_now_ns(), cpu_used_ns()) / lanes : 0;
 	most = run->ration.rate ? run->ration.rate * RATION_SAVED_MS / 1000 / (lanes ? lanes : 1)
 				: due;
+	if (guest_waits(run->sidecar))
+		due = most = INT64_MAX / 2;
 	for (unsigned i = 0; i < run->count && due; i++) {
 		if (run->lanes[i].copy && !run->lanes[i].ended)
 			copy_grant(run->lanes[i].copy, due, most);

@@ -107,6 +107,7 @@ void sidecar_event(void *arg, const char *name, json_t *data, int64_t time_us)
 		/* Our own pauses need no second look; a guest that was held does. */
 		sidecar->alert = sidecar->fault.kind != FAULT_NONE || sidecar->shutdown ||
 				 sidecar->state == SIDECAR_HELD || respond_wants(sidecar);
+		sidecar->shutdown = false; /* QEMU stayed, and its guest runs again */
 		sidecar->resume_us = time_us;
 		snprintf(sidecar->guest.status, sizeof(sidecar->guest.status), "running");
 	} else if (!strcmp(name, "JOB_STATUS_CHANGE")) {

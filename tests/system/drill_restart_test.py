@@ -4,6 +4,7 @@
 import os
 import pathlib
 import signal
+import threading
 import time
 import unittest
 
@@ -75,6 +76,19 @@ class Restart(RestartCase):
             # And once more: the new one was recorded, too.
             self.struck(vm, sidecar)
             self.assertEqual(len(vm.processes()), 1)
+
+    def test_a_guest_that_was_shut_down_and_begins_anew_is_watched_again(self):
+        with self.guest(disks=1, extra=["-no-shutdown"]) as vm:
+            sidecar = self.protect(vm, restart="recorded")
+            vm.order("poweroff")
+            until(lambda: vm.status() == "shutdown", "it is off", every=0.05)
+            since = len(vm.console.lines)
+            vm.qmp("system_reset")
+            vm.qmp("cont")
+            vm.console.wait("READY", 90, since=since)
+            vm.wait_more(50)
+            sidecar.wait_generations(2)
+            self.struck(vm, sidecar)
 
     def test_it_is_never_unless_asked_for(self):
         with self.guest(disks=1) as vm:
@@ -189,6 +203,30 @@ class Hang(RestartCase):
         with self.guest() as vm:
             sidecar = self.protect(vm, restart="recorded")
             self.struck(vm, sidecar, kind="qemu-hang", end=lambda: hang_in_cycle(vm, sidecar))
+
+    def test_an_owner_whose_dump_takes_its_time(self):
+        """QEMU stops the guest and answers nothing until all of it is written."""
+        with self.guest(disks=1) as vm:
+            sidecar = self.protect(vm, restart="recorded")
+            os.mkfifo(vm.work / "dump")
+            slow = os.open(vm.work / "dump", os.O_RDONLY | os.O_NONBLOCK)
+            dump = threading.Thread(target=vm.qmp, args=("dump-guest-memory",),
+                                    kwargs={"paging": False, "protocol": f"file:{vm.work}/dump",
+                                            "timeout": 120})
+            dump.start()
+            fault = sidecar.wait("fault", kind="qemu-hang", timeout=40)
+            self.assertEqual((fault["cause"], fault["warning"]), ("unknown", True))
+            time.sleep(36)  # what QEMU does not answer within 30 s is given up
+            self.assertIsNone(vm.process.poll())
+            os.set_blocking(slow, True)
+            while os.read(slow, 1 << 20):
+                pass
+            os.close(slow)
+            dump.join()
+            vm.wait_more(50)
+            sidecar.wait_generations(2, timeout=60)
+            self.assertEqual((vm.status(), sidecar.find("recovered")), ("running", []))
+            self.struck(vm, sidecar)
 
     def test_a_hung_qemu_is_let_alone_unless_asked_for(self):
         with self.guest(disks=1) as vm:

@@ -58,7 +58,7 @@ static void each_fault_has_its_answer(void)
 	} table[] = {
 		{FAULT_DISK_WRITE, CAUSE_UNKNOWN, 0, 0, 0, "pivot", "pivot"},
 		{FAULT_DISK_WRITE, CAUSE_NO_WRITES, 0, 0, 0, "pivot", "pivot"},
-		{FAULT_DISK_WRITE, CAUSE_DEAD, 0, 0, 0, "hold", "rollback"},
+		{FAULT_DISK_WRITE, CAUSE_DEAD, 0, 0, 0, "pivot", "pivot"}, /* it is asked */
 		{FAULT_DISK_READ, CAUSE_BAD_SECTOR, 0, 0, 0, "pivot", "pivot"},
 		{FAULT_DISK_FULL, CAUSE_FULL, 0, 0, 0, "pivot", "pivot"},
 		{FAULT_DISK_FULL, CAUSE_FULL, 1, 1, 0, "mirror", "mirror"},
