@@ -29,6 +29,11 @@ int file_open(const char *path, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
+int file_duplicate(int fd)
+{
+	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
 void file_close(int fd)
 {
 	if (fd >= 0)

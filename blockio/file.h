@@ -19,6 +19,7 @@
  * refuses it.  Returns the descriptor. */
 int file_open(const char *path, int flags);
 void file_close(int fd); /* -1 is allowed */
+int file_duplicate(int fd); /* with its lock; -1: FD was, or there is none to be had */
 
 int64_t file_size(int fd);
 int file_truncate(int fd, uint64_t size);

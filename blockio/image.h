@@ -30,6 +30,10 @@ const char *image_label(const struct image *image); /* for messages */
  * content: an entry that was lost must not give out what is in the head. */
 int image_sums(struct image *image, uint64_t block, uint32_t count, uint64_t *sums,
 	       struct errinfo *err);
+/* From now on sums that cannot be read (EIO) are IMAGE_SUM_LOST, which no content has, and
+ * no error. */
+void image_salvage(struct image *image);
+#define IMAGE_SUM_LOST UINT64_C(0x74736f6c2d6d7573)
 
 /* Sets in WANTED (bit 0 of byte 0 is BLOCK) those of COUNT blocks that are not in the same
  * place and of the same sum in OTHER, an image of the same disk that is still open: who

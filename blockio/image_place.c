@@ -62,6 +62,8 @@ static int chain_places(struct image *image, uint64_t block, uint32_t count, uin
 		status = keep_chain_find_strays(image->chain, block, count, found, err);
 	for (uint32_t i = 0; i < count && image->chain && !status; i++)
 		places[i] = found[i].stray_fd >= 0 ? NOWHERE : found[i].id;
+	for (uint32_t i = 0; i < count && image->clone; i++)
+		places[i] = NOWHERE;
 	return status;
 }
 

@@ -32,6 +32,8 @@ struct image {
 	int sums_fd;
 	/* Of a kept point: where its blocks are; FILE and sums_fd are the head's. */
 	struct keep_chain *chain;
+	bool clone; /* its blocks are its own */
+	bool salvage;
 	struct image_hole hole;
 	char label[STORE_NAME_MAX + FILE_PATH_MAX + 48];
 };

@@ -56,6 +56,7 @@ struct target {
 	struct ring *ring;
 	uint64_t size; /* of the disk */
 	bool blank;    /* reads as zeros wherever nothing was written */
+	bool unflushed; /* nobody can say when what was written is on stable storage */
 	bool sparse;   /* a block of zeros has no place in it: blank in any case */
 	char label[TARGET_LABEL_MAX];
 };

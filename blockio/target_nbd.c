@@ -189,7 +189,7 @@ static void nbd_op_zero(struct target_op *op)
 	op_start(op, nbd_of(op->target)->can_zero ? NBD_ZERO : NBD_WRITE);
 }
 
-/* A server without flush has written when it answers. */
+/* A server without flush: nobody can say more than that it has answered. */
 static void nbd_op_flush(struct target_op *op)
 {
 	struct target_nbd *nbd = nbd_of(op->target);
@@ -243,6 +243,7 @@ static int nbd_check(struct target_nbd *nbd, uint64_t size, struct errinfo *err)
 	nbd->step_max = step > 0 && step < (32 << 20) ? (uint32_t)step : 32u << 20;
 	nbd->can_zero = nbd_can_zero(nbd->handle) == 1;
 	nbd->can_flush = nbd_can_flush(nbd->handle) == 1;
+	nbd->target.unflushed = !nbd->can_flush;
 	nbd->fd = nbd_aio_get_fd(nbd->handle);
 	return nbd->fd < 0 ? nbd_failed(nbd, err) : 0;
 }

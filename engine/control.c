@@ -207,6 +207,10 @@ static void client_request(struct client *client)
 	else if (store_info(sidecar->store)->state != STORE_READY)
 		client_answer(client, json_pack("{s:s}", "error", "there is no generation yet: the "
 						"first copy has to end before"));
+	else if (sidecar->state == SIDECAR_COPYING)
+		client_answer(client, json_pack("{s:s}", "error", "the disks are being compared with "
+						"the replica: the latest can be had when the guest is "
+						"protected again, points (--point) now"));
 	else
 		client_wait(client, json_incref(request));
 	json_decref(request);

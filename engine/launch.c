@@ -19,6 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "descriptors.h"
+
 struct failure { /* of the new process, before it is another program */
 	int code;
 	char what[64];
@@ -63,6 +65,7 @@ static void plain_signals(void)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
+	descriptors_restore();
 }
 
 static void fail(int socket_fd, const char *what)

@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "descriptors.h"
+
 #include "launch.h"
 #include "member.h"
 
@@ -87,6 +89,7 @@ static void hook_exec(char **words, char **environment, int output_fd)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
+	descriptors_restore();
 	execve(words[0], words, environment);
 	dprintf(2, "%s: %s\n", words[0], strerror(errno));
 	_exit(127);

@@ -51,6 +51,25 @@ int loop_init(struct loop *loop, struct errinfo *err)
 	return 0;
 }
 
+bool loop_interrupted(const struct loop *loop)
+{
+	sigset_t pending;
+
+	sigpending(&pending);
+	return loop->quit || sigismember(&pending, SIGINT) == 1 ||
+	       sigismember(&pending, SIGTERM) == 1;
+}
+
+void loop_pass_signals(bool pass)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(pass ? SIG_UNBLOCK : SIG_BLOCK, &set, NULL);
+}
+
 void loop_release(struct loop *loop)
 {
 	ring_free(loop->ring);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "descriptors.h"
 #include "report.h"
 
 const char *argp_program_version = "qheal " QHEAL_VERSION;
@@ -68,6 +69,7 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(name, "--help") || !strcmp(name, "help"))
 		return usage(stdout);
+	descriptors_raise();
 	for (unsigned i = 0; i < COMMANDS; i++) {
 		if (!strcmp(name, commands[i].name))
 			return run(&commands[i], argc - 1, argv + 1);

@@ -11,10 +11,19 @@
 #include "jsontext.h"
 #include "mind.h"
 
+/* By QEMU's own stamps; by our clock when the host's was set back meanwhile. */
+static double downtime_of(const struct recovery *recovery)
+{
+	const struct sidecar *sidecar = recovery->sidecar;
+	int64_t us = sidecar->resume_us - recovery->fault.time_us;
+
+	return us > 0 ? (double)us / 1e3 : (double)(ring_now_ns() - sidecar->fault_ns) / 1e6;
+}
+
 void recovery_report(struct recovery *recovery)
 {
 	struct sidecar *sidecar = recovery->sidecar;
-	double downtime_ms = (double)(sidecar->resume_us - recovery->fault.time_us) / 1e3;
+	double downtime_ms = downtime_of(recovery);
 	json_t *images = promote_images_json(recovery->sidecar, recovery->promotions,
 					     recovery->count, "qcow2");
 	json_t *fields;
@@ -40,7 +49,7 @@ void recovery_report_resumed(struct recovery *recovery)
 	struct sidecar *sidecar = recovery->sidecar;
 	json_t *fields;
 
-	recovery->downtime_ms = (double)(sidecar->resume_us - recovery->fault.time_us) / 1e3;
+	recovery->downtime_ms = downtime_of(recovery);
 	fields = json_pack("{s:s,s:I,s:f,s:I,s:o}", "strategy", "resume", "generation",
 			   (json_int_t)store_info(sidecar->store)->generation, "downtime_ms",
 			   recovery->downtime_ms, "lost_bytes", (json_int_t)0, "steps",
@@ -57,7 +66,7 @@ void recovery_report_restored(struct recovery *recovery, json_t *told)
 	struct sidecar *sidecar = recovery->sidecar;
 	json_t *fields;
 
-	recovery->downtime_ms = (double)(sidecar->resume_us - recovery->fault.time_us) / 1e3;
+	recovery->downtime_ms = downtime_of(recovery);
 	recovery->moved_bytes = (uint64_t)json_integer_value(json_object_get(told, "copied_bytes"));
 	fields = json_pack("{s:s,s:f,s:I,s:o}", "strategy", recovery->strategy, "downtime_ms",
 			   recovery->downtime_ms, "lost_bytes", (json_int_t)recovery->lost_bytes,

@@ -40,10 +40,17 @@ int reset_guest(struct sidecar *sidecar, bool resume, struct errinfo *err)
 				ring_now_ns() + RESET_TIMEOUT_MS * NS_PER_MS);
 	if (!rc && sidecar->resets == sidecar->resets_before)
 		rc = err_set(err, -ENOTCONN, "QEMU ends instead of a reset (-no-reboot?)");
-	if (!rc && resume)
-		rc = monitor_call(&sidecar->monitor, "cont", NULL, NULL, err);
-	if (!rc && resume)
+	if (rc && !err->code)
+		return err_set(err, rc, "QEMU does not reset the guest");
+	return !rc && resume ? reset_resume(sidecar, err) : rc;
+}
+
+int reset_resume(struct sidecar *sidecar, struct errinfo *err)
+{
+	int rc = monitor_call(&sidecar->monitor, "cont", NULL, NULL, err);
+
+	if (!rc)
 		rc = loop_until(&sidecar->loop, running_or_gone, sidecar,
 				ring_now_ns() + RESUME_TIMEOUT_MS * NS_PER_MS);
-	return rc && !err->code ? err_set(err, rc, "QEMU does not reset the guest") : rc;
+	return rc && !err->code ? err_set(err, rc, "QEMU does not let the guest go on") : rc;
 }

@@ -13,5 +13,7 @@ struct sidecar;
 
 /* Reset the guest, wait until that is done, and let it go on if RESUME. */
 int reset_guest(struct sidecar *sidecar, bool resume, struct errinfo *err);
+/* The second half of it, for who has something to do between. */
+int reset_resume(struct sidecar *sidecar, struct errinfo *err);
 
 #endif

@@ -205,7 +205,7 @@ void restore_output_forget(const struct restore_output *output)
 	file_remove(path);
 }
 
-int restore_output_complete(const struct restore_output *output, struct errinfo *err)
+int restore_output_flush(const struct restore_output *output, struct errinfo *err)
 {
 	char parent[PATH_MAX];
 	int status;
@@ -213,11 +213,7 @@ int restore_output_complete(const struct restore_output *output, struct errinfo 
 	if (!has_state(output))
 		return 0;
 	parent_of(output->path, parent);
-	status = file_sync_dir(parent); /* the image first: without it no mark may go */
-	if (!status) {
-		restore_output_forget(output);
-		status = file_sync_dir(parent);
-	}
+	status = file_sync_dir(parent);
 	if (status)
 		return err_set(err, status, "%s: cannot flush this directory: %s", parent,
 			       strerror(-status));

@@ -63,7 +63,8 @@ int restore_output_check(struct restore_output *output, const char *path,
  * NBD: they have no place for it. */
 int restore_output_mark(const struct restore_output *output, const struct restore_wish *wish,
 			struct errinfo *err);
-int restore_output_complete(const struct restore_output *output, struct errinfo *err);
+/* Its directory: the image's name, or the mark's end (restore_output_forget()). */
+int restore_output_flush(const struct restore_output *output, struct errinfo *err);
 /* It was not begun: take away what the mark says. */
 void restore_output_forget(const struct restore_output *output);
 

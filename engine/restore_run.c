@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "file.h"
@@ -17,6 +18,7 @@
 #include "member.h"
 #include "progress.h"
 #include "report.h"
+#include "restore_target.h"
 #include "successor.h"
 
 /* 1 MiB a request is where every disk measured is at its full rate, and enough of
@@ -25,6 +27,8 @@
 #define RESTORE_BUFFER_BYTES (1u << 20)
 #define RESTORE_DEPTH 16 /* reads of one disk; the other buffers are being written */
 #define RESTORE_COMPARE_DEPTH 8 /* see VERIFY_DEPTH; a network's delay wants more */
+
+#define LEAVE_MS 10000
 
 struct run {
 	const struct restore_order *order;
@@ -176,6 +180,8 @@ static int images_open(struct run *run)
 		job->wish.generation = run->source.generation;
 		status = image_open(&job->image, run->loop.ring, run->order->store,
 				    run->source.point, job->disk->name, &run->err);
+		if (!status && run->order->salvage)
+			image_salvage(job->image);
 		if (!status)
 			status = restore_measure(job->image, &job->data_bytes, &run->err);
 	}
@@ -206,28 +212,6 @@ static int room_check(struct run *run)
 		       (unsigned long long)need);
 }
 
-static int job_target(struct run *run, struct restore_job *job)
-{
-	static const enum target_begin begins[] = {
-		[RESTORE_NEW] = TARGET_NEW,
-		[RESTORE_CONTINUE] = TARGET_UPDATE,
-		[RESTORE_UPDATE] = TARGET_UPDATE,
-		[RESTORE_REPLACE] = TARGET_REPLACE,
-	};
-	const struct restore_output *output = &job->output;
-	enum target_begin begin = begins[output->mode];
-	struct ring *ring = run->loop.ring;
-
-	job->compare = begin == TARGET_UPDATE;
-	if (output->nbd)
-		return target_open_nbd(&job->target, ring, output->path, job->disk->size,
-				       &run->err);
-	if (job->wish.qcow2)
-		return target_open_qcow2(&job->target, ring, output->path, job->image, begin,
-					 &run->err);
-	return target_open_raw(&job->target, ring, output->path, job->disk->size, begin, &run->err);
-}
-
 static int targets_open(struct run *run)
 {
 	int status = 0;
@@ -237,8 +221,10 @@ static int targets_open(struct run *run)
 
 		status = restore_output_mark(&job->output, &job->wish, &run->err);
 		if (!status)
-			status = job_target(run, job);
-		if (status && !job->target && job->output.mode != RESTORE_CONTINUE)
+			status = restore_target_open(job, &run->loop, &run->err);
+		/* Unless somebody else has it: the mark is theirs then. */
+		if (status && !job->target && job->output.mode != RESTORE_CONTINUE &&
+		    status != -EEXIST && status != -EBUSY)
 			restore_output_forget(&job->output);
 		if (!status)
 			status = restore_output_mark(&job->output, &job->wish, &run->err);
@@ -320,6 +306,24 @@ static bool jobs_event(void *arg)
 	return run->loop.quit || jobs_over(arg);
 }
 
+/* A file's requests end; those of a server may never, and somebody wants us to. */
+static int64_t end_ns(const struct run *run)
+{
+	for (unsigned i = 0; i < run->count; i++) {
+		if (run->loop.quit && run->jobs[i].output.nbd)
+			return ring_now_ns() + LEAVE_MS * INT64_C(1000000);
+	}
+	return INT64_MAX;
+}
+
+/* As by SIGKILL, which every part of it is made for. */
+static void leave(void)
+{
+	log_error("interrupted; the server does not answer, and is not waited for");
+	fflush(stdout);
+	_exit(1);
+}
+
 static int jobs_wait(struct run *run)
 {
 	int status = loop_until(&run->loop, jobs_event, run, INT64_MAX);
@@ -329,7 +333,9 @@ static int jobs_wait(struct run *run)
 			restore_cancel(run->jobs[i].restore);
 	}
 	if (!status)
-		status = loop_until(&run->loop, jobs_over, run, INT64_MAX);
+		status = loop_until(&run->loop, jobs_over, run, end_ns(run));
+	if (status == -ETIMEDOUT)
+		leave();
 	for (unsigned i = 0; i < run->count && !status; i++) {
 		const struct errinfo *error = &run->jobs[i].error;
 
@@ -338,6 +344,20 @@ static int jobs_wait(struct run *run)
 	}
 	for (unsigned i = 0; i < run->count && !status; i++)
 		status = run->jobs[i].error.code;
+	return status;
+}
+
+/* All images first: as long as one has its mark the same command continues with all. */
+static int jobs_complete(struct run *run)
+{
+	int status = 0;
+
+	for (unsigned i = 0; i < run->count && !status; i++)
+		status = restore_output_flush(&run->jobs[i].output, &run->err);
+	for (unsigned i = 0; i < run->count && !status; i++)
+		restore_output_forget(&run->jobs[i].output);
+	for (unsigned i = 0; i < run->count && !status; i++)
+		status = restore_output_flush(&run->jobs[i].output, &run->err);
 	return status;
 }
 
@@ -358,9 +378,7 @@ static int run_copy(struct run *run)
 	if (jobs_wait(run) && !status)
 		status = run->err.code ? run->err.code : -ECANCELED;
 	progress_end(&run->progress);
-	for (unsigned i = 0; i < run->count && !status; i++)
-		status = restore_output_complete(&run->jobs[i].output, &run->err);
-	return status;
+	return status ? status : jobs_complete(run);
 }
 
 static int run_prepare(struct run *run)
@@ -380,7 +398,12 @@ static int run_prepare(struct run *run)
 		status = restore_source_open(&run->source, run->loop.ring, run->pool, &run->err);
 	if (!status)
 		status = images_open(run);
-	return status ? status : room_check(run);
+	if (!status)
+		status = room_check(run);
+	/* Measuring takes its time, and nobody has looked since. */
+	if (!status && loop_interrupted(&run->loop))
+		status = err_set(&run->err, -EINTR, "interrupted: nothing was written");
+	return status;
 }
 
 static void run_release(struct run *run)
@@ -405,6 +428,17 @@ static void run_release(struct run *run)
 	free(run);
 }
 
+static const char *again(const struct run *run)
+{
+	for (unsigned i = 0; i < run->count; i++) {
+		const struct restore_output *output = &run->jobs[i].output;
+
+		if ((output->nbd || output->device) && output->mode != RESTORE_UPDATE)
+			return "begins anew, with --in-place it continues";
+	}
+	return "continues";
+}
+
 static int run_verdict(struct run *run, int status)
 {
 	struct restore_result result = {run->order, &run->source, run->jobs, run->count, 0};
@@ -415,7 +449,7 @@ static int run_verdict(struct run *run, int status)
 		return 1;
 	}
 	if (status) {
-		log_error("interrupted; the same command continues");
+		log_error("interrupted; the same command %s", again(run));
 		return 1;
 	}
 	result.seconds = (double)(ring_now_ns() - run->begin_ns) / 1e9;

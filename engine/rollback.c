@@ -366,7 +366,7 @@ int rollback_switch_over(struct sidecar *sidecar, struct errinfo *err)
 		return rc;
 	}
 	if (!rc)
-		rc = reset_guest(sidecar, rollback->resume, err);
+		rc = rollback_reset(sidecar, rollback->resume, err);
 	timeline_mark(&rollback->timeline, "reset");
 	if (rc) {
 		give_up(sidecar, err);

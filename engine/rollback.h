@@ -66,5 +66,8 @@ void rollback_stop(struct sidecar *sidecar);
 /* At a start: finish or take back what an earlier sidecar began, and remove what
  * no guest needs. */
 int rollback_settle(struct sidecar *sidecar, struct errinfo *err);
+/* All disks are exchanged: reset the guest, note that it is about to run on them, and let it
+ * go on if RESUME. */
+int rollback_reset(struct sidecar *sidecar, bool resume, struct errinfo *err);
 
 #endif

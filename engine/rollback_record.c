@@ -134,6 +134,17 @@ int rollback_record_begin(const struct sidecar *sidecar, const struct rollback_n
 	return record_write(sidecar, record, err);
 }
 
+int rollback_record_exchanged(const struct sidecar *sidecar, struct errinfo *err)
+{
+	json_t *record;
+	int rc = rollback_record_read(sidecar, &record, err);
+
+	if (rc)
+		return rc;
+	json_object_set_new(record, "exchanged", json_true());
+	return record_write(sidecar, record, err);
+}
+
 int rollback_record_done(const struct sidecar *sidecar, struct errinfo *err)
 {
 	json_t *record;

@@ -5,7 +5,7 @@
  *
  *   {"format":1,"done":BOOL,"point":NAME,"id":N,"generation":N,"before":NAME,
  *    "resume":BOOL,"time_us":N,"disks":[{"disk","file","node","old"}],
- *    "dir":PATH,"lost_bytes":N,
+ *    "dir":PATH,"lost_bytes":N,"exchanged":true (all are, and the guest may have run on them),
  *    "previous":RECORD of the roll back before, as long as this one is not done}
  *
  * Files are names below promoted/, or of a restore in the spare directory "dir": that
@@ -37,6 +37,8 @@ int rollback_record_read(const struct sidecar *sidecar, json_t **record, struct 
 /* Before anything is done to the guest. */
 int rollback_record_begin(const struct sidecar *sidecar, const struct rollback_note *note,
 			  const struct promotion *promotions, unsigned count, struct errinfo *err);
+/* Before the guest runs on its images: they are what it has, whatever comes. */
+int rollback_record_exchanged(const struct sidecar *sidecar, struct errinfo *err);
 int rollback_record_done(const struct sidecar *sidecar, struct errinfo *err);
 /* The same where the store may have failed: tried again later, as long as `rollback_open`.  A
  * start that finds none of it done would reset the guest once more. */

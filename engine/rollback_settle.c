@@ -28,6 +28,18 @@ struct settling {
 	bool resume;
 };
 
+/* Killed at any moment of it: a start finds the guest reset and lets it go on, or finds another
+ * QEMU, and keeps the images.  Without room for the note the guest goes on all the same. */
+int rollback_reset(struct sidecar *sidecar, bool resume, struct errinfo *err)
+{
+	struct errinfo why = {0};
+	int rc = reset_guest(sidecar, false, err);
+
+	if (!rc && rollback_record_exchanged(sidecar, &why))
+		log_warn("that the disks were exchanged is not noted: %s", why.text);
+	return !rc && resume ? reset_resume(sidecar, err) : rc;
+}
+
 static int find_left(struct settling *settling, struct errinfo *err)
 {
 	struct sidecar *sidecar = settling->sidecar;
@@ -141,7 +153,7 @@ static int finish(struct settling *settling, struct errinfo *err)
 		return rc;
 	take_nodes(settling);
 	if (!was_reset)
-		rc = reset_guest(sidecar, settling->resume, err);
+		rc = rollback_reset(sidecar, settling->resume, err);
 	else if (settling->resume)
 		rc = monitor_call(&sidecar->monitor, "cont", NULL, NULL, err);
 	if (!rc)
@@ -190,6 +202,11 @@ static int settle_record(struct sidecar *sidecar, const json_t *record, struct e
 	if (rc)
 		return rc;
 	drop_nodes(&settling);
+	if (settling.count == json_array_size(settling.disks) &&
+	    json_is_true(json_object_get(record, "exchanged"))) { /* another QEMU, on the old ones */
+		warn_of_images(&settling);
+		return rollback_record_done(sidecar, err);
+	}
 	return settling.count == json_array_size(settling.disks) ? undo(&settling, err)
 								  : finish(&settling, err);
 }

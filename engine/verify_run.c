@@ -24,6 +24,7 @@
 #include "report.h"
 #include "restore_source.h"
 #include "successor.h"
+#include "verify_before.h"
 
 /* A request of 1 MiB is where every disk measured is at its full rate.  Eight of them keep
  * it busy; with 16 more of what was read is out of the cache when its turn to be summed up
@@ -35,11 +36,6 @@
 #define VERIFY_SECTION_BLOCKS (UINT64_C(1) << 20) /* a bit each: 128 KiB for any disk */
 
 /* An image that was good; its blocks stay where they are while it is open. */
-struct verify_before {
-	char disk[STORE_NAME_MAX + 1];
-	struct image *image; /* NULL: free */
-};
-
 struct verify {
 	const char *store;
 	bool json;
@@ -221,20 +217,9 @@ static int image_check(struct verify *verify, struct image *before)
 	return status;
 }
 
-static struct verify_before *before_find(struct verify *verify, const char *disk)
-{
-	for (unsigned i = 0; i < STORE_DISKS_MAX; i++)
-		if (verify->before[i].image && !strcmp(verify->before[i].disk, disk))
-			return &verify->before[i];
-	for (unsigned i = 0; i < STORE_DISKS_MAX; i++)
-		if (!verify->before[i].image)
-			return &verify->before[i];
-	return NULL; /* points of many other disks */
-}
-
 static int disk_check(struct verify *verify)
 {
-	struct verify_before *before = before_find(verify, verify->disk->name);
+	struct verify_before *before = verify_before_find(verify->before, verify->disk->name);
 	struct image *other = before ? before->image : NULL;
 	uint64_t bad = verify->bad_count;
 	int status = image_open(&verify->image, verify->loop.ring, verify->store,
@@ -244,18 +229,21 @@ static int disk_check(struct verify *verify)
 		status = image_check(verify, other && image_size(other) ==
 							      image_size(verify->image)
 						     ? other : NULL);
-	if (before) {
-		image_close(other);
-		before->image = NULL;
-	}
-	if (before && !status && verify->bad_count == bad) {
-		before->image = verify->image;
-		snprintf(before->disk, sizeof(before->disk), "%s", verify->disk->name);
-	} else {
+	if (before)
+		verify_before_close(before);
+	if (before && !status && verify->bad_count == bad)
+		verify_before_keep(before, verify->disk->name, verify->image,
+				   verify->source->hold_fd);
+	else
 		image_close(verify->image);
-	}
 	verify->image = NULL;
 	return status;
+}
+
+/* No damage, but what this process lacks. */
+static bool is_ours(int code)
+{
+	return code == -EMFILE || code == -ENFILE || code == -ENOMEM;
 }
 
 static int source_check(struct verify *verify, struct restore_source *source)
@@ -269,6 +257,8 @@ static int source_check(struct verify *verify, struct restore_source *source)
 			verify->images++;
 		else if (verify->loop.quit)
 			return -EINTR;
+		else if (is_ours(verify->err.code))
+			return verify->err.code;
 		else
 			damage_note(verify, verify->disk->name, source->name, verify->err.text);
 		err_clear(&verify->err);
@@ -291,13 +281,17 @@ static int point_check(struct verify *verify, const struct point_info *point)
 	status = restore_source_find(&source, verify->store, id, &gone);
 	if (!status)
 		status = restore_source_open(&source, verify->loop.ring, verify->pool, &gone);
+	if (is_ours(status)) {
+		err_set(&verify->err, status, "%s", gone.text);
+		return status;
+	}
 	/* The retention deleted it since it was listed. */
 	if (status && status != -ENOENT && status != -EBUSY)
 		damage_note(verify, NULL, point->name[0] ? point->name : id, gone.text);
 	else if (!status && !(status = source_check(verify, &source)))
 		verify->points++;
 	restore_source_release(&source);
-	return status == -EINTR ? status : 0;
+	return status == -EINTR || is_ours(status) ? status : 0;
 }
 
 static void point_damaged(struct verify *verify, const struct point_info *point)
@@ -311,11 +305,15 @@ static void point_damaged(struct verify *verify, const struct point_info *point)
 
 static int points_check(struct verify *verify, const struct point_info *points, unsigned count)
 {
+	int status = 0;
+
 	for (unsigned i = count; i-- > 0;) {
 		if (points[i].damaged)
 			point_damaged(verify, &points[i]);
-		else if (!points[i].temporary && point_check(verify, &points[i]))
-			return -EINTR;
+		else if (!points[i].temporary)
+			status = point_check(verify, &points[i]);
+		if (status)
+			return status;
 	}
 	return 0;
 }
@@ -444,7 +442,7 @@ static void release(struct verify *verify, struct restore_source *latest)
 			;
 	}
 	for (unsigned i = 0; i < STORE_DISKS_MAX; i++)
-		image_close(verify->before[i].image);
+		verify_before_close(&verify->before[i]);
 	restore_source_release(latest);
 	file_close(verify->lock_fd);
 	if (verify->loop.ring) {
@@ -470,7 +468,7 @@ int verify_run(const char *store, bool json)
 	if (!status)
 		status = all_check(&verify, &latest);
 	progress_end(&verify.progress);
-	if (verify.loop.quit)
+	if (verify.loop.quit && status) /* else it came too late */
 		log_error("interrupted: %llu bad blocks so far",
 			  (unsigned long long)verify.bad_count);
 	else if (status)

@@ -35,7 +35,7 @@ $(BUILD)/tests/%_test: $(BUILD)/obj/tests/unit/%_test.o $(SUPPORT) $(BUILD)/libe
 TEST_LDFLAGS_pool = $(ALLOC_WRAP)
 TEST_LDFLAGS_nbd = $(ALLOC_WRAP)
 TEST_LDFLAGS_copy = $(ALLOC_WRAP)
-TEST_LDFLAGS_image = -Wl,--wrap=ring_read
+TEST_LDFLAGS_image = -Wl,--wrap=ring_read,--wrap=file_read
 TEST_LDFLAGS_point = -Wl,--wrap=ring_read
 TEST_LDFLAGS_clone = -Wl,--wrap=ring_timer,--wrap=pace_slice,--wrap=file_clone
 TEST_LDFLAGS_restore = -Wl,--wrap=ring_write,--wrap=ring_flush

@@ -5,8 +5,10 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import tempfile
+import time
 import unittest
 
 from lab import cache
@@ -105,11 +107,11 @@ class Targets(RestoreTest):
             self.assert_same(self.folder / "all" / f"{name}.raw", name)
 
     def test_nbd_server(self):
-        socket = self.folder / "nbd"
-        server = subprocess.Popen(["nbdkit", "-f", "-U", socket, "memory", str(VDB + 3 * MIB)])
+        path = self.folder / "nbd"
+        server = subprocess.Popen(["nbdkit", "-f", "-U", path, "memory", str(VDB + 3 * MIB)])
         try:
-            wait_listening(socket, server)
-            uri = f"nbd+unix:///?socket={socket}"
+            wait_listening(path, server)
+            uri = f"nbd+unix:///?socket={path}"
             self.done(disk="vdb", output=uri)
             subprocess.run(["nbdcopy", uri, self.out], check=True)
             self.assertEqual(self.out.read_bytes()[:VDB], self.head("vdb").read_bytes())
@@ -121,14 +123,14 @@ class Targets(RestoreTest):
             server.wait()
 
     def test_a_server_without_zero_command_gets_zeros(self):
-        socket = self.folder / "nbd"
+        path = self.folder / "nbd"
         image = self.folder / "full"
         image.write_bytes(b"x" * VDB)
-        server = subprocess.Popen(["nbdkit", "-f", "-U", socket, "--filter=nozero", "file",
+        server = subprocess.Popen(["nbdkit", "-f", "-U", path, "--filter=nozero", "file",
                                    str(image)])
         try:
-            wait_listening(socket, server)
-            self.done(disk="vdb", output=f"nbd+unix:///?socket={socket}")
+            wait_listening(path, server)
+            self.done(disk="vdb", output=f"nbd+unix:///?socket={path}")
             self.assertEqual(image.read_bytes(), self.head("vdb").read_bytes())
         finally:
             server.kill()
@@ -352,6 +354,45 @@ class Refused(RestoreTest):
 
     def test_a_server_that_is_not_there(self):
         self.refused("cannot use nbd+unix", output=f"nbd+unix:///?socket={self.folder}/none")
+
+    def test_a_server_that_says_nothing_is_not_waited_for(self):
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.bind(str(self.folder / "nbd"))
+            silent.listen()
+            process = self.begun(f"nbd+unix:///?socket={self.folder}/nbd")
+            silent.accept()
+            process.terminate()
+            self.assertNotEqual(process.wait(20), 0)
+
+    def test_a_server_that_stops_answering_is_not_waited_for(self):
+        server = subprocess.Popen(["nbdkit", "-f", "-U", self.folder / "nbd", "--filter=delay",
+                                   "memory", str(VDB), "delay-write=60", "delay-zero=60"])
+        try:
+            wait_listening(self.folder / "nbd", server)
+            process = self.begun(f"nbd+unix:///?socket={self.folder}/nbd", stderr=subprocess.PIPE)
+            time.sleep(1)  # it is amid its writes
+            process.terminate()
+            self.assertIn("does not answer", process.communicate(timeout=30)[1])
+            self.assertEqual(process.returncode, 1)
+        finally:
+            server.kill()
+            server.wait()
+
+    def begun(self, output, **how):
+        return subprocess.Popen([cache.built("qheal"), "restore", "--store", self.store, "--disk",
+                                 "vdb", "--output", output], text=True, **how)
+
+    def test_a_signal_before_it_begins_leaves_the_output_as_it_is(self):
+        def interrupted():
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+            os.kill(os.getpid(), signal.SIGINT)
+
+        self.out.write_bytes(b"precious")
+        done = run(cache.built("qheal"), "restore", "--store", self.store, "--disk", "vda",
+                   "--force", "--output", self.out, preexec_fn=interrupted)
+        self.assertEqual((done.returncode, self.out.read_bytes()), (1, b"precious"), done.stderr)
+        self.assertIn("nothing was written", done.stderr)
+        self.assertEqual(os.listdir(self.folder), ["out.raw"])
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import unittest
 
 from harm_support import (MIB, HarmTest, Sidecar, Vm, again, end, filled_image, once_is_enough,
                           remove_bitmaps)
+from lab import cache
 
 
 def images(vm):
@@ -66,6 +67,25 @@ class Restart(ResyncTest):
                 sidecar.wait_generations(2)
                 self.assert_replica(vm, sidecar)
                 self.assert_nothing_left(vm)
+
+    @once_is_enough
+    def test_what_wants_the_latest_meanwhile_is_told_to_wait(self):
+        with Vm(disks=1, region=4 * MIB, paused=1) as vm:
+            filled_image(vm.disks[0].path, 64 * MIB, 8 * MIB)
+            with Sidecar(vm) as sidecar:
+                sidecar.wait("protected")
+                end(sidecar)
+                self.restart(vm)
+                slow = vm.work / "slow.conf"
+                slow.write_text("[protect]\nobjective = optimal\n[optimal]\nrate-mib-s = 1\n")
+                sidecar.options["config"] = slow
+                again(sidecar, "progress", phase="resync")
+                done = subprocess.run([cache.built("qheal"), "restore", "--store", sidecar.store,
+                                       "--output", vm.work / "out.raw"], capture_output=True,
+                                      text=True, timeout=60, check=False)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("being compared", done.stderr)
+                end(sidecar)
 
     @once_is_enough
     def test_unchanged_disk_costs_nothing(self):

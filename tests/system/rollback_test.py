@@ -117,6 +117,30 @@ class There(RollbackCase):
             self.replica_right(vm, sidecar, self.images(vm, answer))
             self.assertEqual(len(self.rollback_files(sidecar)), 2)
 
+    def test_qemu_that_is_started_on_its_old_disks_leaves_the_images(self):
+        """Both ended before the end of the roll back was noted; the guest had run on them."""
+        with self.guest() as vm:
+            sidecar = self.protect(vm)
+            kept = self.point(vm, sidecar, "one")
+            self.roll_back(vm, sidecar, "one", kept)
+            vm.wait_more(50)
+            end(sidecar)
+            path = sidecar.store / "promoted" / "rollback.json"
+            record = json.loads(path.read_text())
+            self.assertEqual((record["done"], record["exchanged"]), (True, True))
+            path.write_text(json.dumps({**record, "done": False}))
+            images = self.rollback_files(sidecar)
+            vm.kill()
+            vm.qmp.close()
+            vm.console.close()
+            for socket in (vm.work / "lab.sock", vm.qmp_path):
+                socket.unlink(missing_ok=True)
+            vm.start()
+            again(sidecar, resumed=True)
+            self.assertEqual((self.rollback_files(sidecar), len(images)), (images, 2))
+            self.assertIn("lived in", sidecar.log.read_text())
+            self.assertTrue(json.loads(path.read_text())["done"])
+
     def root_of(self, vm, disk):
         """Its node; None in a cycle."""
         node = next(entry["inserted"]["node-name"] for entry in vm.qmp("query-block")

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import random
+import resource
 import shutil
 import sys
 import unittest
@@ -85,6 +86,20 @@ class Verify(VerifyTest):
         self.assertIn("vdb", {bad.get("disk") for bad in json.loads(self.verify(store).stdout)
                               ["damaged"]})
         self.assertFalse(self.reader_good(store))
+
+    def test_a_point_that_is_read_through_many_others(self):
+        """Three files of each, and of two disks; a lack of them is no damage."""
+        store = self.own_store()
+        for number in range(20):
+            done = run(cache.built("qheal"), "points", "--store", store, "--create", f"p{number}")
+            self.assertEqual(done.returncode, 0, done.stderr)
+        few = [run(cache.built("qheal"), "verify", "--store", store, "--json",
+                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (80, hard)))
+               for hard in (4096, 80)]
+        self.assertEqual([done.returncode for done in few], [0, 1], few)
+        self.assertEqual(json.loads(few[0].stdout)["points"], 20)
+        self.assertEqual(few[1].stdout, "")
+        self.assertIn("Too many open files", few[1].stderr)
 
     def test_no_store_and_no_option(self):
         self.assertEqual(self.verify(self.folder / "none").returncode, 1)

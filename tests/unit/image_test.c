@@ -7,7 +7,7 @@
 
 #include "cunit_main.h"
 #include "file.h"
-#include "image.h"
+#include "image_private.h"
 #include "keep_files.h"
 #include "member.h"
 #include "point_json.h"
@@ -40,6 +40,15 @@ void __wrap_ring_read(struct ring *ring, struct ring_op *op, int fd, void *buffe
 	if (fail)
 		fd = dead_fd;
 	__real_ring_read(ring, op, fd, buffer, length, fail ? 0 : offset);
+}
+
+static int bad_fd = -1; /* nothing can be read from it */
+
+int64_t __real_file_read(int fd, void *buffer, size_t length, uint64_t offset);
+int64_t __wrap_file_read(int fd, void *buffer, size_t length, uint64_t offset);
+int64_t __wrap_file_read(int fd, void *buffer, size_t length, uint64_t offset)
+{
+	return fd >= 0 && fd == bad_fd ? -EIO : __real_file_read(fd, buffer, length, offset);
 }
 
 /* --- a sink that notes --- */
@@ -267,6 +276,28 @@ static void a_clone_is_read_and_not_the_head(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(image_label(t.image), "point before"));
 	CU_ASSERT_EQUAL(copy_run(&t, 4), 0);
 	check_got(&t, 0, -1);
+	imagecopy_free(t.copy);
+	teardown(&t);
+}
+
+/* Without them nothing can be given out as good: all is listed, and no end of it. */
+static void sums_that_cannot_be_read_are_salvaged(void)
+{
+	struct image_fixture t;
+
+	setup(&t);
+	image_get(&t, NULL);
+	bad_fd = t.image->sums_fd;
+	t.noting.sink.bad = note_bad;
+	CU_ASSERT_EQUAL(copy_run(&t, 4), -EIO);
+	imagecopy_free(t.copy);
+	image_salvage(t.image);
+	CU_ASSERT_EQUAL(copy_run(&t, 4), 0);
+	bad_fd = -1;
+	CU_ASSERT_EQUAL(t.noting.bad_count, BLOCKS);
+	CU_ASSERT_EQUAL(imagecopy_progress(t.copy)->bad_bytes, SIZE);
+	for (unsigned i = 0; i < BLOCKS; i++)
+		CU_ASSERT_EQUAL(t.noting.got[i], 0);
 	imagecopy_free(t.copy);
 	teardown(&t);
 }
@@ -670,6 +701,7 @@ int main(void)
 		{"zeros that occupy room are zeros", zeros_that_occupy_room_are_zeros},
 		{"a kept block is not that of the head", a_kept_block_is_not_that_of_the_head},
 		{"a lost entry does not give the head", a_lost_entry_does_not_give_the_head},
+		{"sums that cannot be read are salvaged", sums_that_cannot_be_read_are_salvaged},
 		{"a kept zero with content is found", a_kept_zero_with_content_is_found},
 		{"a kept zero without its mark is found", a_kept_zero_without_its_mark_is_found},
 		{"one failed read loses nothing", one_failed_read_loses_nothing},
