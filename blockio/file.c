@@ -185,8 +185,7 @@ bool file_tells_holes(int fd)
 	off_t hole = lseek(fd, 0, SEEK_HOLE);
 	struct stat status;
 
-	return hole >= 0 && fstat(fd, &status) == 0 &&
-	       (hole < status.st_size || (int64_t)status.st_blocks * 512 >= status.st_size);
+	return hole >= 0 && fstat(fd, &status) == 0 && hole < status.st_size;
 }
 
 /* What is encoded, or shares its block with others, is not at one place. */

@@ -49,7 +49,7 @@ int file_lock_shared(int fd); /* -EBUSY when somebody has it for himself */
 int file_clone(int to, int from, uint64_t offset, uint64_t length);
 /* Where the first data at or behind OFFSET is; -ENXIO: there is none. */
 int64_t file_data_next(int fd, uint64_t offset);
-/* Not: file_data_next() takes all for data.  A file with no hole tells them. */
+/* It has one, and the file system tells it: else file_data_next() takes all for data. */
 bool file_tells_holes(int fd);
 
 struct file_extent {

@@ -107,15 +107,23 @@ static int sums_read(struct image *image, uint64_t block, uint32_t count, uint64
 	return status;
 }
 
+static void sums_lose(uint64_t *sums, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		sums[i] = IMAGE_SUM_LOST;
+}
+
 /* Page by page: what cannot be read is lost, and nothing is what its sum says. */
 static void sums_salvage(struct image *image, uint64_t block, uint32_t count, uint64_t *sums)
 {
 	for (uint32_t done = 0, part; done < count; done += part) {
 		part = SUMS_PAGE - (uint32_t)((block + done) % SUMS_PAGE);
 		part = part < count - done ? part : count - done;
-		if (sums_read(image, block + done, part, sums + done, NULL))
-			for (uint32_t i = 0; i < part; i++)
-				sums[done + i] = IMAGE_SUM_LOST;
+		if (raw_sums(image, block + done, part, sums + done, NULL))
+			sums_lose(sums + done, part);
+		/* What the point keeps needs none of the head's. */
+		if (image->chain && kept_sums(image, block + done, part, sums + done, NULL))
+			sums_lose(sums + done, part);
 	}
 }
 

@@ -180,7 +180,10 @@ static void read_check(struct imagecopy_read *read)
 	struct imagecopy *copy = read->copy;
 
 	while (!copy->error.code && read->at < read->count) {
-		if (read->status || !block_good(read)) {
+		if (read->buf->sums[read->at] == IMAGE_SUM_LOST) {
+			block_bad(read, -EIO); /* and it is not looked for again */
+			read->at++;
+		} else if (read->status || !block_good(read)) {
 			block_again(read);
 			if (read->state == IMAGECOPY_AGAIN)
 				return;

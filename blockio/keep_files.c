@@ -55,26 +55,40 @@ bool keep_disk_data(const struct keep_disk *disk, uint32_t block_bytes, uint64_t
 	return true;
 }
 
-/* What a write that the power cut short leaves behind consists of such pieces. */
+/* What a write that was cut short leaves behind consists of such pieces. */
 #define PIECE 512u
 
-bool keep_disk_strays(const struct keep_disk *disk, uint32_t block_bytes, uint64_t block,
-		      const uint8_t *content, uint32_t length)
+static bool is_torn(const uint8_t *found, uint32_t bytes, const uint8_t *torn, uint32_t length)
+{
+	for (uint32_t at = 0; at < bytes; at += PIECE) {
+		uint32_t piece = bytes - at < PIECE ? bytes - at : PIECE;
+
+		if (!block_is_zero(found + at, piece) &&
+		    (at + piece > length || memcmp(found + at, torn + at, piece)))
+			return false;
+	}
+	return true;
+}
+
+enum keep_found keep_disk_found(const struct keep_disk *disk, uint32_t block_bytes, uint64_t block,
+				uint64_t entry, const uint8_t *torn, uint32_t length)
 {
 	uint32_t bytes = keep_disk_bytes(disk, block_bytes, block, 1);
+	uint64_t offset = block * block_bytes;
 	uint8_t *found = malloc(bytes);
-	bool strays = false;
+	enum keep_found what = KEEP_STRAYS;
 
-	/* What cannot be read tells nothing either. */
-	if (found && file_read(disk->tail_fd, found, bytes, block * block_bytes) == bytes)
-		for (uint32_t at = 0; at < bytes && !strays; at += PIECE) {
-			uint32_t piece = bytes - at < PIECE ? bytes - at : PIECE;
-
-			strays = !block_is_zero(found + at, piece) &&
-				 (at + piece > length || memcmp(found + at, content + at, piece));
-		}
+	if (!found || file_read(disk->tail_fd, found, bytes, offset) != bytes)
+		; /* nobody knows */
+	else if (block_is_zero(found, bytes))
+		what = KEEP_EMPTY;
+	else if (entry == KEEP_ZERO ? keep_is_mark(found, bytes)
+				    : keep_entry(block_sum(found, bytes, offset)) == entry)
+		what = KEEP_FITS;
+	else if (torn && is_torn(found, bytes, torn, length))
+		what = KEEP_EMPTY;
 	free(found);
-	return strays;
+	return what;
 }
 
 static int sized_open(const char *path, int flags, uint64_t size, int *fd, struct errinfo *err)

@@ -17,6 +17,7 @@
  * that share a code are told apart by nobody, as two contents of one sum are. */
 #define KEEP_NOT UINT64_C(0)
 #define KEEP_ZERO UINT64_MAX /* the block is all zeros */
+#define KEEP_LOST UINT64_C(0x74736f6c6b636c62) /* no content has it: the block could not be read */
 
 /* The mark: written to the beginning of the block in kept.raw for a block of zeros, so that
  * an entry that is lost is missed, as it is beside other content.  Not zeros: whoever
@@ -71,11 +72,15 @@ uint32_t keep_disk_bytes(const struct keep_disk *disk, uint32_t block_bytes, uin
  * none, or the file system does not tell. */
 bool keep_disk_data(const struct keep_disk *disk, uint32_t block_bytes, uint64_t first,
 		    uint64_t count, uint64_t *at);
-/* Block BLOCK, LENGTH bytes at most, has no entry, but content in kept.raw that is not CONTENT,
- * with which a power cut may have left it, all or a part: an entry was lost, and what tells of
- * that stays.  Blocking. */
-bool keep_disk_strays(const struct keep_disk *disk, uint32_t block_bytes, uint64_t block,
-		      const uint8_t *content, uint32_t length);
+/* What is in kept.raw of block BLOCK, which has no entry, and is to get ENTRY.  TORN, if not NULL:
+ * LENGTH bytes of which a write that was cut short may have left pieces.  Blocking. */
+enum keep_found {
+	KEEP_EMPTY,  /* nothing that counts */
+	KEEP_FITS,   /* what ENTRY says */
+	KEEP_STRAYS, /* its entry was lost, and this tells of it: it stays, without an entry */
+};
+enum keep_found keep_disk_found(const struct keep_disk *disk, uint32_t block_bytes, uint64_t block,
+				uint64_t entry, const uint8_t *torn, uint32_t length);
 /* The descriptor for LENGTH bytes of content. */
 static inline int keep_disk_fd(const struct keep_disk *disk, uint64_t length)
 {

@@ -15,6 +15,8 @@
 #include "member.h"
 
 #define READ_TRIES 3
+#define READ_AGAIN_NS 1000000000
+#define LOST_MAX 16u
 
 static void window_next(struct keep_move *move);
 static void window_copy(struct keep_move *move);
@@ -42,11 +44,12 @@ static void entries_flush(struct keep_move *move)
 
 /* --- the entries of a window --- */
 
-/* One that is there already is made sure of: the flush of an earlier move may have failed. */
+/* One that is there already is made sure of: the flush of an earlier move may have failed.  That
+ * of the first pass did not. */
 static bool block_wanted(const struct keep_move *move, unsigned i)
 {
 	return move->theirs[i] != KEEP_NOT &&
-	       (move->ours[i] == KEEP_NOT || move->ours[i] == move->theirs[i]);
+	       (move->ours[i] == KEEP_NOT || (!move->strays && move->ours[i] == move->theirs[i]));
 }
 
 /* Which blocks of the window are strays: see keep_move.h. */
@@ -146,49 +149,63 @@ static void run_written(struct ring_op *op, int result)
 		return;
 	}
 	move->at += move->run;
+	move->tries = 0;
 	window_copy(move);
 }
 
+static void read_again(struct ring_op *op, int result)
+{
+	window_copy(member_of(op, struct keep_move, op));
+}
+
 /* A block that the point has lost: the older one gets its entry, and tells of it when it is
- * read.  Not at the first try: the error may pass. */
+ * read.  Not at once: the error may pass, the loss does not; and not many, as then it is the disk
+ * that fails. */
 static void run_unreadable(struct keep_move *move, int status)
 {
-	if (status != -EIO || (move->alone && ++move->tries < READ_TRIES)) {
-		if (status != -EIO)
-			move_end(move, status);
-		else
-			window_copy(move);
-	} else if (!move->alone) {
+	if (status != -EIO) {
+		move_end(move, status);
+	} else if (!move->alone || ++move->tries < READ_TRIES) {
 		move->alone = true;
-		move->tries = 0;
-		window_copy(move);
+		move->op.done = read_again;
+		ring_timer(move->ring, &move->op, ring_now_ns() + READ_AGAIN_NS);
+	} else if (++move->lost > LOST_MAX) {
+		move_end(move, status);
 	} else {
-		move->tries = 0;
+		if (move->stray[move->at])
+			move->theirs[move->at] = KEEP_LOST;
 		run_written(&move->op, 0);
 	}
+}
+
+/* What was read is what its entry says. */
+static bool run_fits(const struct keep_move *move, uint32_t bytes)
+{
+	const uint64_t theirs = move->theirs[move->at];
+
+	return theirs == KEEP_ZERO ? keep_is_mark(move->buf->data, bytes)
+				   : keep_entry(block_sum(move->buf->data, bytes,
+							  run_offset(move))) == theirs;
 }
 
 /* The block at AT, read alone, must not take the place of what the older point has: content
  * of a lost entry, or what its entry says while this has gone bad. */
 static bool must_not_replace(struct keep_move *move, uint32_t bytes)
 {
-	const uint64_t theirs = move->theirs[move->at];
-	uint64_t sum;
+	enum keep_found found = KEEP_EMPTY;
 
 	if (move->stray[move->at] && block_is_zero(move->buf->data, bytes))
 		return true;
-	if (move->held[move->at] &&
-	    keep_disk_strays(move->target, move->to->block_bytes, move->window + move->at,
-			     move->buf->data, bytes)) {
+	if (move->held[move->at])
+		found = keep_disk_found(move->target, move->to->block_bytes,
+					move->window + move->at, move->theirs[move->at],
+					move->buf->data, bytes);
+	if (found == KEEP_STRAYS)
 		move->theirs[move->at] = KEEP_NOT; /* nor its entry */
-		return true;
-	}
-	if (move->ours[move->at] == KEEP_NOT)
-		return false;
-	if (theirs == KEEP_ZERO)
-		return !keep_is_mark(move->buf->data, bytes);
-	sum = block_sum(move->buf->data, bytes, run_offset(move));
-	return keep_entry(sum) != theirs;
+	move->copied |= found == KEEP_FITS;
+	/* Good content is written again: a flush may have failed. */
+	return found == KEEP_STRAYS ||
+	       ((found == KEEP_FITS || move->ours[move->at] != KEEP_NOT) && !run_fits(move, bytes));
 }
 
 static void run_arrived(struct ring_op *op, int result)

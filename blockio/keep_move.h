@@ -25,7 +25,7 @@ struct keep_move {
 	struct ring *ring;
 	struct pool *pool;
 	struct keep_files *from, *to;
-	bool strays; /* content without an entry goes along */
+	bool strays; /* the second pass: content without an entry goes along */
 	/* RESULT: 0, and all is flushed, or an errno. */
 	void (*done)(struct keep_move *move, int result);
 
@@ -40,13 +40,13 @@ struct keep_move {
 	uint64_t theirs[MOVE_WINDOW], ours[MOVE_WINDOW]; /* entries: of FROM, of TO */
 	bool stray[MOVE_WINDOW]; /* neither has an entry, FROM has content */
 	bool held[MOVE_WINDOW];	 /* TO has no entry, but content */
-	unsigned at, run, tries;
+	unsigned at, run, tries, lost;
 	bool copied, alone;
 	int status;
 };
 
-/* FROM may get more entries meanwhile; whether those are moved is open.  Not with STRAYS:
- * what is on its way has content, and no entry yet. */
+/* FROM may get more entries meanwhile; whether those are moved is open.  Not in the second pass,
+ * with STRAYS: what is on its way has content, and no entry yet. */
 void keep_move_start(struct keep_move *move, struct ring *ring, struct pool *pool,
 		     struct keep_files *from, struct keep_files *to, bool strays,
 		     void (*done)(struct keep_move *move, int result));

@@ -111,15 +111,19 @@ static void run_written(struct ring_op *ring_op, int result)
 	run_next(op);
 }
 
-/* An entry of the block at AT was lost: who writes over what tells of that makes another
- * content of it. */
-static bool run_strays(struct keep_op *op, const uint8_t *content, uint32_t bytes)
+/* The block at AT has its content, or that of an entry that was lost: then who writes over what
+ * tells of it makes another content of the block. */
+static bool run_is_there(struct keep_op *op, const uint8_t *content, uint32_t bytes)
 {
-	if (!op->held[op->at] || !keep_disk_strays(op->disk, op_block_bytes(op),
-						   op->block + op->at, content, bytes))
-		return false;
-	op->wanted[op->at] = false;
-	return true;
+	const bool unsure = op->keep->unsure;
+	enum keep_found found = KEEP_EMPTY;
+
+	if (op->held[op->at])
+		found = keep_disk_found(op->disk, op_block_bytes(op), op->block + op->at,
+					keep_entry(op->sums[op->at]), unsure ? content : NULL,
+					bytes);
+	op->wanted[op->at] &= found != KEEP_STRAYS;
+	return found == KEEP_STRAYS || (found == KEEP_FITS && !unsure);
 }
 
 static void zeros_mark(struct keep_op *op)
@@ -128,7 +132,7 @@ static void zeros_mark(struct keep_op *op)
 
 	op->run = 1;
 	bytes = run_bytes(op) < KEEP_MARK_BYTES ? run_bytes(op) : KEEP_MARK_BYTES;
-	if (run_strays(op, keep_mark, bytes)) {
+	if (run_is_there(op, keep_mark, bytes)) {
 		run_next(op);
 		return;
 	}
@@ -179,7 +183,7 @@ static void run_arrived(struct ring_op *ring_op, int result)
 		zeros_found(op);
 		return;
 	}
-	if (run_strays(op, run_data(op), bytes)) {
+	if (run_is_there(op, run_data(op), bytes)) {
 		run_next(op);
 		return;
 	}
@@ -327,6 +331,9 @@ static int tail_copy(const struct keep_disk *disk, const struct head *head, uint
 	n = file_read(head->tail_fd, data, bytes, offset);
 	if (n != bytes)
 		return n < 0 ? (int)n : -EUCLEAN;
+	if (entry == KEEP_NOT && keep_disk_found(disk, block_bytes, block, keep_entry(sum), data,
+						 bytes) == KEEP_STRAYS)
+		return 0;
 	if (sum == SUM_ZERO && block_is_zero(data, bytes))
 		status = file_write(disk->tail_fd, keep_mark,
 				    bytes < KEEP_MARK_BYTES ? bytes : KEEP_MARK_BYTES, offset);

@@ -207,7 +207,8 @@ static void client_request(struct client *client)
 	else if (store_info(sidecar->store)->state != STORE_READY)
 		client_answer(client, json_pack("{s:s}", "error", "there is no generation yet: the "
 						"first copy has to end before"));
-	else if (sidecar->state == SIDECAR_COPYING)
+	else if (sidecar->state == SIDECAR_COPYING &&
+		 json_is_true(json_object_get(request, "temporary")))
 		client_answer(client, json_pack("{s:s}", "error", "the disks are being compared with "
 						"the replica: the latest can be had when the guest is "
 						"protected again, points (--point) now"));

@@ -297,18 +297,19 @@ static int suspect(const struct detect_facts *facts)
 }
 
 /* Returns true when it is a disk's fault. */
-static bool detect_silence(const struct detect_facts *facts, int64_t now_ns,
-			   struct detect_verdict *verdict)
+static bool detect_silence(const struct detect_facts *facts, const struct detect_limits *limits,
+			   int64_t now_ns, struct detect_verdict *verdict)
 {
 	int disk = suspect(facts);
 
 	/* savevm, snapshot-save and dump-guest-memory stop the guest and answer nothing until
 	 * they are done, which may take minutes. */
-	if (facts->run == RUN_OTHER && facts->stopped_by_other) {
+	if (facts->run == RUN_OTHER && facts->stopped_by_other &&
+	    now_ns - facts->asked_ns < limits->dump_ns) {
 		add(verdict, FAULT_QEMU_HANG, CAUSE_UNKNOWN, -1,
 		    "somebody stopped the guest, for a snapshot or a dump perhaps, and QEMU has not "
 		    "answered for %.1f s", seconds(now_ns - facts->asked_ns))->warning = true;
-		return true;
+		return false;
 	}
 	if (disk < 0) {
 		add(verdict, FAULT_QEMU_HANG, CAUSE_HUNG, -1,
@@ -346,7 +347,7 @@ static bool detect_qemu(const struct detect_facts *facts, const struct detect_li
 		add(verdict, FAULT_QEMU_EXIT, CAUSE_EXIT, -1,
 		    "QEMU stands in state internal-error, out of which only a reset leads");
 	if (facts->asked_ns && now_ns - facts->asked_ns >= limits->answer_ns)
-		return detect_silence(facts, now_ns, verdict);
+		return detect_silence(facts, limits, now_ns, verdict);
 	if (facts->monitor_ended)
 		add(verdict, FAULT_QEMU_HANG, CAUSE_UNKNOWN, -1,
 		    "QEMU closed its monitor, and its process lives");

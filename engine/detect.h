@@ -158,7 +158,7 @@ struct detect_limits {
 	int64_t hang_ns;	 /* a disk, or the store, without progress */
 	int64_t answer_ns;	 /* QEMU without an answer */
 	int64_t agent_ns;	 /* an agent that had answered */
-	int64_t dump_ns;	 /* a crash kernel may write so long */
+	int64_t dump_ns;	 /* a crash kernel, or QEMU for its owner, may write so long */
 	int64_t heartbeat_ns;
 	int64_t history_ns;	 /* errors older than this are forgotten */
 	unsigned errors_warn;	 /* so many in the history: degrading */

@@ -46,7 +46,7 @@ static void announce(struct sidecar *sidecar, const struct heal_block *bad)
 	/* The guest's disk is written in a pause, the replica beside the guest. */
 	tell_recovery(sidecar, STRATEGY_HEAL,
 		      bad->verdict == SCRUB_SOURCE
-			      ? model_median(&sidecar->config->mind->model, MODEL_HEAL) : 0,
+			      ? model_expected(&sidecar->config->mind->model, MODEL_HEAL) : 0,
 		      0, why, NULL);
 }
 

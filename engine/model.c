@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define PACE_BYTES_MAX (1u << 20)
+#define EXTREME 2 /* medians: more says nothing of the usual case */
 #define PACE_MIN 0.1
 #define PACE_MAX 1.0
 
@@ -169,6 +170,18 @@ double model_median(const struct model *model, enum model_figure figure)
 	if (figure == MODEL_HEAL)
 		prior *= model_pace(model);
 	return model_window_median(&model->figures[figure], prior);
+}
+
+double model_expected(const struct model *model, enum model_figure figure)
+{
+	const struct model_window *window = &model->figures[figure];
+	const double median = model_median(model, figure);
+	const bool prior = window->count < MODEL_PRIOR_FADES;
+	double sum = prior ? figure_priors[figure] * model_pace(model) : 0;
+
+	for (unsigned i = 0; i < window->count; i++)
+		sum += fmin(window->values[i], EXTREME * median);
+	return sum / (window->count + prior);
 }
 
 double model_probability(const struct model *model, enum fault_kind kind, double hours)

@@ -121,6 +121,8 @@ void model_retract(struct model *model, enum strategy strategy);
 /* --- asking --- */
 
 double model_median(const struct model *model, enum model_figure figure);
+/* The mean, of times with a long tail, each counted as twice the median at most. */
+double model_expected(const struct model *model, enum model_figure figure);
 /* What a prior is multiplied with: how long this machine takes, 1 for theirs.  Never more:
  * slow generations are mostly a busy guest's, which stands still in a recovery. */
 double model_pace(const struct model *model);

@@ -98,7 +98,7 @@ static double fixed_ms(const struct model *model, unsigned plan, unsigned i)
 	if (!strcmp(plans[plan][i].name, "boot"))
 		return model_median(model, MODEL_BOOT);
 	if (!strcmp(plans[plan][i].name, "heal"))
-		return model_median(model, MODEL_HEAL);
+		return model_expected(model, MODEL_HEAL);
 	if (plans[plan][i].prior_ms <= 0)
 		return 0;
 	return model_window_median(&model->steps[plan][i],

@@ -125,6 +125,15 @@ int promote_note(struct sidecar *sidecar, const struct promotion *promotions, un
 	return store_promote(sidecar->store, placements, count, err);
 }
 
+bool promote_is_left(const struct promotion *promotions, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (promotions[i].swapped || promotions[i].unknown)
+			return true;
+	}
+	return false;
+}
+
 void promote_abandon(struct sidecar *sidecar, struct promotion *promotions, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
@@ -181,9 +190,12 @@ void promote_unswap(struct sidecar *sidecar, struct promotion *promotions, unsig
 	}
 	batch_run(&batch, NULL);
 	for (unsigned i = 0; i < count; i++) {
-		sidecar->astray |= promotions[i].unknown && !sidecar->monitor.closed;
-		if (promotions[i].unknown)
+		if (promotions[i].unknown) {
+			if (!sidecar->swap_unknown)
+				sidecar->swap_resumes = sidecar->resumes;
+			sidecar->swap_unknown = true;
 			continue;
+		}
 		if (promotions[i].swapped)
 			promotions[i].swapped = batch.entries[back[i]].status != 0;
 		promotions[i].added = promotions[i].swapped;

@@ -28,6 +28,8 @@ int promote_create(struct sidecar *sidecar, unsigned disk, struct promotion *pro
 /* Complete all of them, on stable storage, and the heads below (waits). */
 int promote_finish(struct sidecar *sidecar, struct promotion *promotions, unsigned count,
 		   struct errinfo *err);
+/* A disk could not be put back, or nobody knows: its guest may go on only behind a reset. */
+bool promote_is_left(const struct promotion *promotions, unsigned count);
 /* Remove what was created. */
 void promote_abandon(struct sidecar *sidecar, struct promotion *promotions, unsigned count);
 

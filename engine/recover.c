@@ -181,7 +181,7 @@ static int catch_up(struct recovery *recovery, struct errinfo *err)
 
 /* The overlays, and the store's note that its heads are now under a guest: on
  * stable storage before the guest can write a byte above them. */
-static int pivot(struct recovery *recovery, struct errinfo *err)
+static int pivot(struct recovery *recovery, bool back, struct errinfo *err)
 {
 	struct sidecar *sidecar = recovery->sidecar;
 	int64_t start_ns;
@@ -189,8 +189,16 @@ static int pivot(struct recovery *recovery, struct errinfo *err)
 
 	timeline_mark(&recovery->timeline, "flush");
 	start_ns = ring_now_ns();
+	/* A pivot has what it wrote meanwhile, if anything; a roll back would lose it. */
+	if (!rc && back)
+		rc = recovery_still_stands(recovery, err);
 	if (!rc)
 		rc = promote_swap(sidecar, recovery->promotions, recovery->count, err);
+	if (!rc && back) {
+		rc = recovery_still_stands(recovery, err);
+		if (rc)
+			promote_unswap(sidecar, recovery->promotions, recovery->count);
+	}
 	recovery->swap_ns = ring_now_ns() - start_ns;
 	timeline_mark(&recovery->timeline, "swap");
 	if (rc)
@@ -297,15 +305,17 @@ static int finish(struct recovery *recovery, bool reset, struct errinfo *err)
 	int rc = reset ? promote_note_reset(sidecar, err) : 0;
 
 	if (!rc)
-		rc = pivot(recovery, err);
+		rc = pivot(recovery, reset, err);
 	if (rc == -ENOTCONN)
 		return rc;
 	if (rc) {
-		if (reset)
+		bool left = promote_is_left(recovery->promotions, recovery->count);
+
+		if (reset && !left)
 			promote_drop_reset(sidecar);
 		undo_freeze(recovery);
 		promote_abandon(sidecar, recovery->promotions, recovery->count);
-		if (rc != -EAGAIN)
+		if (rc != -EAGAIN || left)
 			return give_up(recovery, recovery->strategy, err);
 		/* The swap stopped the guest that somebody had let go on. */
 		monitor_call(&sidecar->monitor, "cont", NULL, NULL, NULL);
@@ -325,13 +335,6 @@ static int finish(struct recovery *recovery, bool reset, struct errinfo *err)
 	recovery_close_incident(recovery, "recovered", NULL);
 	sidecar_set_state(sidecar, SIDECAR_RECOVERED);
 	return 0;
-}
-
-static int still_stands(const struct recovery *recovery, struct errinfo *err)
-{
-	if (recovery->sidecar->resumes == recovery->stood)
-		return 0;
-	return err_set(err, -EAGAIN, "somebody let the guest go on");
 }
 
 /* The last generation cannot be had either: a point, in new images. */
@@ -373,7 +376,7 @@ static int roll_back(struct recovery *recovery)
 	recovery->moved_bytes = 0;
 	rc = make_overlays(recovery, &err);
 	if (!rc)
-		rc = still_stands(recovery, &err);
+		rc = recovery_still_stands(recovery, &err);
 	if (!rc)
 		return finish(recovery, true, &err);
 	promote_abandon(sidecar, recovery->promotions, recovery->count);
@@ -385,13 +388,12 @@ static int without_catch_up(struct recovery *recovery, struct errinfo *why)
 {
 	struct sidecar *sidecar = recovery->sidecar;
 	const struct policy_verdict *verdict;
+	uint64_t dirty = situation_dirty(sidecar, UINT64_MAX);
 	struct errinfo err = {0};
-	uint64_t dirty;
 
-	if (still_stands(recovery, &err))
+	if (recovery_still_stands(recovery, &err))
 		return call_off(recovery, &err);
 	/* What could not be read is lost, even if nobody can say how much it is. */
-	dirty = situation_dirty(sidecar, UINT64_MAX);
 	verdict = recovery_decide(recovery, SOURCE_UNREADABLE, dirty ? dirty : 1);
 	if (verdict->strategy != STRATEGY_ROLLBACK && verdict->strategy != STRATEGY_RESTORE) {
 		announce(recovery, verdict);

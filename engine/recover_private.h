@@ -49,6 +49,8 @@ int recovery_restore(struct recovery *recovery, uint64_t dirty_bytes, struct err
 /* To WHY, of a guest that is held: how its operator gets at a point, if only that is left. */
 void recovery_hint(const struct recovery *recovery, struct errinfo *why);
 
+/* recover_retry.c: -EAGAIN: somebody let the guest go on since it was seen to stand. */
+int recovery_still_stands(const struct recovery *recovery, struct errinfo *err);
 /* recover_retry.c: the same disk fails again and again: not at once.  -EAGAIN: somebody
  * let the guest go on. */
 int recovery_back_off(struct recovery *recovery, int64_t until_ns, struct errinfo *err);

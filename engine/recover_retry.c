@@ -59,8 +59,12 @@ int recovery_retry(struct recovery *recovery, struct errinfo *err)
 	int64_t fault_ns = sidecar->fault_ns;
 	int rc = recovery_resume(recovery, false, err);
 
-	if (rc)
+	if (rc) { /* it stands as before, with the same failed disks */
+		sidecar->fault = recovery->fault;
+		sidecar->faulted |= recovery->members;
+		put_back(recovery, fault_ns);
 		return rc;
+	}
 	loop_until(&sidecar->loop, failed_or_gone, sidecar, ring_now_ns() + WATCH_MS * NS_PER_MS);
 	if (sidecar->monitor.closed)
 		return err_set(err, -ENOTCONN, "QEMU closed the connection");
@@ -101,6 +105,13 @@ int recovery_back_off(struct recovery *recovery, int64_t until_ns, struct errinf
 	if (sidecar->resumes != recovery->resumes)
 		return err_set(err, -EAGAIN, "somebody let the guest go on");
 	return 0;
+}
+
+int recovery_still_stands(const struct recovery *recovery, struct errinfo *err)
+{
+	if (recovery->sidecar->resumes == recovery->stood)
+		return 0;
+	return err_set(err, -EAGAIN, "somebody let the guest go on");
 }
 
 /* --- room --- */

@@ -79,7 +79,8 @@ const char *restart_not_recorded(const struct sidecar *sidecar)
 
 const char *restart_lacks(const struct sidecar *sidecar)
 {
-	if (sidecar->astray)
+	if (sidecar->astray ||
+	    (sidecar->swap_unknown && sidecar->resumes != sidecar->swap_resumes))
 		return "it is not known for sure which image a disk of the guest was on";
 	switch (sidecar->config->restart) {
 	case RESTART_HOOK:

@@ -156,6 +156,17 @@ static enum restore_mode state_mode(const json_t *state, const struct restore_wi
 	return wish->qcow2 && generation != wish->generation ? RESTORE_REPLACE : RESTORE_CONTINUE;
 }
 
+bool restore_output_marked(const struct restore_output *output)
+{
+	struct file_identity identity;
+	char path[PATH_MAX + 16];
+
+	if (!has_state(output))
+		return false;
+	state_path(output, path);
+	return file_identify_path(path, &identity) == 0;
+}
+
 int restore_output_mark(const struct restore_output *output, const struct restore_wish *wish,
 			struct errinfo *err)
 {

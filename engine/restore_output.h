@@ -61,6 +61,7 @@ int restore_output_check(struct restore_output *output, const char *path,
 /* Mark the output as incomplete, before it is made and again behind that; done:
  * its name and content are durable, and the mark is gone.  Nothing for devices and
  * NBD: they have no place for it. */
+bool restore_output_marked(const struct restore_output *output); /* it has a mark now */
 int restore_output_mark(const struct restore_output *output, const struct restore_wish *wish,
 			struct errinfo *err);
 /* Its directory: the image's name, or the mark's end (restore_output_forget()). */

@@ -219,12 +219,12 @@ static int targets_open(struct run *run)
 	for (unsigned i = 0; i < run->count && !status; i++) {
 		struct restore_job *job = &run->jobs[i];
 
+		bool marked = restore_output_marked(&job->output); /* by somebody else, or before */
+
 		status = restore_output_mark(&job->output, &job->wish, &run->err);
 		if (!status)
 			status = restore_target_open(job, &run->loop, &run->err);
-		/* Unless somebody else has it: the mark is theirs then. */
-		if (status && !job->target && job->output.mode != RESTORE_CONTINUE &&
-		    status != -EEXIST && status != -EBUSY)
+		if (status && !job->target && !marked)
 			restore_output_forget(&job->output);
 		if (!status)
 			status = restore_output_mark(&job->output, &job->wish, &run->err);

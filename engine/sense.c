@@ -21,6 +21,7 @@
 #include "unhang.h"
 
 #define LATE_TICKS 3
+#define SAME_FAULT_NS (2000 * NS_PER_MS)
 #define EVENT_AGE_US 60000000
 #define ANSWER_TIMEOUT_MS 120000 /* long: that it is late is what we want to know */
 
@@ -257,8 +258,10 @@ static bool is_of_somebody_else(const struct sidecar *sidecar)
 {
 	const struct detect_facts *facts = &sidecar->sense.facts;
 
+	/* QEMU tells of the stop of a request that fails again, and not always of its error. */
 	return !sidecar->monitor.stop_sent && sidecar->fault.kind == FAULT_NONE &&
-	       !facts->panicked_ns && !facts->watchdog_ns && facts->shutdown == SHUTDOWN_NOT;
+	       sidecar->state != SIDECAR_RECOVERING &&
+	       ring_now_ns() - sidecar->fault_ns > SAME_FAULT_NS && !facts->panicked_ns && !facts->watchdog_ns && facts->shutdown == SHUTDOWN_NOT;
 }
 
 static void note_event(struct sidecar *sidecar, const char *name, const json_t *data)

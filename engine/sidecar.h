@@ -102,6 +102,10 @@ struct sidecar {
 	/* A disk could not be put back from an image that the store does not know of, or may have
 	 * been moved to one: what its guest wrote may be nowhere else. */
 	bool astray;
+	/* An exchange was not answered: as long as the guest did not go on since, its disks are
+	 * what they were. */
+	bool swap_unknown;
+	unsigned swap_resumes; /* `resumes` then */
 	bool restart_recorded;	 /* it is known how QEMU was started */
 	const char *restart_why; /* it is not: why, a literal */
 	bool restarted; /* this QEMU is one that we started, or met again */

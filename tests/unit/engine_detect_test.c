@@ -289,6 +289,21 @@ static void qemu_that_does_not_answer_hangs(void)
 	SEES("qemu-exit/exit");
 }
 
+/* Its owner's snapshot or dump: it is waited for, and not for ever. */
+static void qemu_that_was_stopped_by_others_may_be_at_work_for_them(void)
+{
+	begin();
+	facts.run = RUN_OTHER;
+	facts.stopped_by_other = true;
+	facts.asked_ns = NOW - 599 * S;
+	SEES("qemu-hang/unknown!");
+	facts.asked_ns = NOW - 600 * S;
+	SEES("qemu-hang/hung");
+	facts.asked_ns = NOW - 11 * S;
+	facts.run = RUN_RUNNING; /* it goes on, and then does not answer */
+	SEES("qemu-hang/hung");
+}
+
 static void a_panic_with_kdump_is_let_finish(void)
 {
 	begin();
@@ -405,6 +420,7 @@ int main(void)
 		CASE(room_corruption_and_store_are_watched),
 		CASE(an_end_on_purpose_is_no_crash),
 		CASE(qemu_that_does_not_answer_hangs),
+		CASE(qemu_that_was_stopped_by_others_may_be_at_work_for_them),
 		CASE(a_panic_with_kdump_is_let_finish),
 		CASE(watchdog_agent_memory_nic_and_host),
 		CASE(words_of_qemu_are_known),
