@@ -15,15 +15,6 @@ SIZE = 4 * GIB
 ROUNDS = 5
 
 
-def restart(vm):
-    vm.kill()
-    vm.qmp.close()
-    vm.console.close()
-    for path in (vm.work / "lab.sock", vm.qmp_path):
-        path.unlink(missing_ok=True)
-    vm.start()
-
-
 def forget(path):
     """Nothing of it in the page cache: both read the disk."""
     with open(path, "rb") as file:
@@ -55,7 +46,7 @@ def protect(vm, sidecar):
 
 def round_of(vm, sidecar):
     disk = vm.disks[0]
-    restart(vm)
+    vm.restart()
     forget(disk.path)
     event, cpu, peak_kib = protect(vm, sidecar)
     forget(disk.path)

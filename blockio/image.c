@@ -17,7 +17,6 @@
 #include "store_json.h"
 #include "sum.h"
 
-#define PLACES 64u /* blocks looked up at once: on the stack */
 
 uint64_t image_blocks(const struct image *image)
 {
@@ -248,17 +247,17 @@ static int places_find(struct image *image, uint64_t block, uint32_t count,
 int image_doubts(struct image *image, uint64_t block, uint32_t count, const uint64_t *sums,
 		 uint8_t *doubts, struct errinfo *err)
 {
-	struct keep_place places[PLACES];
+	struct keep_place places[IMAGE_PLACES];
 	int status = 0;
 
 	memset(doubts, 0, (count + 7) / 8);
 	for (uint32_t i = 0; i < count && !status; i++) {
-		uint32_t part = count - i < PLACES ? count - i : PLACES;
+		uint32_t part = count - i < IMAGE_PLACES ? count - i : IMAGE_PLACES;
 
-		if (image->chain && i % PLACES == 0)
+		if (image->chain && i % IMAGE_PLACES == 0)
 			status = places_find(image, block + i, part, places, err);
 		if (!status && sums[i] == SUM_ZERO &&
-		    is_doubtful(image, block + i, image->chain ? &places[i % PLACES] : NULL))
+		    is_doubtful(image, block + i, image->chain ? &places[i % IMAGE_PLACES] : NULL))
 			doubts[i / 8] |= (uint8_t)(1u << i % 8);
 	}
 	return status;
@@ -317,13 +316,13 @@ static void read_step_done(struct ring_op *op, int result)
 static int run_find(struct image_read *read)
 {
 	struct image *image = read->image;
-	struct keep_place places[PLACES];
+	struct keep_place places[IMAGE_PLACES];
 	const uint64_t block = (read->offset + read->progress) / image->block_bytes;
 	const uint32_t left = read->length - read->progress;
 	uint32_t count = (left + image->block_bytes - 1) / image->block_bytes, run = 1;
 	int status;
 
-	count = count < PLACES ? count : PLACES;
+	count = count < IMAGE_PLACES ? count : IMAGE_PLACES;
 	status = keep_chain_find(image->chain, block, count, places, NULL);
 	if (status)
 		return status;

@@ -11,8 +11,7 @@
 #include "image_private.h"
 #include "sum.h"
 
-#define PLACES 64u	   /* blocks compared at once: on the stack */
-#define EXTENTS PLACES	   /* of them, when no block has two; more are asked for again */
+#define EXTENTS IMAGE_PLACES	   /* of them, when no block has two; more are asked for again */
 #define NOWHERE UINT64_MAX /* a hole, two extents, or the file system does not tell */
 
 static void extent_places(const struct image *image, const struct file_extent *extent,
@@ -54,7 +53,7 @@ static void file_places(const struct image *image, uint64_t block, uint32_t coun
 static int chain_places(struct image *image, uint64_t block, uint32_t count, uint64_t *places,
 			struct errinfo *err)
 {
-	struct keep_place found[PLACES];
+	struct keep_place found[IMAGE_PLACES];
 	int status = 0;
 
 	memset(places, 0, count * sizeof(*places));
@@ -83,13 +82,13 @@ int image_others(struct image *image, struct image *other, uint64_t block, uint6
 		 uint8_t *wanted, uint64_t *same, struct errinfo *err)
 {
 	const bool chain = image->chain || other->chain;
-	uint64_t places[2][PLACES], sums[2][PLACES];
+	uint64_t places[2][IMAGE_PLACES], sums[2][IMAGE_PLACES];
 
 	assert(image->size == other->size && image->block_bytes == other->block_bytes);
 	memset(wanted, 0xff, (count + 7) / 8);
 	*same = 0;
-	for (uint64_t at = 0; at < count; at += PLACES) {
-		uint32_t part = count - at < PLACES ? (uint32_t)(count - at) : PLACES;
+	for (uint64_t at = 0; at < count; at += IMAGE_PLACES) {
+		uint32_t part = count - at < IMAGE_PLACES ? (uint32_t)(count - at) : IMAGE_PLACES;
 		int status = part_places(image, chain, block + at, part, places[0], sums[0], err);
 
 		if (!status)

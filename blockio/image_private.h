@@ -11,6 +11,7 @@
 #include "keep_read.h"
 
 #define IMAGE_DIRECT_BYTES 4096u /* what O_DIRECT wants at most */
+#define IMAGE_PLACES 64u	 /* blocks looked up or compared at once: on the stack */
 
 /* A file that holds blocks of an image at the places they have in the disk. */
 struct image_file {

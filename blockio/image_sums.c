@@ -11,7 +11,6 @@
 #include "image_private.h"
 #include "sum.h"
 
-#define PLACES 64u /* blocks looked up at once: on the stack */
 #define SUMS_PAGE 512u /* what an error of the disk takes from `sums`, or `kept`, at least */
 
 static int raw_sums(struct image *image, uint64_t block, uint32_t count, uint64_t *sums,
@@ -76,11 +75,11 @@ static int strays_sum(struct image *image, uint64_t block, struct keep_place *pl
 static int kept_sums(struct image *image, uint64_t block, uint32_t count, uint64_t *sums,
 		     struct errinfo *err)
 {
-	struct keep_place places[PLACES];
+	struct keep_place places[IMAGE_PLACES];
 	int status = 0;
 
 	while (count && !status) {
-		uint32_t part = count < PLACES ? count : PLACES;
+		uint32_t part = count < IMAGE_PLACES ? count : IMAGE_PLACES;
 
 		status = keep_chain_find_strays(image->chain, block, part, places, err);
 		for (uint32_t i = 0; i < part && !status; i++) {

@@ -43,16 +43,21 @@ struct keep_disk *keep_files_disk(struct keep_files *files, const char *name)
 	return NULL;
 }
 
-bool keep_disk_data(const struct keep_disk *disk, uint32_t block_bytes, uint64_t first,
-		    uint64_t count, uint64_t *at)
+void keep_disk_held(const struct keep_disk *disk, uint32_t block_bytes, uint64_t first,
+		    uint64_t count, const uint64_t *entries, bool *held)
 {
-	int64_t data = disk->tells_holes ? file_data_next(disk->raw_fd, *at * block_bytes) : -1;
+	memset(held, 0, count * sizeof(*held));
+	for (uint64_t i = 0; disk->tells_holes && i < count; i++) {
+		int64_t data;
 
-	if (data < 0 || (uint64_t)data / block_bytes >= first + count)
-		return false;
-	if ((uint64_t)data / block_bytes > *at)
-		*at = (uint64_t)data / block_bytes;
-	return true;
+		if (entries[i] != KEEP_NOT)
+			continue;
+		data = file_data_next(disk->raw_fd, (first + i) * block_bytes);
+		if (data < 0 || (uint64_t)data / block_bytes >= first + count)
+			return;
+		i = (uint64_t)data / block_bytes - first;
+		held[i] = entries[i] == KEEP_NOT;
+	}
 }
 
 /* What a write that was cut short leaves behind consists of such pieces. */

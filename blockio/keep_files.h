@@ -68,10 +68,10 @@ uint64_t keep_disk_blocks(const struct keep_disk *disk, uint32_t block_bytes);
 /* Bytes of COUNT blocks from BLOCK on, less at the end of the disk. */
 uint32_t keep_disk_bytes(const struct keep_disk *disk, uint32_t block_bytes, uint64_t block,
 			 uint64_t count);
-/* From block *AT on, the next one of COUNT from FIRST on that has data in kept.raw; false:
- * none, or the file system does not tell. */
-bool keep_disk_data(const struct keep_disk *disk, uint32_t block_bytes, uint64_t first,
-		    uint64_t count, uint64_t *at);
+/* Sets in HELD those of COUNT blocks from FIRST on that have data in kept.raw and no entry in
+ * ENTRIES; none where the file system tells no holes. */
+void keep_disk_held(const struct keep_disk *disk, uint32_t block_bytes, uint64_t first,
+		    uint64_t count, const uint64_t *entries, bool *held);
 /* What is in kept.raw of block BLOCK, which has no entry, and is to get ENTRY.  TORN, if not NULL:
  * LENGTH bytes of which a write that was cut short may have left pieces.  Blocking. */
 enum keep_found {

@@ -52,34 +52,18 @@ static bool block_wanted(const struct keep_move *move, unsigned i)
 	       (move->ours[i] == KEEP_NOT || (!move->strays && move->ours[i] == move->theirs[i]));
 }
 
-/* Which blocks of the window are strays: see keep_move.h. */
+/* What has content without an entry, here and there: see keep_move.h. */
 static void strays_find(struct keep_move *move)
 {
-	const uint32_t block_bytes = move->from->block_bytes;
-
+	keep_disk_held(move->target, move->to->block_bytes, move->window, move->blocks, move->ours,
+		       move->held);
 	memset(move->stray, 0, sizeof(move->stray));
-	for (uint64_t at = move->window; move->strays && at < move->window + move->blocks; at++) {
-		if (move->theirs[at - move->window] != KEEP_NOT)
-			continue;
-		if (!keep_disk_data(move->source, block_bytes, move->window, move->blocks, &at))
-			return;
-		move->stray[at - move->window] = move->theirs[at - move->window] == KEEP_NOT &&
-						 move->ours[at - move->window] == KEEP_NOT;
-	}
-}
-
-static void held_find(struct keep_move *move)
-{
-	const uint32_t block_bytes = move->to->block_bytes;
-
-	memset(move->held, 0, sizeof(move->held));
-	for (uint64_t at = move->window; at < move->window + move->blocks; at++) {
-		if (move->ours[at - move->window] != KEEP_NOT)
-			continue;
-		if (!keep_disk_data(move->target, block_bytes, move->window, move->blocks, &at))
-			return;
-		move->held[at - move->window] = move->ours[at - move->window] == KEEP_NOT;
-	}
+	if (!move->strays)
+		return;
+	keep_disk_held(move->source, move->from->block_bytes, move->window, move->blocks,
+		       move->theirs, move->stray);
+	for (unsigned i = 0; i < move->blocks; i++)
+		move->stray[i] &= move->ours[i] == KEEP_NOT;
 }
 
 static void entries_written(struct ring_op *op, int result)
@@ -276,7 +260,6 @@ static void ours_arrived(struct ring_op *op, int result)
 		return;
 	}
 	strays_find(move);
-	held_find(move);
 	move->at = 0;
 	move->copied = move->alone = false;
 	move->tries = 0;

@@ -254,18 +254,6 @@ static void doubts_find(struct keep_op *op)
 	}
 }
 
-static void held_find(struct keep_op *op)
-{
-	memset(op->held, 0, sizeof(op->held));
-	for (uint64_t at = op->block; at < op->block + op->count; at++) {
-		if (op->entries[at - op->block] != KEEP_NOT)
-			continue;
-		if (!keep_disk_data(op->disk, op_block_bytes(op), op->block, op->count, &at))
-			return;
-		op->held[at - op->block] = op->entries[at - op->block] == KEEP_NOT;
-	}
-}
-
 static void sums_arrived(struct ring_op *ring_op, int result)
 {
 	struct keep_op *op = member_of(ring_op, struct keep_op, op);
@@ -276,7 +264,7 @@ static void sums_arrived(struct ring_op *ring_op, int result)
 	}
 	op->keep->stats.blocks += op->count;
 	doubts_find(op);
-	held_find(op);
+	keep_disk_held(op->disk, op_block_bytes(op), op->block, op->count, op->entries, op->held);
 	for (unsigned i = 0; i < op->count; i++) {
 		bool unsure = op->keep->unsure && op->entries[i] == keep_entry(op->sums[i]);
 

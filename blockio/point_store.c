@@ -139,7 +139,7 @@ static int damage_name(struct points *points, unsigned *named, struct errinfo *e
 {
 	char path[FILE_PATH_MAX];
 	unsigned damaged = 0;
-	int status = 0;
+	int status;
 
 	points_damage_spread(points->list, points->count);
 	for (*named = 0; *named < points->count; ++*named) {

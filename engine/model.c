@@ -163,13 +163,14 @@ double model_pace(const struct model *model)
 	return fmax(PACE_MIN, fmin(pace, PACE_MAX));
 }
 
+static double figure_prior(const struct model *model, enum model_figure figure)
+{
+	return figure_priors[figure] * (figure == MODEL_HEAL ? model_pace(model) : 1);
+}
+
 double model_median(const struct model *model, enum model_figure figure)
 {
-	double prior = figure_priors[figure];
-
-	if (figure == MODEL_HEAL)
-		prior *= model_pace(model);
-	return model_window_median(&model->figures[figure], prior);
+	return model_window_median(&model->figures[figure], figure_prior(model, figure));
 }
 
 double model_expected(const struct model *model, enum model_figure figure)
@@ -177,7 +178,7 @@ double model_expected(const struct model *model, enum model_figure figure)
 	const struct model_window *window = &model->figures[figure];
 	const double median = model_median(model, figure);
 	const bool prior = window->count < MODEL_PRIOR_FADES;
-	double sum = prior ? figure_priors[figure] * model_pace(model) : 0;
+	double sum = prior ? figure_prior(model, figure) : 0;
 
 	for (unsigned i = 0; i < window->count; i++)
 		sum += fmin(window->values[i], EXTREME * median);

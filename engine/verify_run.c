@@ -35,7 +35,6 @@
 #define VERIFY_BAD_MAX 1000   /* listed one by one; more are only counted */
 #define VERIFY_SECTION_BLOCKS (UINT64_C(1) << 20) /* a bit each: 128 KiB for any disk */
 
-/* An image that was good; its blocks stay where they are while it is open. */
 struct verify {
 	const char *store;
 	bool json;

@@ -146,6 +146,15 @@ class Vm:
             self.console.wait("READY", BOOT_S)
         return self
 
+    def restart(self):
+        """Kills QEMU and starts it again, as `arguments()` has it now."""
+        self.kill()
+        self.qmp.close()
+        self.console.close()
+        for path in (self.work / "lab.sock", self.qmp_path):
+            path.unlink(missing_ok=True)
+        return self.start()
+
     def console_socket(self, path=None):
         deadline = time.monotonic() + START_S
         while True:

@@ -30,16 +30,11 @@ class ResyncTest(HarmTest):
 
     def restart(self, vm, disks=None):
         """Kills QEMU and starts it again; the guest goes on from its newest record."""
-        vm.kill()
-        vm.qmp.close()
-        vm.console.close()
         if disks:
             vm.disks = disks
             for index, disk in enumerate(disks):
                 disk.guest_name = f"vd{'abcdef'[index]}"  # Linux goes by the order
-        for path in (vm.work / "lab.sock", vm.qmp_path):
-            path.unlink(missing_ok=True)
-        return vm.start()
+        return vm.restart()
 
     def resynced(self, sidecar, **fields):
         """Starts the sidecar again and waits until the store was continued."""

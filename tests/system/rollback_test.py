@@ -130,12 +130,7 @@ class There(RollbackCase):
             self.assertEqual((record["done"], record["exchanged"]), (True, True))
             path.write_text(json.dumps({**record, "done": False}))
             images = self.rollback_files(sidecar)
-            vm.kill()
-            vm.qmp.close()
-            vm.console.close()
-            for socket in (vm.work / "lab.sock", vm.qmp_path):
-                socket.unlink(missing_ok=True)
-            vm.start()
+            vm.restart()
             again(sidecar, resumed=True)
             self.assertEqual((self.rollback_files(sidecar), len(images)), (images, 2))
             self.assertIn("lived in", sidecar.log.read_text())
