@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bounds.h"
 #include "copy.h"
 #include "errinfo.h"
 #include "pool.h"
@@ -31,7 +32,7 @@
 
 #define STORE_FORMAT 2 /* of store.json; older ones are upgraded by store_open() */
 #define STORE_DISKS_MAX 32
-#define STORE_NAME_MAX 63	/* a disk's or guest's name */
+#define STORE_NAME_MAX 63	/* a disk's name */
 #define STORE_BLOCK_BYTES_DEFAULT 65536
 
 enum store_state { STORE_EMPTY, STORE_FILLING, STORE_FILLED, STORE_READY };
@@ -42,7 +43,7 @@ struct store_disk {
 };
 
 struct store_spec {
-	char vm[STORE_NAME_MAX + 1];
+	char vm[BOUND_VM_NAME + 1];
 	char vm_uuid[37]; /* of the guest as QEMU has it, "" when it has none */
 	uint32_t block_bytes;
 	unsigned disk_count;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "notify.h"
 #include "promote.h"
 
 static bool overlay_in_use(const struct sidecar *sidecar)
@@ -77,6 +78,7 @@ int adopt_run(struct sidecar *sidecar, struct errinfo *err)
 	if (rc)
 		return rc;
 	sidecar_set_state(sidecar, SIDECAR_RECOVERED);
+	notify_ready(); /* it watches, as far as it can */
 	report_event(&sidecar->report, "degraded",
 		     json_pack("{s:s}", "reason", sidecar->config->spare
 			       ? "the guest runs on a promoted disk; it moves to the spare and is "

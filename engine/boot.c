@@ -223,7 +223,7 @@ int boot_run_hook(struct response *response, const char *step, const char *comma
 {
 	static char output[HOOK_OUTPUT_MAX];
 	struct sidecar *sidecar = response->sidecar;
-	char vm[96], store[PATH_MAX + 16], fault[64];
+	char vm[BOUND_VM_NAME + 16], store[PATH_MAX + 16], fault[64];
 	const char *environment[] = {vm, store, fault, more, NULL};
 	struct launch_hook hook = {.command = command, .more = environment,
 				   .timeout_ms = timeout_ms, .output = output,

@@ -16,6 +16,7 @@
 #include "qemu_argv.h"
 #include "sidecar.h"
 #include "suitable.h"
+#include "text.h"
 
 struct check {
 	struct loop loop;
@@ -125,7 +126,7 @@ static void print_advice(const struct check *check)
 	size_t i;
 
 	json_array_foreach(lines, i, line)
-		printf("  %-11s %s, %s: %s\n", json_text(line, "state"), json_text(line, "resource"),
+		text_print(stdout, "  %-11s %s, %s: %s\n", json_text(line, "state"), json_text(line, "resource"),
 		       json_text(line, "fault"), json_text(line, "says"));
 	json_decref(lines);
 }
@@ -134,22 +135,22 @@ static void check_print(const struct check *check, const char *version)
 {
 	char advice[256];
 
-	printf("%s: QEMU %s, %s\n", check->guest.name, version, check->guest.status);
+	text_print(stdout, "%s: QEMU %s, %s\n", check->guest.name, version, check->guest.status);
 	for (unsigned i = 0; i < check->guest.disk_count; i++) {
 		const struct guest_disk *disk = &check->guest.disks[i];
 		bool hidden = suitable_policy(disk, advice, sizeof(advice));
 
-		printf("  disk %-10s node %-14s %8.1f MiB  %s\n", disk->name, disk->node,
+		text_print(stdout, "  disk %-10s node %-14s %8.1f MiB  %s\n", disk->name, disk->node,
 		       (double)disk->size / (1 << 20),
 		       hidden ? "ok: the guest will not see its errors" : "can be protected, but:");
 		if (!hidden)
-			printf("    %s\n", advice);
+			text_print(stdout, "    %s\n", advice);
 	}
 	print_advice(check);
 	if (check->guest.skipped)
-		printf("  left out: %s\n", check->guest.skipped_why);
+		text_print(stdout, "  left out: %s\n", check->guest.skipped_why);
 	if (check->refusal.code)
-		printf("  cannot be protected: %s\n", check->refusal.text);
+		text_print(stdout, "  cannot be protected: %s\n", check->refusal.text);
 }
 
 static bool check_all_well(const struct check *check)
@@ -215,17 +216,16 @@ static void absolute(int pid, const char *path, char *out, size_t size)
 
 static json_t *nothing_free(int pid, const struct qemu_argv *qemu, const struct errinfo *err)
 {
+	const char *name = qemu->name[0] && strlen(qemu->name) <= 32 ? qemu->name : "NAME";
 	char says[ERRINFO_TEXT_MAX];
 
 	if (!qemu->monitors)
 		snprintf(says, sizeof(says), "it has no QMP monitor: add -qmp "
-			 "unix:/run/qheal/%.32s.sock,server=on,wait=off",
-			 qemu->name[0] ? qemu->name : "NAME");
+			 "unix:/run/qheal/%s.sock,server=on,wait=off", name);
 	else
 		snprintf(says, sizeof(says), "none of its %u monitors is free (%.200s): add another, "
-			 "-qmp unix:/run/qheal/%.32s.sock,server=on,wait=off", qemu->monitors,
-			 err->code ? err->text : "they are no unix sockets with a path",
-			 qemu->name[0] ? qemu->name : "NAME");
+			 "-qmp unix:/run/qheal/%s.sock,server=on,wait=off", qemu->monitors,
+			 err->code ? err->text : "they are no unix sockets with a path", name);
 	return json_pack("{s:s,s:i,s:b,s:s}", "vm", qemu->name, "pid", pid, "protectable", 0,
 			 "refusal", says);
 }
@@ -242,20 +242,20 @@ static json_t *look_at_process(int pid, const struct qemu_argv *qemu, bool print
 		err_clear(&err);
 		absolute(pid, qemu->path[i], path, sizeof(path));
 		if (print)
-			printf("pid %d, %s\n", pid, path);
+			text_print(stdout, "pid %d, %s\n", pid, path);
 		object = look(&check, path, print, well, &err);
 		if (object) {
 			json_object_set_new(object, "pid", json_integer(pid));
 			json_object_set_new(object, "qmp", json_string(path));
 		} else if (print) {
-			printf("  not free: %s\n", err.text);
+			text_print(stdout, "  not free: %s\n", err.text);
 		}
 	}
 	if (object)
 		return object;
 	object = nothing_free(pid, qemu, &err);
 	if (print)
-		printf("pid %d, %s: %s\n", pid, qemu->name, json_text(object, "refusal"));
+		text_print(stdout, "pid %d, %s: %s\n", pid, qemu->name, json_text(object, "refusal"));
 	return object;
 }
 
@@ -278,7 +278,7 @@ static int check_all(bool as_json)
 	if (proc)
 		closedir(proc);
 	if (!json_array_size(guests) && !as_json)
-		printf("no QEMU process is to be seen\n");
+		text_print(stdout, "no QEMU process is to be seen\n");
 	if (as_json) {
 		json_t *object = json_pack("{s:O}", "guests", guests);
 
@@ -305,6 +305,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case COMMAND_KEY_QMP:
+		if (!arg[0])
+			argp_error(state, "--qmp needs a socket");
 		arguments->qmp = arg;
 		return 0;
 	case COMMAND_KEY_JSON:

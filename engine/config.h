@@ -14,6 +14,8 @@
 #include "retention.h"
 #include "standby.h"
 
+#define POINT_EVERY_S 60
+
 struct mind;
 
 enum on_loss { ON_LOSS_HOLD, ON_LOSS_ROLLBACK };
@@ -44,7 +46,7 @@ struct config {
 	unsigned optimal_cpu_percent;  /* of one core, of such a copy; 0: no limit */
 	bool drop_disks; /* replicas of disks that were not asked for may go */
 	struct retention keep;	  /* of automatic points; not set: none are taken */
-	int64_t point_every_s;	  /* from one of them to the next */
+	int64_t point_every_s;	  /* from one of them to the next; 0: POINT_EVERY_S */
 	unsigned reserve_percent; /* of the file system, before points go */
 	uint64_t scrub_rate; /* bytes a second of each side, 0: no scrub */
 	bool heal; /* bad blocks that it finds are written anew */

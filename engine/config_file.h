@@ -5,7 +5,7 @@
  *   [protect]   interval, objective, on-loss, restart, scratch, disk (several, with spaces)
  *   [weights]   downtime-s, lost-mib, moved-gib, interference-s, guest-reset
  *   [limits]    flap-limit, flap-window-s, backoff-s, backoff-max-s
- *   [optimal]   rate-mib-s, cpu-percent     of background work; 0: no limit
+ *   [optimal]   rate-mib-s, cpu-percent     of background work
  *   [allow]     FAULT = STRATEGY STRATEGY ...   (hold is always allowed)
  *
  * Everything wrong in it is told at once, each with its line: unknown sections and

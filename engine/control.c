@@ -29,6 +29,7 @@
 
 #define CONTROL_CLIENT_MS 1000
 #define CONTROL_CLIENTS 16 /* 4 KiB each; the listener's queue holds the others */
+#define CONTROL_ORDERS 12  /* that may wait: the other places are for questions */
 
 struct client {
 	struct control *control;
@@ -186,11 +187,35 @@ static void client_wait(struct client *client, json_t *order)
 	ring_poll(ring_of(client), &client->op, client->fd, 0);
 }
 
+static unsigned orders_waiting(const struct control *control)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
+		count += control->clients[i].order != NULL;
+	return count;
+}
+
+/* Why it would not be carried out soon; NULL: it will be.  A comparison of the disks may take
+ * hours, and the flow of control comes to no order before the guest is protected. */
+static const char *order_refused(const struct control *control)
+{
+	const struct sidecar *sidecar = control->sidecar;
+
+	if (store_info(sidecar->store)->state != STORE_READY)
+		return "there is no generation yet: the first copy has to end before";
+	if (sidecar->state == SIDECAR_COPYING)
+		return "the disks are being compared with the replica: points (restore and verify "
+		       "--point) can be had now, the rest when the guest is protected again";
+	return orders_waiting(control) < CONTROL_ORDERS ? NULL : "too many orders wait already; "
+								 "ask again";
+}
+
 static void client_request(struct client *client)
 {
 	struct sidecar *sidecar = client->control->sidecar;
 	json_t *request = json_loads(client->request, 0, NULL);
-	const char *command = json_text(request, "command");
+	const char *command = json_text(request, "command"), *refusal;
 
 	/* Its list of disks changed, or the heads are free again: a moment only. */
 	if (!sidecar->store)
@@ -204,14 +229,8 @@ static void client_request(struct client *client)
 		client_answer(client, json_pack("{s:s}", "error", "unknown command; there is: "
 						"status, plan, point, "
 						"point-delete, rollback"));
-	else if (store_info(sidecar->store)->state != STORE_READY)
-		client_answer(client, json_pack("{s:s}", "error", "there is no generation yet: the "
-						"first copy has to end before"));
-	else if (sidecar->state == SIDECAR_COPYING &&
-		 json_is_true(json_object_get(request, "temporary")))
-		client_answer(client, json_pack("{s:s}", "error", "the disks are being compared with "
-						"the replica: the latest can be had when the guest is "
-						"protected again, points (--point) now"));
+	else if ((refusal = order_refused(client->control)))
+		client_answer(client, json_pack("{s:s}", "error", refusal));
 	else
 		client_wait(client, json_incref(request));
 	json_decref(request);

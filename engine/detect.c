@@ -296,19 +296,31 @@ static int suspect(const struct detect_facts *facts)
 	return found;
 }
 
+/* savevm, snapshot-save and dump-guest-memory stop the guest and answer nothing until
+ * they are done, which may take minutes.  In a pause of ours there is nothing for them to
+ * stop: it is their writing that tells. */
+static bool at_work_for_others(const struct detect_facts *facts,
+			       const struct detect_limits *limits, int64_t now_ns)
+{
+	bool writes = facts->writes_since_ns >= facts->asked_ns &&
+		      now_ns - facts->writes_since_ns < limits->hang_ns;
+
+	return facts->run == RUN_OTHER && now_ns - facts->asked_ns < limits->dump_ns &&
+	       (facts->stopped_by_other || writes);
+}
+
 /* Returns true when it is a disk's fault. */
 static bool detect_silence(const struct detect_facts *facts, const struct detect_limits *limits,
 			   int64_t now_ns, struct detect_verdict *verdict)
 {
 	int disk = suspect(facts);
 
-	/* savevm, snapshot-save and dump-guest-memory stop the guest and answer nothing until
-	 * they are done, which may take minutes. */
-	if (facts->run == RUN_OTHER && facts->stopped_by_other &&
-	    now_ns - facts->asked_ns < limits->dump_ns) {
+	if (at_work_for_others(facts, limits, now_ns)) {
 		add(verdict, FAULT_QEMU_HANG, CAUSE_UNKNOWN, -1,
-		    "somebody stopped the guest, for a snapshot or a dump perhaps, and QEMU has not "
-		    "answered for %.1f s", seconds(now_ns - facts->asked_ns))->warning = true;
+		    "%s, for a snapshot or a dump perhaps, and QEMU has not answered for %.1f s",
+		    facts->stopped_by_other ? "somebody stopped the guest"
+					    : "QEMU writes while the guest stands still",
+		    seconds(now_ns - facts->asked_ns))->warning = true;
 		return false;
 	}
 	if (disk < 0) {

@@ -130,6 +130,8 @@ struct detect_facts {
 	bool draining; /* QEMU was told what ends only with the requests of the disks */
 	enum detect_run run;
 	bool stopped_by_other; /* the last STOP: by its owner, or what QEMU does for them */
+	/* Between this look and the next, the process wrote much; 0: never. */
+	int64_t writes_since_ns;
 	enum detect_shutdown shutdown;
 	/* the guest */
 	int64_t panicked_ns, crashloaded_ns; /* events; 0: never, or a RESET came after it */
@@ -155,7 +157,7 @@ struct detect_facts {
 };
 
 struct detect_limits {
-	int64_t hang_ns;	 /* a disk, or the store, without progress */
+	int64_t hang_ns;	 /* a disk, the store, or QEMU's dump, without progress */
 	int64_t answer_ns;	 /* QEMU without an answer */
 	int64_t agent_ns;	 /* an agent that had answered */
 	int64_t dump_ns;	 /* a crash kernel, or QEMU for its owner, may write so long */

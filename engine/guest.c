@@ -6,12 +6,7 @@
 #include <string.h>
 
 #include "jsontext.h"
-
-/* False: it did not fit; half a name would be another one's. */
-static bool text_copy(char *to, size_t size, const char *from)
-{
-	return snprintf(to, size, "%s", from) < (int)size;
-}
+#include "text.h"
 
 static const char peripheral[] = "/machine/peripheral/";
 
@@ -229,11 +224,14 @@ static int query_identity(struct guest *guest, struct monitor *monitor, struct e
 	rc = monitor_call(monitor, "query-name", NULL, &reply, err);
 	if (rc)
 		return rc;
-	text_copy(guest->name, sizeof(guest->name), json_text(reply, "name"));
+	if (!text_copy(guest->name, sizeof(guest->name), json_text(reply, "name")))
+		rc = err_set(err, -ENAMETOOLONG, "the name of the guest (-name) has %zu bytes, and "
+			     "%d are the most that can be told from another's",
+			     strlen(json_text(reply, "name")), BOUND_VM_NAME);
 	json_decref(reply);
 	if (!guest->name[0])
 		text_copy(guest->name, sizeof(guest->name), guest->uuid[0] ? guest->uuid : "guest");
-	return 0;
+	return rc;
 }
 
 int guest_query(struct guest *guest, struct monitor *monitor, struct errinfo *err)

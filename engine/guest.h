@@ -42,7 +42,7 @@ struct guest_disk {
 };
 
 struct guest {
-	char name[64]; /* -name, else uuid, else "guest" */
+	char name[BOUND_VM_NAME + 1]; /* -name, else uuid, else "guest" */
 	char uuid[37]; /* "" for none */
 	char status[32]; /* query-status: running, paused, io-error, ... */
 	struct guest_disk disks[BOUND_DISKS];

@@ -9,6 +9,7 @@
 #include "jsontext.h"
 #include "report.h"
 #include "store.h"
+#include "text.h"
 
 struct arguments {
 	const char *store;
@@ -44,12 +45,12 @@ static void print_decision(const json_t *decision)
 	const json_t *other;
 	size_t i;
 
-	printf("  decided   %s (%s): %s\n", json_text(decision, "strategy"),
+	text_print(stdout, "  decided   %s (%s): %s\n", json_text(decision, "strategy"),
 	       json_text(decision, "objective"), json_text(decision, "why"));
-	printf("            predicted %.1f ms of downtime, %.0f bytes lost\n",
+	text_print(stdout, "            predicted %.1f ms of downtime, %.0f bytes lost\n",
 	       real(decision, "predicted_downtime_ms"), real(decision, "predicted_loss_bytes"));
 	json_array_foreach(json_object_get(decision, "alternatives"), i, other)
-		printf("            not %-9s %s\n", json_text(other, "strategy"),
+		text_print(stdout, "            not %-9s %s\n", json_text(other, "strategy"),
 		       json_text(other, "why_not"));
 }
 
@@ -59,19 +60,19 @@ static void print_incident(const json_t *incident)
 	const json_t *outcome = json_object_get(incident, "outcome"), *item;
 	size_t i;
 
-	printf("%lld  ", (long long)json_integer_value(json_object_get(incident, "number")));
+	text_print(stdout, "%lld  ", (long long)json_integer_value(json_object_get(incident, "number")));
 	if (json_text(incident, "damaged")[0]) {
-		printf("cannot be read: %s\n", json_text(incident, "damaged"));
+		text_print(stdout, "cannot be read: %s\n", json_text(incident, "damaged"));
 		return;
 	}
-	printf("%s  %s (%s) on %s\n  seen by   %s\n", json_text(incident, "time"),
+	text_print(stdout, "%s  %s (%s) on %s\n  seen by   %s\n", json_text(incident, "time"),
 	       json_text(fault, "kind"), json_text(fault, "cause"), json_text(fault, "resource"),
 	       json_text(fault, "evidence"));
 	json_array_foreach(json_object_get(incident, "decisions"), i, item)
 		print_decision(item);
 	json_array_foreach(json_object_get(incident, "timeline"), i, item)
-		printf("  %-9s %.1f ms\n", json_text(item, "name"), real(item, "ms"));
-	printf("  %s by %s: %.1f ms of downtime, %.0f bytes lost%s%s\n",
+		text_print(stdout, "  %-9s %.1f ms\n", json_text(item, "name"), real(item, "ms"));
+	text_print(stdout, "  %s by %s: %.1f ms of downtime, %.0f bytes lost%s%s\n",
 	       json_text(outcome, "result"), json_text(outcome, "strategy"),
 	       real(outcome, "downtime_ms"), real(outcome, "lost_bytes"),
 	       json_text(outcome, "reason")[0] ? ": " : "", json_text(outcome, "reason"));
@@ -104,7 +105,7 @@ static int show(const struct arguments *arguments)
 	json_array_foreach(incidents, i, item)
 		print_incident(item);
 	if (!json_array_size(incidents))
-		printf("%s: no incidents\n", info.spec.vm);
+		text_print(stdout, "%s: no incidents\n", info.spec.vm);
 	json_decref(incidents);
 	return 0;
 }

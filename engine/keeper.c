@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "capture.h"
 #include "control.h"
 #include "jsontext.h"
 #include "points.h"
@@ -133,66 +134,6 @@ static void deleted(struct sidecar *sidecar)
 
 /* --- orders --- */
 
-static int may_capture(const struct sidecar *sidecar, struct errinfo *err)
-{
-	if (sidecar->uncovered)
-		return err_set(err, -EAGAIN, "the replica is being compared with the disks; try "
-			       "again when the state is protected");
-	if (sidecar->state == SIDECAR_PROTECTED || sidecar->state == SIDECAR_DEGRADED)
-		return 0;
-	return err_set(err, -EROFS, "there are no new generations while the sidecar is in state "
-		       "%s", sidecar_state_name(sidecar->state));
-}
-
-/* The agent of a guest that stands still, or stood still just now, is silent. */
-static bool agent_silent(void *arg)
-{
-	const struct sidecar *sidecar = arg;
-
-	return sidecar->stopped || sidecar->loop.quit || sidecar->monitor.closed;
-}
-
-static int capture_quiesced(struct sidecar *sidecar, struct errinfo *err)
-{
-	struct quiesce *quiesce = &sidecar->quiesce;
-	struct errinfo why = {0};
-	int rc;
-
-	sense_agent_yield(sidecar);
-	quiesce->hopeless = agent_silent;
-	quiesce->hopeless_arg = sidecar;
-	rc = agent_silent(sidecar) ? err_set(&why, -EAGAIN, "the guest stands still, and so does its "
-					     "agent")
-				   : quiesce_begin(quiesce, &sidecar->loop, &why);
-	if (!rc) {
-		int ended;
-
-		rc = cycle_run(sidecar, &why);
-		ended = quiesce_end(quiesce, &why);
-		rc = rc ? rc : ended;
-	}
-	if (rc)
-		return err_set(err, rc, "no point was taken: %.480s", why.text);
-	sidecar->keeper.request.quiesced = quiesce_count(quiesce) > 0;
-	if (!sidecar->keeper.request.quiesced)
-		log_warn("the guest agent found no file system to freeze: the point counts as not "
-			 "quiesced");
-	return 0;
-}
-
-/* What the point is to hold becomes the last generation. */
-static int capture(struct sidecar *sidecar, bool quiesce, struct errinfo *err)
-{
-	int rc = may_capture(sidecar, err);
-
-	if (rc || !quiesce)
-		return rc ? rc : cycle_run(sidecar, err);
-	if (!sidecar->quiesce.address)
-		return err_set(err, -ENOTSUP, "no point was taken: protect was started without "
-			       "--agent SOCKET, so nobody can freeze the guest's file systems");
-	return capture_quiesced(sidecar, err);
-}
-
 static void order_point(struct sidecar *sidecar, const json_t *order)
 {
 	struct keeper *keeper = &sidecar->keeper;
@@ -208,7 +149,7 @@ static void order_point(struct sidecar *sidecar, const json_t *order)
 		rc = points_check_name(name, &err);
 	/* Who reads the latest generation does not need a newer one. */
 	if (!rc && (quiesce || !keeper->request.temporary))
-		rc = capture(sidecar, quiesce, &err);
+		rc = capture(sidecar, quiesce, &keeper->request.quiesced, &err);
 	if (rc) {
 		refuse(sidecar, &err);
 		return;
@@ -338,16 +279,28 @@ static bool let_go(struct sidecar *sidecar)
 
 static void tell_short(struct sidecar *sidecar, uint64_t free_bytes)
 {
-	char why[160];
+	char why[240];
 
 	if (sidecar->keeper.short_told)
 		return;
 	sidecar->keeper.short_told = true;
 	snprintf(why, sizeof(why), "%llu bytes are free in the store's file system, less than the "
-		 "reserve of %u %%, and there is no automatic point to give up",
+		 "reserve of %u %%, and there is no automatic point to give up; free some, delete "
+		 "points, or give a smaller --reserve",
 		 (unsigned long long)free_bytes, sidecar->config->reserve_percent);
 	log_warn("%s", why);
 	report_event(&sidecar->report, "degraded", json_pack("{s:s}", "reason", why));
+}
+
+/* Who follows the events was told that the guest is less than protected. */
+static void tell_enough(struct sidecar *sidecar)
+{
+	if (sidecar->keeper.short_told && sidecar->state == SIDECAR_PROTECTED)
+		report_event(&sidecar->report, "protected",
+			     json_pack("{s:I,s:i,s:f,s:b}", "generation",
+				       (json_int_t)store_info(sidecar->store)->generation, "bytes",
+				       0, "seconds", 0.0, "resumed", 1));
+	sidecar->keeper.short_told = false;
 }
 
 static bool make_room(struct sidecar *sidecar)
@@ -363,7 +316,7 @@ static bool make_room(struct sidecar *sidecar)
 		space_note(&keeper->trend, ring_now_ns() / NS_PER_MS, free_bytes);
 	}
 	if (!space_short(free_bytes, total_bytes, sidecar->config->reserve_percent)) {
-		keeper->short_told = false;
+		tell_enough(sidecar);
 		keeper->cleared_to = 0; /* what was being read then may go the next time */
 		return false;
 	}
@@ -387,6 +340,13 @@ static bool make_room(struct sidecar *sidecar)
 	return true;
 }
 
+static int64_t next_point_ns(const struct sidecar *sidecar)
+{
+	int64_t every_s = sidecar->config->point_every_s;
+
+	return ring_now_ns() + (every_s ? every_s : POINT_EVERY_S) * 1000 * NS_PER_MS;
+}
+
 /* One that would be the same as the one before is not taken. */
 static bool take_automatic(struct sidecar *sidecar)
 {
@@ -397,7 +357,7 @@ static bool take_automatic(struct sidecar *sidecar)
 	if (!sidecar->config->keep.set || sidecar->state != SIDECAR_PROTECTED ||
 	    ring_now_ns() < keeper->point_ns)
 		return false;
-	keeper->point_ns = ring_now_ns() + sidecar->config->point_every_s * 1000 * NS_PER_MS;
+	keeper->point_ns = next_point_ns(sidecar);
 	if (last && last->generation == store_info(sidecar->store)->generation && !last->temporary)
 		return false;
 	/* It would be the next to go. */
@@ -460,8 +420,7 @@ void keeper_run(struct sidecar *sidecar)
 
 void keeper_start(struct sidecar *sidecar)
 {
-	sidecar->keeper.point_ns = ring_now_ns() +
-				   sidecar->config->point_every_s * 1000 * NS_PER_MS;
+	sidecar->keeper.point_ns = next_point_ns(sidecar);
 	sidecar->keeper.prune = true;
 }
 

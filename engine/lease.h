@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bounds.h"
 #include "errinfo.h"
 #include "loop.h"
 
@@ -35,7 +36,7 @@
 struct lease {
 	char host[65];		     /* who has it, for people */
 	char machine[65], boot[37]; /* and for programs; BOOT: until the host is booted again */
-	char vm[64];
+	char vm[BOUND_VM_NAME + 1];
 	unsigned seconds;
 	uint64_t count;
 	uint64_t dirty_bytes; /* written by the guest since the last generation, when it was renewed */

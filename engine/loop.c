@@ -25,6 +25,19 @@ static void loop_signal(struct ring_op *op, int result)
 	ring_poll(loop->ring, &loop->signal_op, loop->signal_fd, POLLIN);
 }
 
+/* What ends a program in order.  The end of the terminal is one, unless somebody (nohup) wants
+ * it to be none. */
+static void ending(sigset_t *set)
+{
+	struct sigaction hangup;
+
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	if (!sigaction(SIGHUP, NULL, &hangup) && hangup.sa_handler != SIG_IGN)
+		sigaddset(set, SIGHUP);
+}
+
 int loop_init(struct loop *loop, struct errinfo *err)
 {
 	sigset_t set;
@@ -35,9 +48,7 @@ int loop_init(struct loop *loop, struct errinfo *err)
 	rc = ring_new(&loop->ring, BOUND_RING_ENTRIES, err);
 	if (rc)
 		return rc;
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
+	ending(&set);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	loop->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -53,20 +64,19 @@ int loop_init(struct loop *loop, struct errinfo *err)
 
 bool loop_interrupted(const struct loop *loop)
 {
-	sigset_t pending;
+	sigset_t pending, set;
 
+	ending(&set);
 	sigpending(&pending);
-	return loop->quit || sigismember(&pending, SIGINT) == 1 ||
-	       sigismember(&pending, SIGTERM) == 1;
+	sigandset(&pending, &pending, &set);
+	return loop->quit || !sigisemptyset(&pending);
 }
 
 void loop_pass_signals(bool pass)
 {
 	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
+	ending(&set);
 	sigprocmask(pass ? SIG_UNBLOCK : SIG_BLOCK, &set, NULL);
 }
 

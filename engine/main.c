@@ -43,20 +43,23 @@ static int usage(FILE *stream)
 	return stream == stdout ? 0 : COMMAND_USAGE;
 }
 
-static int run(const struct command *command, int argc, char **argv)
+/* A flush before may have had the failure. */
+static int said(const char *name, int status)
 {
-	char name[64];
-
-	int status;
-
-	snprintf(name, sizeof(name), "qheal %s", command->name);
-	argv[0] = name;
-	status = command->run(argc, argv);
-	errno = EIO; /* a flush before may have had the failure */
+	errno = EIO;
 	if (!fflush(stdout) && !ferror(stdout))
 		return status;
 	log_error("%s: what it says cannot be written: %s", name, strerror(errno));
 	return status ? status : 1;
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "qheal %s", command->name);
+	argv[0] = name;
+	return said(name, command->run(argc, argv));
 }
 
 int main(int argc, char **argv)
@@ -65,10 +68,10 @@ int main(int argc, char **argv)
 
 	if (!strcmp(name, "version") || !strcmp(name, "--version")) {
 		puts("qheal " QHEAL_VERSION);
-		return 0;
+		return said(name, 0);
 	}
 	if (!strcmp(name, "--help") || !strcmp(name, "help"))
-		return usage(stdout);
+		return said(name, usage(stdout));
 	descriptors_raise();
 	for (unsigned i = 0; i < COMMANDS; i++) {
 		if (!strcmp(name, commands[i].name))

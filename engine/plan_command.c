@@ -16,6 +16,7 @@
 #include "policy.h"
 #include "report.h"
 #include "store.h"
+#include "text.h"
 
 #define OPTION_CONFIG COMMAND_KEY_OWN
 
@@ -59,33 +60,33 @@ static void print_plan(const json_t *plan)
 	const json_t *model = json_object_get(plan, "model"), *row, *item;
 	size_t i, j;
 
-	printf("%s: objective %s, on-loss %s%s\n", json_text(plan, "vm"),
+	text_print(stdout, "%s: objective %s, on-loss %s%s\n", json_text(plan, "vm"),
 	       json_text(plan, "objective"), json_text(plan, "on_loss"),
 	       json_is_true(json_object_get(plan, "sidecar"))
 		       ? "" : "; no sidecar runs: nothing would be done");
 	if (json_integer_value(json_object_get(model, "outcomes")))
-		printf("%lld of %lld recoveries took what was expected (within 25 %% or 5 ms); the "
+		text_print(stdout, "%lld of %lld recoveries took what was expected (within 25 %% or 5 ms); the "
 		       "median is off by %.0f %%\n",
 		       (long long)json_integer_value(json_object_get(model, "within")),
 		       (long long)json_integer_value(json_object_get(model, "outcomes")),
 		       real(model, "median_error_percent"));
 	json_array_foreach(json_object_get(plan, "plan"), i, row) {
-		printf("\n%s%s", json_text(row, "fault"),
+		text_print(stdout, "\n%s%s", json_text(row, "fault"),
 		       json_array_size(json_object_get(row, "resources")) ? " of" : "");
 		json_array_foreach(json_object_get(row, "resources"), j, item)
-			printf(" %s", json_string_value(item));
-		printf(", %s: %s\n  %s\n", json_text(row, "case"), json_text(row, "strategy"),
+			text_print(stdout, " %s", json_string_value(item));
+		text_print(stdout, ", %s: %s\n  %s\n", json_text(row, "case"), json_text(row, "strategy"),
 		       json_text(row, "why"));
 		if (json_array_size(json_object_get(row, "steps")))
-			printf("  %.1f ms of downtime, %.0f bytes lost, cost %.3f:",
+			text_print(stdout, "  %.1f ms of downtime, %.0f bytes lost, cost %.3f:",
 			       real(row, "predicted_downtime_ms"),
 			       real(row, "predicted_loss_bytes"), real(row, "cost"));
 		json_array_foreach(json_object_get(row, "steps"), j, item)
-			printf(" %s %.1f%s", json_text(item, "name"), real(item, "ms"),
+			text_print(stdout, " %s %.1f%s", json_text(item, "name"), real(item, "ms"),
 			       j + 1 < json_array_size(json_object_get(row, "steps")) ? "," : "\n");
 		json_array_foreach(json_object_get(row, "others"), j, item) {
 			if (strcmp(json_text(item, "why_not"), "it is no answer to this fault"))
-				printf("  not %-9s %s\n", json_text(item, "strategy"),
+				text_print(stdout, "  not %-9s %s\n", json_text(item, "strategy"),
 				       json_text(item, "why_not"));
 		}
 	}

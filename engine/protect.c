@@ -171,12 +171,18 @@ static bool hopeless(const struct sidecar *sidecar, int rc)
 	       rc == -EPERM || rc == -ENOTSUP;
 }
 
+/* Before protection is reached. */
+static bool keeper_serves(const struct sidecar *sidecar)
+{
+	return sidecar->store && keeper_wants(sidecar);
+}
+
 static bool woken(void *arg)
 {
 	const struct sidecar *sidecar = arg;
 
 	return sidecar->alert || sidecar->loop.quit || sidecar->monitor.closed ||
-	       (sidecar->steady && turns_asked(sidecar));
+	       (sidecar->steady ? turns_asked(sidecar) : keeper_serves(sidecar));
 }
 
 /* Until DEADLINE_NS, or something is to be done. */
@@ -196,10 +202,12 @@ static bool recovered_meanwhile(struct sidecar *sidecar, int64_t deadline_ns)
 	while (!sidecar->loop.quit && !sidecar->monitor.closed && ring_now_ns() < deadline_ns) {
 		struct errinfo err = {0};
 
-		if (!sidecar->alert)
-			rest(sidecar, deadline_ns);
-		else if (attend(sidecar, &err))
+		if (sidecar->alert && attend(sidecar, &err))
 			break;
+		if (keeper_serves(sidecar))
+			keeper_run(sidecar); /* the replica and its points can be read */
+		else
+			rest(sidecar, deadline_ns);
 		if (settled(sidecar))
 			return true;
 	}
@@ -349,6 +357,10 @@ static int run(struct sidecar *sidecar, struct errinfo *err)
 		rc = sidecar_look(sidecar, err);
 	if (!rc)
 		rc = adopt_needed(sidecar) ? adopt_run(sidecar, err) : 1;
+	if (!rc && sidecar->config->once)
+		rc = err_set(err, -EROFS, "the guest runs on a promoted disk: no generation can be "
+			     "made before it is moved to a spare (protect --spare DIR) or has an "
+			     "empty store");
 	if (rc == 1)
 		rc = reach_protection(sidecar, err);
 	if (!rc && !sidecar->config->once)

@@ -103,6 +103,8 @@ static void set_restart(struct argp_state *state, struct config *config, const c
 	if (!restart_parse(text, &config->restart, &config->restart_hook))
 		argp_error(state, "--restart is recorded, never, or hook: and a command with an "
 			   "absolute path, not \"%s\"", text);
+	if (restart_hook_lacks(config))
+		argp_error(state, "--restart %s: it cannot be run", text);
 }
 
 /* Another QEMU, here or elsewhere. */
@@ -175,6 +177,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case COMMAND_KEY_QMP:
+		if (!arg[0])
+			argp_error(state, "--qmp needs a socket");
 		config->qmp = arg;
 		return 0;
 	case COMMAND_KEY_STORE:
@@ -217,12 +221,14 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		config->spare = command_path(state, arg, "--spare");
 		return 0;
 	case OPTION_AGENT:
-		if (!strncmp(arg, "tcp:", 4))
+		if (!arg[0] || !strncmp(arg, "tcp:", 4))
 			argp_error(state, "--agent is a unix socket, not \"%s\"", arg);
 		config->agent = arg;
 		return 0;
 	case ARGP_KEY_END:
 		check_heal(state, config);
+		if (config->point_every_s && !config->keep.set)
+			argp_error(state, "--point-every needs --keep: it takes the points");
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "what is \"%s\"?", arg);
@@ -376,7 +382,10 @@ static int take_file_and_line(const char *path, struct errinfo *err)
 		return rc;
 	command_parse(line.argp, line.argc, line.argv, line.config);
 	line.config->mind->settings.on_loss = line.config->on_loss;
-	return 0;
+	return restart_hook_lacks(line.config)
+		       ? err_set(err, -EINVAL, "%s: restart = hook:%s: it cannot be run", path,
+				 line.config->restart_hook)
+		       : 0;
 }
 
 /* DIR/NAME.conf, when there is such a file and no --config. */
@@ -390,7 +399,7 @@ static int guest_named(void *arg, const char *name, struct errinfo *err)
 		return 0;
 	line.named = true;
 	snprintf(path, sizeof(path), "%s/%s.conf", dir ? dir : CONFIG_DIR, name);
-	if (access(path, F_OK))
+	if (access(path, F_OK) && (errno == ENOENT || errno == ENOTDIR))
 		return 0;
 	log_info("%s: read", path);
 	rc = take_file_and_line(path, err);
@@ -401,7 +410,7 @@ static int guest_named(void *arg, const char *name, struct errinfo *err)
 static int run_command(const struct argp *of, int argc, char **argv)
 {
 	struct config config = {.interval_ms = 1000, .scratch_bytes = BOUND_TMP_BYTES,
-				.block_bytes = STORE_BLOCK_BYTES_DEFAULT, .point_every_s = 60,
+				.block_bytes = STORE_BLOCK_BYTES_DEFAULT,
 				.reserve_percent = 5, .optimal_rate = OPTIMAL_RATE,
 				.named = guest_named};
 	static struct mind mind; /* some 20 KiB */

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "text.h"
+
 /* The value of KEY in "first,key=value,..."; the first has the key IMPLIED when it has
  * none.  ",," is a comma.  False: there is none, or it is too long. */
 static bool option(const char *text, const char *implied, const char *key, char *value,
@@ -109,6 +111,7 @@ static void take(struct qemu_argv *qemu, struct words all, const char *name, con
 		take_mon(qemu, all, value);
 	} else if (!strcmp(name, "name")) {
 		option(value, "guest", "guest", qemu->name, sizeof(qemu->name));
+		text_tame(qemu->name, false); /* who says that this is a QEMU? */
 	} else if (!strcmp(name, "action")) {
 		option(value, NULL, "panic", qemu->panic_action, sizeof(qemu->panic_action));
 		option(value, NULL, "watchdog", qemu->watchdog_action,

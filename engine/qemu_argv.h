@@ -10,12 +10,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "bounds.h"
+
 #define QEMU_ARGV_MAX (256u << 10)
 #define QEMU_ARGV_MONITORS_MAX 8
 
 struct qemu_argv {
 	bool is_qemu;
-	char name[64]; /* of -name, "" for none */
+	char name[BOUND_VM_NAME + 1]; /* of -name, "" for none */
 	char panic_action[16], watchdog_action[16]; /* of -action (or -watchdog-action), "" */
 	unsigned monitors; /* in all, those without a path too */
 	unsigned paths;

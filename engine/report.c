@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "loop.h"
+#include "text.h"
+#include "utf8.h"
 
 static struct outlet logs = {.fd = -1}; /* stderr, from report_init() on */
 
@@ -136,11 +138,13 @@ void report_draw(const char *text)
 
 void report_log(const char *level, const char *format, ...)
 {
-	char text[1024];
+	char text[1024]; /* part of it is others' */
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	text[utf8_whole(text, strlen(text))] = '\0';
+	text_tame(text, false);
 	put_line(strcmp(level, "info") ? level : "", strcmp(level, "info") ? ": " : "", text);
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "bounds.h"
 #include "errinfo.h"
 #include "outlet.h"
 
@@ -17,7 +18,7 @@ struct report {
 	struct outlet events;
 	bool wanted; /* somebody asked for events */
 	bool lost;   /* their reader went away; said once */
-	char vm[64];
+	char vm[BOUND_VM_NAME + 1];
 };
 
 /* PATH: a file to append to (created 0600), "-" for stdout, NULL for none.  Until the release no

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "definition.h"
+#include "launch.h"
 #include "relocate.h"
 #include "sidecar.h"
 
@@ -77,6 +78,12 @@ const char *restart_not_recorded(const struct sidecar *sidecar)
 				    : "QEMU ended before it was known how it was started";
 }
 
+const char *restart_hook_lacks(const struct config *config)
+{
+	return config->restart == RESTART_HOOK && launch_hook_check(config->restart_hook) ? "the command of --restart cannot be run"
+						       : NULL;
+}
+
 const char *restart_lacks(const struct sidecar *sidecar)
 {
 	if (sidecar->astray ||
@@ -84,7 +91,7 @@ const char *restart_lacks(const struct sidecar *sidecar)
 		return "it is not known for sure which image a disk of the guest was on";
 	switch (sidecar->config->restart) {
 	case RESTART_HOOK:
-		return NULL;
+		return restart_hook_lacks(sidecar->config);
 	case RESTART_RECORDED:
 		return restart_not_recorded(sidecar);
 	default:

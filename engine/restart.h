@@ -18,6 +18,8 @@ bool restart_parse(const char *text, enum restart_mode *mode, const char **hook)
 
 /* When attached: the QEMU at the monitor's other end is recorded, if that is wanted. */
 void restart_record(struct sidecar *sidecar);
+/* NULL: a hook, if it is that, is there and may be run; else a literal. */
+const char *restart_hook_lacks(const struct config *config);
 /* NULL: there is a way; else why not, a literal. */
 const char *restart_lacks(const struct sidecar *sidecar);
 /* The same, of what is recorded alone. */

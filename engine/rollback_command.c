@@ -18,7 +18,7 @@ struct arguments {
 	bool json;
 };
 
-static void tell(const json_t *answer)
+static void tell(const char *store, const json_t *answer)
 {
 	const json_t *image;
 	size_t i;
@@ -29,7 +29,8 @@ static void tell(const json_t *answer)
 	json_array_foreach(json_object_get(answer, "images"), i, image)
 		printf("disk %s now lives in %s\n", json_text(image, "disk"),
 		       json_text(image, "path"));
-	printf("`qheal rollback --point %s` undoes it\n", json_text(answer, "before"));
+	printf("`qheal rollback --store %s --point %s` undoes it\n", store,
+	       json_text(answer, "before"));
 }
 
 static int roll_back(const struct arguments *arguments, struct errinfo *err)
@@ -52,7 +53,7 @@ static int roll_back(const struct arguments *arguments, struct errinfo *err)
 		json_dumpf(answer, stdout, REPORT_JSON);
 		putchar('\n');
 	} else {
-		tell(answer);
+		tell(arguments->store, answer);
 	}
 	json_decref(answer);
 	return 0;

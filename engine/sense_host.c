@@ -15,6 +15,8 @@
 #include "sidecar.h"
 
 #define BALLOON_TIMEOUT_MS 120000
+/* Between two looks: threads that wake each other write 8 bytes, a dump more than this. */
+#define AT_WORK_BYTES (1u << 20)
 
 /* --- texts --- */
 
@@ -33,6 +35,13 @@ bool sense_host_parse_stat(const char *text, int64_t *cpu_ticks, uint64_t *resid
 	*cpu_ticks = user + system;
 	*resident_pages = (uint64_t)resident;
 	return true;
+}
+
+bool sense_host_parse_written(const char *text, uint64_t *bytes)
+{
+	const char *line = strstr(text, "wchar: ");
+
+	return line && sscanf(line, "wchar: %lu", bytes) == 1;
 }
 
 bool sense_host_parse_pressure(const char *text, double *percent)
@@ -106,6 +115,19 @@ static void look_at_process(struct sense_host *host)
 	host->resident_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+static void look_at_writes(struct sense_host *host, struct detect_facts *facts)
+{
+	char text[512];
+	uint64_t bytes;
+
+	if (!read_text(host->io_fd, text, sizeof(text)) || !sense_host_parse_written(text, &bytes))
+		return;
+	if (host->written_ns && bytes >= host->written_bytes + AT_WORK_BYTES)
+		facts->writes_since_ns = host->written_ns;
+	host->written_bytes = bytes;
+	host->written_ns = ring_now_ns();
+}
+
 static void look_at_pressure(int fd, double *percent)
 {
 	char text[256];
@@ -171,6 +193,7 @@ void sense_host_tick(struct sidecar *sidecar)
 
 	if (tick % SENSE_HOST_S == 0) {
 		look_at_process(host);
+		look_at_writes(host, &sidecar->sense.facts);
 		look_at_pressure(host->pressure_fd, &host->pressure_percent);
 		look_at_pressure(host->cpu_pressure_fd, &host->cpu_pressure_percent);
 		look_at_memory(sidecar);
@@ -186,10 +209,13 @@ void sense_host_start(struct sidecar *sidecar, pid_t pid)
 
 	*host = (struct sense_host){.cpu_percent = -1, .pressure_percent = -1,
 				    .cpu_pressure_percent = -1,
-				    .balloon_bytes = -1, .stat_fd = -1};
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	if (pid > 0)
+				    .balloon_bytes = -1, .stat_fd = -1, .io_fd = -1};
+	if (pid > 0) {
+		snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 		host->stat_fd = open(path, O_RDONLY | O_CLOEXEC);
+		snprintf(path, sizeof(path), "/proc/%d/io", (int)pid);
+		host->io_fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
 	host->pressure_fd = open("/proc/pressure/memory", O_RDONLY | O_CLOEXEC);
 	host->cpu_pressure_fd = open("/proc/pressure/cpu", O_RDONLY | O_CLOEXEC);
 }
@@ -200,9 +226,11 @@ void sense_host_stop(struct sidecar *sidecar)
 
 	if (host->stat_fd >= 0)
 		close(host->stat_fd);
+	if (host->io_fd >= 0)
+		close(host->io_fd);
 	if (host->pressure_fd >= 0)
 		close(host->pressure_fd);
 	if (host->cpu_pressure_fd >= 0)
 		close(host->cpu_pressure_fd);
-	host->stat_fd = host->pressure_fd = host->cpu_pressure_fd = -1;
+	host->stat_fd = host->io_fd = host->pressure_fd = host->cpu_pressure_fd = -1;
 }

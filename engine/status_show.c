@@ -8,6 +8,7 @@
 
 #include "jsontext.h"
 #include "progress.h"
+#include "text.h"
 
 static long long number(const json_t *object, const char *key)
 {
@@ -35,43 +36,43 @@ static void show_qemu(FILE *out, const json_t *health)
 	if (!health)
 		return;
 	progress_bytes(size, real(qemu, "resident"));
-	fprintf(out, "  qemu: %s", json_text(health, "run"));
+	text_print(out, "  qemu: %s", json_text(health, "run"));
 	if (has(qemu, "pid"))
-		fprintf(out, ", pid %lld", number(qemu, "pid"));
+		text_print(out, ", pid %lld", number(qemu, "pid"));
 	if (has(qemu, "cpu_percent"))
-		fprintf(out, ", %.0f %% of a core, %s", real(qemu, "cpu_percent"), size);
+		text_print(out, ", %.0f %% of a core, %s", real(qemu, "cpu_percent"), size);
 	if (real(qemu, "waiting_ms") >= 1000)
-		fprintf(out, ", silent for %.1f s", real(qemu, "waiting_ms") / 1e3);
+		text_print(out, ", silent for %.1f s", real(qemu, "waiting_ms") / 1e3);
 	else if (has(qemu, "answer_ms"))
-		fprintf(out, ", answers in %.1f ms", real(qemu, "answer_ms"));
+		text_print(out, ", answers in %.1f ms", real(qemu, "answer_ms"));
 	if (has(host, "memory_pressure_percent"))
-		fprintf(out, "\n  host: memory pressure %.1f %%",
+		text_print(out, "\n  host: memory pressure %.1f %%",
 			real(host, "memory_pressure_percent"));
 	if (has(host, "corrected_errors"))
-		fprintf(out, "; %lld memory errors corrected", number(host, "corrected_errors"));
+		text_print(out, "; %lld memory errors corrected", number(host, "corrected_errors"));
 	if (has(agent, "answered_s"))
-		fprintf(out, "\n  agent: answered %.0f s ago", real(agent, "answered_s"));
+		text_print(out, "\n  agent: answered %.0f s ago", real(agent, "answered_s"));
 	else if (strcmp(json_text(agent, "state"), "none"))
-		fprintf(out, "\n  agent: %s", json_text(agent, "state"));
+		text_print(out, "\n  agent: %s", json_text(agent, "state"));
 	fputc('\n', out);
 }
 
 static void show_disk_health(FILE *out, const json_t *disk)
 {
-	fprintf(out, "  disk %-12.20s", json_text(disk, "name"));
+	text_print(out, "  disk %-12.20s", json_text(disk, "name"));
 	if (has(disk, "latency_ms"))
-		fprintf(out, " %7.2f ms a request", real(disk, "latency_ms"));
+		text_print(out, " %7.2f ms a request", real(disk, "latency_ms"));
 	else
-		fprintf(out, "  no requests yet  ");
+		text_print(out, "  no requests yet  ");
 	if (has(disk, "usual_ms"))
-		fprintf(out, " (usual %.2f)", real(disk, "usual_ms"));
+		text_print(out, " (usual %.2f)", real(disk, "usual_ms"));
 	if (number(disk, "waiting"))
-		fprintf(out, ", %lld wait for %.0f s", number(disk, "waiting"),
+		text_print(out, ", %lld wait for %.0f s", number(disk, "waiting"),
 			real(disk, "quiet_s"));
 	if (number(disk, "errors"))
-		fprintf(out, ", %lld errors", number(disk, "errors"));
+		text_print(out, ", %lld errors", number(disk, "errors"));
 	if (has(disk, "probe"))
-		fprintf(out, ", probe %s", json_text(disk, "probe"));
+		text_print(out, ", probe %s", json_text(disk, "probe"));
 	fputs(json_is_true(json_object_get(disk, "slower")) ? ", SLOWER\n" : "\n", out);
 }
 
@@ -84,7 +85,7 @@ static void show_health(FILE *out, const json_t *health)
 	json_array_foreach(json_object_get(health, "disks"), i, item)
 		show_disk_health(out, item);
 	json_array_foreach(json_object_get(health, "faults"), i, item)
-		fprintf(out, "  %s now: %s of %s: %s\n",
+		text_print(out, "  %s now: %s of %s: %s\n",
 			json_is_true(json_object_get(item, "warning")) ? "warning" : "fault",
 			json_text(item, "kind"), json_text(item, "resource"),
 			json_text(item, "detail"));
@@ -98,7 +99,7 @@ static void show_disks(FILE *out, const json_t *status)
 	size_t i;
 
 	json_array_foreach(json_object_get(status, "disks"), i, disk)
-		fprintf(out, "  disk %-12s %10.1f MiB\n", json_text(disk, "name"),
+		text_print(out, "  disk %-12s %10.1f MiB\n", json_text(disk, "name"),
 			(double)number(disk, "size") / (1 << 20));
 }
 
@@ -112,11 +113,11 @@ static void show_space(FILE *out, const json_t *space)
 	progress_bytes(promoted, real(space, "promoted"));
 	progress_bytes(free_, real(space, "fs_free"));
 	progress_bytes(total, real(space, "fs_size"));
-	fprintf(out, "  space: heads %s, journal %s, %lld points %s, promoted %s\n"
+	text_print(out, "  space: heads %s, journal %s, %lld points %s, promoted %s\n"
 		"         %s of %s are free\n", heads, journal, number(space, "points_count"), points,
 		promoted, free_, total);
 	if (json_text(space, "full_at")[0])
-		fprintf(out, "  at the present rate of %lld bytes/s it is full at %s\n",
+		text_print(out, "  at the present rate of %lld bytes/s it is full at %s\n",
 			number(space, "growth"), json_text(space, "full_at"));
 }
 
@@ -124,7 +125,7 @@ static void show_scrub(FILE *out, const json_t *scrub)
 {
 	if (!scrub)
 		return;
-	fprintf(out, "  scrub: disk %s at %.1f MiB, %lld passes\n"
+	text_print(out, "  scrub: disk %s at %.1f MiB, %lld passes\n"
 		"         bad blocks: %lld of the replica, %lld of the disks, %lld healed\n",
 		json_text(scrub, "disk"), (double)number(scrub, "position") / (1 << 20),
 		number(scrub, "passes"), number(scrub, "bad_replica"), number(scrub, "bad_source"),
@@ -134,16 +135,16 @@ static void show_scrub(FILE *out, const json_t *scrub)
 static void show_cycles(FILE *out, const json_t *status)
 {
 	if (!json_is_true(json_object_get(status, "sidecar"))) {
-		fprintf(out, "  no sidecar is running on this store\n");
+		text_print(out, "  no sidecar is running on this store\n");
 		if (json_text(status, "left")[0])
-			fprintf(out, "  it failed, and was left for %s\n",
+			text_print(out, "  it failed, and was left for %s\n",
 				json_text(status, "left"));
 		return;
 	}
 	if (json_text(status, "origin")[0])
-		fprintf(out, "  it took the place of %s, which failed\n",
+		text_print(out, "  it took the place of %s, which failed\n",
 			json_text(status, "origin"));
-	fprintf(out, "  guest %s; lag %lld ms, every %lld ms\n"
+	text_print(out, "  guest %s; lag %lld ms, every %lld ms\n"
 		"  %lld cycles, %lld with nothing to do, %lld skipped, %lld failed\n"
 		"  %lld bytes in all, %lld in the last cycle, %lld ms\n", json_text(status, "guest"),
 		number(status, "lag_ms"), number(status, "interval_ms"), number(status, "cycles"),
@@ -155,7 +156,7 @@ static void show_cycles(FILE *out, const json_t *status)
 static void show_lease(FILE *out, const json_t *lease)
 {
 	if (lease)
-		fprintf(out, "  lease: host %s, %lld s%s; %s\n", json_text(lease, "host"),
+		text_print(out, "  lease: host %s, %lld s%s; %s\n", json_text(lease, "host"),
 			number(lease, "seconds"),
 			json_is_true(json_object_get(lease, "released")) ? ", released" : "",
 			json_is_true(json_object_get(lease, "standby"))
@@ -170,16 +171,16 @@ static void show_past(FILE *out, const json_t *status)
 	const json_t *model = json_object_get(status, "model");
 
 	if (json_text(status, "degraded")[0])
-		fprintf(out, "  behind: %s\n", json_text(status, "degraded"));
+		text_print(out, "  behind: %s\n", json_text(status, "degraded"));
 	if (fault)
-		fprintf(out, "  last fault: %s on %s: %s\n", json_text(fault, "kind"),
+		text_print(out, "  last fault: %s on %s: %s\n", json_text(fault, "kind"),
 			json_text(fault, "resource"), json_text(fault, "detail"));
 	if (recovery)
-		fprintf(out, "  last recovery: %s, %.1f ms%s%s\n", json_text(recovery, "strategy"),
+		text_print(out, "  last recovery: %s, %.1f ms%s%s\n", json_text(recovery, "strategy"),
 			real(recovery, "downtime_ms"), image ? ", now on " : "",
 			json_text(image, "path"));
 	if (number(model, "outcomes"))
-		fprintf(out, "  predictions: %lld of %lld within 25 %% or 5 ms, median off by %.0f "
+		text_print(out, "  predictions: %lld of %lld within 25 %% or 5 ms, median off by %.0f "
 			"%%\n", number(model, "within"), number(model, "outcomes"),
 			real(model, "median_error_percent"));
 }
@@ -188,7 +189,7 @@ void status_show(FILE *out, const json_t *status)
 {
 	const char *time = json_text(status, "point_time");
 
-	fprintf(out, "%s: %s, generation %lld of %s, replica %s\n", json_text(status, "vm"),
+	text_print(out, "%s: %s, generation %lld of %s, replica %s\n", json_text(status, "vm"),
 		json_text(status, "state"), number(status, "generation"),
 		time[0] ? time : "no time yet", json_text(status, "replica"));
 	show_disks(out, status);
@@ -205,16 +206,16 @@ void status_show_line(FILE *out, const json_t *status)
 	const json_t *health = json_object_get(status, "health"), *item;
 	size_t i;
 
-	fprintf(out, "%s: %s, generation %lld", json_text(status, "vm"),
+	text_print(out, "%s: %s, generation %lld", json_text(status, "vm"),
 		json_text(status, "state"), number(status, "generation"));
 	if (json_is_true(json_object_get(status, "sidecar")))
-		fprintf(out, ", guest %s, lag %lld ms", json_text(status, "guest"),
+		text_print(out, ", guest %s, lag %lld ms", json_text(status, "guest"),
 			number(status, "lag_ms"));
 	json_array_foreach(json_object_get(health, "disks"), i, item) {
 		if (has(item, "latency_ms"))
-			fprintf(out, ", %s %.2f ms", json_text(item, "name"),
+			text_print(out, ", %s %.2f ms", json_text(item, "name"),
 				real(item, "latency_ms"));
 	}
 	json_array_foreach(json_object_get(health, "faults"), i, item)
-		fprintf(out, ", %s of %s", json_text(item, "kind"), json_text(item, "resource"));
+		text_print(out, ", %s of %s", json_text(item, "kind"), json_text(item, "resource"));
 }

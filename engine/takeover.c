@@ -14,6 +14,7 @@
 #include "boot.h"
 #include "file.h"
 #include "mind.h"
+#include "notify.h"
 #include "respond.h"
 
 #define LOCK_FILE "standby.lock"
@@ -367,8 +368,10 @@ int takeover_run(struct sidecar *sidecar, struct config *config)
 		rc = loop_init(&sidecar->loop, &err);
 	if (rc)
 		log_error("%s", err.text);
-	else
+	else {
+		notify_ready(); /* to wait is its work */
 		watch_host(&takeover);
+	}
 	if (!rc) {
 		/* The guest runs, and we are to leave it: nobody is to take that for our end. */
 		heartbeat_stop(&sidecar->heartbeat, &sidecar->loop, sidecar->loop.quit);
@@ -378,7 +381,8 @@ int takeover_run(struct sidecar *sidecar, struct config *config)
 	}
 	json_decref(sidecar->last_recovery);
 	json_decref(sidecar->last_fault);
-	config->lease_s = takeover.lease.seconds; /* the next standby watches us */
+	if (!config->lease_s)
+		config->lease_s = takeover.lease.seconds; /* the next standby watches us */
 	file_close(fd);
 	return rc != 0;
 }

@@ -13,6 +13,7 @@
 #include "definition.h"
 #include "promote.h"
 #include "relocate.h"
+#include "restart.h"
 
 bool takeover_ours(const struct takeover *watch)
 {
@@ -70,7 +71,7 @@ static const char *cannot_start(const struct takeover *watch)
 	const char *lacks;
 
 	if (watch->config->restart == RESTART_HOOK)
-		return NULL;
+		return restart_hook_lacks(watch->config);
 	if (definition_load(&definition, watch->config->store, &err)) {
 		log_warn("%s: %s", watch->config->store, err.text);
 		return "how its QEMU was started is not in the store";

@@ -11,6 +11,7 @@
 #define BOUND_BUFFER_BYTES (256u << 10) /* one NBD read: the fastest size measured by nbdcopy */
 #define BOUND_RING_ENTRIES 256		/* 48 buffers, reads and writes, sockets and timers */
 #define BOUND_DISKS 32			/* as many bitmaps are exported in one go; PCI slots run out first */
+#define BOUND_VM_NAME 255 /* bytes of a guest's name: as long as a file's */
 #define BOUND_LISTEN 64 /* NBD connections not yet accepted: one a disk and probes */
 #define BOUND_TMP_BYTES (UINT64_C(1) << 30) /* what a frozen point may cost QEMU in memory, all disks */
 #define BOUND_SCRATCH_MIN_MIB 16  /* below that the metadata of 32 images would not fit */

@@ -9,6 +9,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "utf8.h"
 
 #define ERRINFO_TEXT_MAX 512 /* two paths and a sentence */
 
@@ -31,6 +34,7 @@ err_set(struct errinfo *err, int code, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(err->text, sizeof(err->text), format, args);
 	va_end(args);
+	err->text[utf8_whole(err->text, strlen(err->text))] = '\0';
 	return code;
 }
 

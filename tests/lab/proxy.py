@@ -17,12 +17,13 @@ class Proxy:
     """with Proxy(vm.qmp_path, vm.work / "proxy.sock") as proxy: ... proxy.inject("MEMORY_FAILURE", …)
 
     Events whose names are in .swallowed do not come through.  before(words, do) calls do() once, just
-    before QEMU gets a write with all these words.  One client at a time, as QEMU."""
+    before QEMU gets a write with all these words; behind(word, do) just after it got the first message
+    with this word, and before it gets the next.  One client at a time, as QEMU."""
 
     def __init__(self, server, path):
         self.server_path, self.path, self.swallowed = str(server), str(path), set()
         self.injected, self.lock, self.client = [], threading.Lock(), None
-        self.awaited = None
+        self.awaited = self.split = None
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.path)
         self.listener.listen(4)
@@ -51,6 +52,9 @@ class Proxy:
 
     def before(self, words, do):
         self.awaited = [word.encode() for word in words], do
+
+    def behind(self, word, do):
+        self.split = word.encode(), do
 
     def cut(self):
         """The client's connection ends; it may come again."""
@@ -111,5 +115,11 @@ class Proxy:
             for fd in fds:
                 os.close(fd)
             data = data[sent:]
+        if self.split and self.split[0] in data:
+            (word, do), self.split = self.split, None
+            end = data.find(b"\n", data.index(word)) + 1 or len(data)
+            server.sendall(data[:end])
+            data = data[end:]
+            do()
         server.sendall(data)
         return True

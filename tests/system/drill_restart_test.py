@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import select
 import signal
 import threading
 import time
@@ -12,6 +13,7 @@ from fault_support import Disk, FaultCase, loaded, seeds
 from harm_support import hang_in_cycle
 from lab.cache import until
 from lab.lock import Lock
+from lab.proxy import Proxy
 
 
 # What it said before somebody came to the console of the new QEMU is lost.
@@ -227,6 +229,42 @@ class Hang(RestartCase):
             sidecar.wait_generations(2, timeout=60)
             self.assertEqual((vm.status(), sidecar.find("recovered")), ("running", []))
             self.struck(vm, sidecar)
+
+    def test_an_owner_whose_dump_begins_in_a_pause_of_ours(self):
+        """QEMU has nothing to stop then, and tells nothing."""
+        with self.guest(disks=2) as vm, Proxy(vm.qmp_path, vm.work / "proxy.sock") as proxy:
+            os.mkfifo(vm.work / "dump")
+            slow = os.open(vm.work / "dump", os.O_RDONLY | os.O_NONBLOCK)
+            direct, vm.qmp_path = vm.qmp_path, vm.work / "proxy.sock"
+            sidecar = self.protect(vm, restart="recorded")
+            vm.qmp_path = direct
+            dump = threading.Thread(target=vm.qmp, args=("dump-guest-memory",),
+                                    kwargs={"paging": False, "protocol": f"file:{vm.work}/dump",
+                                            "timeout": 120})
+
+            def begin():
+                until(lambda: vm.status() == "paused", "the sidecar's pause")
+                dump.start()
+                select.select([slow], [], [])
+
+            proxy.behind('"stop"', begin)
+            while not sidecar.find("fault"):  # 3 MiB/s or so
+                select.select([slow], [], [], 1)
+                if dump.is_alive():
+                    os.read(slow, 1 << 16)
+                time.sleep(0.02)
+            fault = sidecar.find("fault")[0]
+            self.assertEqual((fault["kind"], fault["cause"], fault["warning"]),
+                             ("qemu-hang", "unknown", True))
+            self.assertTrue(dump.is_alive())
+            os.set_blocking(slow, True)
+            while os.read(slow, 1 << 20):
+                pass
+            os.close(slow)
+            dump.join()
+            vm.wait_more(50)
+            sidecar.wait_generations(2, timeout=60)
+            self.assertEqual((vm.status(), sidecar.find("recovered")), ("running", []))
 
     def test_a_hung_qemu_is_let_alone_unless_asked_for(self):
         with self.guest(disks=1) as vm:

@@ -304,6 +304,30 @@ static void qemu_that_was_stopped_by_others_may_be_at_work_for_them(void)
 	SEES("qemu-hang/hung");
 }
 
+/* The same begun in a pause of ours. */
+static void qemu_that_writes_while_the_guest_stands_still_is_at_work(void)
+{
+	begin();
+	facts.run = RUN_OTHER;
+	facts.asked_ns = NOW - 20 * S;
+	SEES("qemu-hang/hung");
+	facts.writes_since_ns = facts.asked_ns - 1;
+	SEES("qemu-hang/hung");
+	facts.asked_ns = NOW - 12 * S;
+	facts.writes_since_ns = facts.asked_ns;
+	SEES("qemu-hang/unknown!");
+	facts.asked_ns = NOW - 599 * S;
+	SEES("qemu-hang/unknown!");
+	facts.writes_since_ns = NOW - 15 * S; /* it stopped writing */
+	SEES("qemu-hang/hung");
+	facts.writes_since_ns = NOW - 1 * S;
+	facts.asked_ns = NOW - 600 * S;
+	SEES("qemu-hang/hung");
+	facts.asked_ns = NOW - 12 * S;
+	facts.run = RUN_RUNNING; /* it is the guest that writes */
+	SEES("qemu-hang/hung");
+}
+
 static void a_panic_with_kdump_is_let_finish(void)
 {
 	begin();
@@ -421,6 +445,7 @@ int main(void)
 		CASE(an_end_on_purpose_is_no_crash),
 		CASE(qemu_that_does_not_answer_hangs),
 		CASE(qemu_that_was_stopped_by_others_may_be_at_work_for_them),
+		CASE(qemu_that_writes_while_the_guest_stands_still_is_at_work),
 		CASE(a_panic_with_kdump_is_let_finish),
 		CASE(watchdog_agent_memory_nic_and_host),
 		CASE(words_of_qemu_are_known),

@@ -34,6 +34,17 @@ static void cpu_and_memory_are_found_behind_any_name(void)
 	CU_ASSERT_FALSE(sense_host_parse_stat("12 (qemu) S 1 2 3", &ticks, &pages));
 }
 
+static void what_it_wrote_is_found(void)
+{
+	uint64_t written;
+
+	CU_ASSERT_TRUE(sense_host_parse_written("rchar: 1\nwchar: 18446744073709551615\nsyscr: 5\n",
+						&written));
+	CU_ASSERT_EQUAL(written, UINT64_MAX);
+	CU_ASSERT_FALSE(sense_host_parse_written("", &written));
+	CU_ASSERT_FALSE(sense_host_parse_written("rchar: 1\nwchar: -\n", &written));
+}
+
 static void pressure_is_the_share_of_the_last_ten_seconds(void)
 {
 	double percent = 7;
@@ -233,6 +244,7 @@ int main(void)
 {
 	static const struct cunit_case cases[] = {
 		{"cpu_and_memory_are_found_behind_any_name", cpu_and_memory_are_found_behind_any_name},
+		{"what_it_wrote_is_found", what_it_wrote_is_found},
 		{"pressure_is_the_share_of_the_last_ten_seconds",
 		 pressure_is_the_share_of_the_last_ten_seconds},
 		{"corrected_errors_are_summed_over_the_controllers",
