@@ -14,7 +14,10 @@
 
 int rollback_check_state(const struct sidecar *sidecar, struct errinfo *err)
 {
-	if (sidecar->uncovered || !sidecar->steady)
+	if (!sidecar->steady)
+		return err_set(err, -EAGAIN, "the guest is not protected yet: %.400s",
+			       sidecar->degraded_why);
+	if (sidecar->uncovered)
 		return err_set(err, -EAGAIN, "the replica is being compared with the disks; try "
 			       "again when the state is protected");
 	if (sidecar->state != SIDECAR_PROTECTED && sidecar->state != SIDECAR_DEGRADED)

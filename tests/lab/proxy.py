@@ -117,7 +117,7 @@ class Proxy:
             data = data[sent:]
         if self.split and self.split[0] in data:
             (word, do), self.split = self.split, None
-            end = data.find(b"\n", data.index(word)) + 1 or len(data)
+            end = data.index(b"\n", data.index(word)) + 1
             server.sendall(data[:end])
             data = data[end:]
             do()

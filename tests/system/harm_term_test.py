@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SIGTERM in every phase: status 0 at once, QEMU keeps the bitmaps and nothing else of qheal."""
+"""SIGTERM (or SIGINT, or the end of the terminal) in every phase: status 0 at once, QEMU keeps the bitmaps and nothing else of qheal."""
 
 import signal
 import time
@@ -26,8 +26,8 @@ class Terminated(HarmTest):
             first = sidecar.wait("protected")["bytes"]
             for moment in range(max(4, MOMENTS // 3)):
                 time.sleep(random.uniform(0, 0.12))
-                times.append(self.terminate(sidecar, signal.SIGINT if moment % 4 == 3
-                                            else signal.SIGTERM))
+                times.append(self.terminate(sidecar, (signal.SIGTERM, signal.SIGINT,
+                                                      signal.SIGHUP)[moment % 3]))
                 self.assert_nothing_left(vm)
                 self.assert_goes_on(vm, 5)
                 protected = again(sidecar)

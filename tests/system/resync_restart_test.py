@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """QEMU was restarted, or lost a bitmap: the store goes on, and only what differs is stored."""
 
+import signal
 import subprocess
 import time
 import unittest
@@ -81,6 +82,30 @@ class Restart(ResyncTest):
                 self.assertEqual(done.returncode, 1)
                 self.assertIn("being compared", done.stderr)
                 end(sidecar)
+
+    @once_is_enough
+    def test_what_the_replica_has_is_served_while_protection_cannot_begin(self):
+        with Vm(disks=1, region=4 * MIB) as vm, Sidecar(vm) as sidecar:
+            sidecar.wait("protected")
+            self.assertEqual(sidecar.command("points", "--create", "old")[0], 0)
+            end(sidecar, signal.SIGTERM)
+            target = vm.work / "mirror.raw"
+            filled_image(target, vm.disks[0].size, 0)
+            vm.qmp("blockdev-add", driver="raw", **{"node-name": "target"},
+                   file={"driver": "file", "filename": str(target)})
+            vm.qmp("blockdev-mirror", {"job-id": "owner"}, device=vm.disks[0].node, target="target",
+                   sync="full", speed=1)
+            again(sidecar, "degraded")
+            status, _, said = sidecar.command("restore", "--output", vm.work / "out.raw")
+            self.assertEqual(status, 0, said)
+            status, _, said = sidecar.command("points", "--create", "new")
+            self.assertEqual(status, 1, said)
+            self.assertIn("not protected yet", said)
+            self.assertEqual(sidecar.command("points", "--delete", "old")[0], 0)
+            since = len(sidecar.events)
+            vm.qmp("job-cancel", id="owner")
+            sidecar.wait("protected", since=since, timeout=60)
+            self.assertEqual(sidecar.command("points", "--create", "new")[0], 0)
 
     @once_is_enough
     def test_unchanged_disk_costs_nothing(self):

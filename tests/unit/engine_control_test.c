@@ -371,6 +371,40 @@ static void an_order_without_a_generation_is_refused_at_once(void)
 	teardown();
 }
 
+static void an_order_while_the_disks_are_compared_is_refused_at_once(void)
+{
+	const char *text;
+
+	setup_ready();
+	sidecar.state = SIDECAR_COPYING;
+	text = ask("{\"command\":\"point\"}\n");
+	CU_ASSERT(text && strstr(text, "being compared with the replica"));
+	CU_ASSERT(!control_has_order(control));
+	sidecar.state = SIDECAR_PROTECTED;
+	teardown();
+}
+
+/* Their clients may be gone: what asks for the status has a place. */
+static void orders_that_wait_leave_places_for_questions(void)
+{
+	const char *text;
+	unsigned carried = 0;
+
+	setup_ready();
+	for (unsigned i = 0; i < 12; i++)
+		close(order_new("{\"command\":\"point\"}\n"));
+	pump(20);
+	text = ask("{\"command\":\"point\"}\n");
+	CU_ASSERT(text && strstr(text, "too many orders wait"));
+	CU_ASSERT(answers());
+	for (; control_has_order(control); carried++) {
+		json_decref(control_take_order(control));
+		control_reply(control, json_pack("{s:b}", "done", 1));
+	}
+	CU_ASSERT_EQUAL(carried, 12);
+	teardown();
+}
+
 /* Its order is carried out all the same, before it or after it is begun. */
 static void who_goes_away_does_not_take_the_answer_of_another(void)
 {
@@ -696,6 +730,8 @@ int main(void)
 		CASE(silent_clients_in_every_place_delay_the_next),
 		CASE(orders_are_answered_when_they_are_done_in_turn),
 		CASE(an_order_without_a_generation_is_refused_at_once),
+		CASE(an_order_while_the_disks_are_compared_is_refused_at_once),
+		CASE(orders_that_wait_leave_places_for_questions),
 		CASE(a_roll_back_whose_client_left_is_withdrawn),
 		CASE(who_goes_away_does_not_take_the_answer_of_another),
 		CASE(one_that_closed_its_half_gets_the_answer_of_its_order),
