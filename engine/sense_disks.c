@@ -58,19 +58,21 @@ static void note_latency(struct sidecar *sidecar, struct sense_disk *disk,
 			 struct detect_disk *facts)
 {
 	const struct detect_stats *before = &facts->before, *now = &facts->now;
-	uint64_t operations = now->operations - before->operations;
-	uint64_t busy_ns = now->busy_ns - before->busy_ns;
+	struct drift_load load = {.operations = now->operations - before->operations,
+				  .bytes = now->bytes - before->bytes,
+				  .busy_ns = now->busy_ns - before->busy_ns,
+				  .interval_ns = (uint64_t)(now->time_ns - before->time_ns)};
+	struct drift *drift = &disk->drifts[drift_size(&load)];
 
-	if (!before->time_ns || now->operations < before->operations || !operations)
+	if (!before->time_ns || now->operations <= before->operations)
 		return;
-	disk->latency_us = (double)busy_ns / 1e3 / (double)operations;
-	disk->depth = (double)busy_ns / (double)(now->time_ns - before->time_ns);
-	busy_ns = drift_without_waits(busy_ns, sidecar->sense.host.cpu_pressure_percent);
-	if (disturbed(sidecar) || !drift_sample(&disk->drift, operations, busy_ns) ||
-	    facts->slower)
+	disk->latency_us = (double)load.busy_ns / 1e3 / (double)load.operations;
+	disk->depth = (double)load.busy_ns / (double)load.interval_ns;
+	load.busy_ns = drift_without_waits(load.busy_ns, sidecar->sense.host.cpu_pressure_percent);
+	if (disturbed(sidecar) || !drift_sample(drift, &load) || facts->slower)
 		return;
 	facts->slower = true;
-	drift_detail(&disk->drift, facts->slower_detail, sizeof(facts->slower_detail));
+	drift_detail(drift, facts->slower_detail, sizeof(facts->slower_detail));
 }
 
 static void sample(struct sidecar *sidecar, unsigned index, const struct blockstats *stats,
