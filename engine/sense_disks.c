@@ -95,6 +95,9 @@ static void sample(struct sidecar *sidecar, unsigned index, const struct blockst
 	if (stats->writes > disk->writes && facts->before.time_ns)
 		disk->wrote_ns = facts->before.time_ns;
 	disk->writes = stats->writes;
+	if (facts->before.time_ns && facts->now.operations > facts->before.operations &&
+	    facts->now.failed == facts->before.failed)
+		facts->good_ns = facts->before.time_ns;
 	note_progress(disk, facts, stats->reads + stats->writes + stats->others + stats->failed,
 		      sidecar->sense.facts.run == RUN_RUNNING, now_ns);
 	note_latency(sidecar, disk, facts);
@@ -282,6 +285,8 @@ static void note_error(struct detect_disk *facts, const struct fault *fault, con
 
 bool sense_disks_event(struct sidecar *sidecar, const char *name, const json_t *data)
 {
+	int index;
+
 	if (!strcmp(name, "BLOCK_IO_ERROR")) {
 		struct fault fault = fault_of_block_error(&sidecar->guest, data, 0);
 
@@ -296,7 +301,9 @@ bool sense_disks_event(struct sidecar *sidecar, const char *name, const json_t *
 
 		if (!disk)
 			return false;
-		sidecar->sense.facts.disks[disk - sidecar->guest.disks].write_threshold = true;
+		index = (int)(disk - sidecar->guest.disks);
+		sense_renew(sidecar, FAULT_DISK_FULL, index);
+		sidecar->sense.facts.disks[index].write_threshold_ns = ring_now_ns();
 		return true;
 	}
 	return false;
