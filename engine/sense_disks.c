@@ -283,6 +283,18 @@ static void note_error(struct detect_disk *facts, const struct fault *fault, con
 				       .error = detect_errno_of(json_text(data, "reason"))};
 }
 
+/* A threshold may be set on the node below, as libvirt does.  -1: none of ours. */
+static int disk_of_node(struct sidecar *sidecar, const char *node)
+{
+	const struct guest_disk *disk = guest_find(&sidecar->guest, node);
+
+	for (unsigned i = 0; i < sidecar->guest.disk_count && !disk; i++) {
+		if (node[0] && !strcmp(sidecar->sense.disks.disks[i].below, node))
+			disk = &sidecar->guest.disks[i];
+	}
+	return disk ? (int)(disk - sidecar->guest.disks) : -1;
+}
+
 bool sense_disks_event(struct sidecar *sidecar, const char *name, const json_t *data)
 {
 	int index;
@@ -296,12 +308,9 @@ bool sense_disks_event(struct sidecar *sidecar, const char *name, const json_t *
 		return true;
 	}
 	if (!strcmp(name, "BLOCK_WRITE_THRESHOLD")) {
-		const struct guest_disk *disk =
-			guest_find(&sidecar->guest, json_text(data, "node-name"));
-
-		if (!disk)
+		index = disk_of_node(sidecar, json_text(data, "node-name"));
+		if (index < 0)
 			return false;
-		index = (int)(disk - sidecar->guest.disks);
 		sense_renew(sidecar, FAULT_DISK_FULL, index);
 		sidecar->sense.facts.disks[index].write_threshold_ns = ring_now_ns();
 		return true;

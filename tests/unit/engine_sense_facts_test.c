@@ -184,8 +184,10 @@ static void each_threshold_is_news(void)
 	event("BLOCK_WRITE_THRESHOLD", "{\"node-name\": \"d0\"}");
 	CU_ASSERT_TRUE(news(FAULT_DISK_FULL, true));
 	sense_judge(&sidecar);
+	event("BLOCK_WRITE_THRESHOLD", "{\"node-name\": \"f0\"}"); /* of somebody else */
 	CU_ASSERT_PTR_NULL(sense_next(&sidecar));
-	event("BLOCK_WRITE_THRESHOLD", "{\"node-name\": \"d0\"}");
+	strcpy(sense->disks.disks[0].below, "f0");
+	event("BLOCK_WRITE_THRESHOLD", "{\"node-name\": \"f0\"}");
 	CU_ASSERT_TRUE(news(FAULT_DISK_FULL, true));
 }
 
