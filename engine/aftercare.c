@@ -138,7 +138,7 @@ void aftercare_tick(struct sidecar *sidecar)
 		.ended = sidecar->shutdown || (!another_qemu(aftercare->strategy) &&
 					       (facts->process_ended || sidecar->monitor.closed)),
 		.wrote = sense_disks_wrote(sidecar, aftercare->since_ns),
-		.agent = facts->agent_ns > aftercare->since_ns && facts->agent_asked,
+		.agent = facts->agent_ns > aftercare->since_ns,
 		.requests = sense_disks_at_work(sidecar, aftercare->since_ns),
 		.boot_ms = model_median(&sidecar->config->mind->model, MODEL_BOOT),
 	};

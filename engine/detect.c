@@ -132,9 +132,7 @@ static struct probes probes_since(const struct detect_disk *disk, int64_t since_
 /* Requests that ended well since the last error. */
 static bool goes_on(const struct detect_disk *disk, const struct errors *errors)
 {
-	return disk->before.time_ns >= errors->last->time_ns && disk->before.time_ns &&
-	       disk->now.operations > disk->before.operations &&
-	       disk->now.failed == disk->before.failed;
+	return disk->good_ns && disk->good_ns >= errors->last->time_ns;
 }
 
 /* The order matters: what explains everything comes first. */
@@ -173,10 +171,7 @@ static int64_t incident_start(const struct detect_facts *facts, const struct det
 	if (facts->run == RUN_IO_ERROR)
 		return since_ns;
 	/* It runs: an error is news until requests went well after it. */
-	if (disk->before.time_ns && disk->now.operations > disk->before.operations &&
-	    disk->now.failed == disk->before.failed && disk->before.time_ns > since_ns)
-		return disk->before.time_ns;
-	return since_ns;
+	return disk->good_ns > since_ns ? disk->good_ns : since_ns;
 }
 
 static void detect_errors(const struct detect_facts *facts, const struct detect_limits *limits,
@@ -206,40 +201,40 @@ static void detect_hang(const struct detect_facts *facts, const struct detect_li
 			int64_t now_ns, unsigned index, struct detect_verdict *verdict)
 {
 	const struct detect_disk *disk = &facts->disks[index];
-	int64_t still_ns = now_ns - disk->progress_ns;
-	unsigned timeouts = probes_since(disk, disk->progress_ns).timeouts;
+	/* A request that failed has ended, too. */
+	int64_t failed_ns = disk->error_count ? disk->errors[disk->error_count - 1].time_ns : 0;
+	int64_t ended_ns = failed_ns > disk->progress_ns ? failed_ns : disk->progress_ns;
+	int64_t still_ns = now_ns - ended_ns;
+	struct probes probes = probes_since(disk, ended_ns);
 
-	if (disk->in_flight && disk->progress_ns && still_ns >= limits->hang_ns)
+	if (still_ns < limits->hang_ns)
+		return;
+	if (disk->in_flight && disk->progress_ns)
 		add(verdict, FAULT_DISK_HANG, disk->disconnected ? CAUSE_PATH : CAUSE_HUNG,
 		    (int)index, "%u requests wait, none ended for %.1f s", disk->in_flight,
 		    seconds(still_ns));
-	else if (timeouts && !probes_since(disk, disk->progress_ns).good)
+	else if (probes.timeouts && !probes.good)
 		add(verdict, FAULT_DISK_HANG, disk->disconnected ? CAUSE_PATH : CAUSE_HUNG,
 		    (int)index, "%u probe reads were not answered, and nothing else ended since",
-		    timeouts)->warning = disk->in_flight_known && !disk->in_flight;
+		    probes.timeouts)->warning = disk->in_flight_known && !disk->in_flight;
 }
 
 static void detect_room(const struct detect_facts *facts, const struct detect_limits *limits,
-			unsigned index, struct detect_verdict *verdict)
+			int64_t now_ns, unsigned index, struct detect_verdict *verdict)
 {
 	const struct detect_disk *disk = &facts->disks[index];
-	uint64_t used;
+	uint64_t used = 0;
 
-	if (!disk->grows && !disk->write_threshold)
-		return;
-	if (disk->write_threshold) {
-		add(verdict, FAULT_DISK_FULL, CAUSE_FULL, (int)index,
-		    "the guest wrote behind the threshold of its image")->warning = true;
-		return;
-	}
-	if (!disk->room_total || disk->room_bytes > disk->room_total)
-		return;
-	used = (disk->room_total - disk->room_bytes) / (disk->room_total / 100 + 1);
+	if (disk->grows && disk->room_bytes <= disk->room_total)
+		used = (disk->room_total - disk->room_bytes) / (disk->room_total / 100 + 1);
 	if (used >= limits->full_percent)
 		add(verdict, FAULT_DISK_FULL, CAUSE_FULL, (int)index,
 		    "%llu MiB are left where the image lies, %llu%% are used",
 		    (unsigned long long)disk->room_bytes >> 20, (unsigned long long)used)
 			->warning = true;
+	else if (disk->write_threshold_ns && now_ns - disk->write_threshold_ns < limits->history_ns)
+		add(verdict, FAULT_DISK_FULL, CAUSE_FULL, (int)index,
+		    "the guest wrote behind the threshold of its image")->warning = true;
 }
 
 static void detect_degrading(const struct detect_facts *facts, const struct detect_limits *limits,
@@ -265,7 +260,8 @@ static void detect_disk(const struct detect_facts *facts, const struct detect_li
 	unsigned before = verdict->count;
 
 	detect_errors(facts, limits, now_ns, index, verdict);
-	if (verdict->count == before)
+	/* An error does not explain why nothing ended since: a guest that runs may hang. */
+	if (verdict->count == before || facts->run == RUN_RUNNING)
 		detect_hang(facts, limits, now_ns, index, verdict);
 	if (disk->corrupt_blocks)
 		add(verdict, FAULT_DISK_CORRUPT, CAUSE_BAD_SECTOR, (int)index,
@@ -274,7 +270,7 @@ static void detect_disk(const struct detect_facts *facts, const struct detect_li
 	/* What is broken needs no warning. */
 	if (verdict->count != before)
 		return;
-	detect_room(facts, limits, index, verdict);
+	detect_room(facts, limits, now_ns, index, verdict);
 	detect_degrading(facts, limits, now_ns, index, verdict);
 }
 
@@ -366,6 +362,31 @@ static bool detect_qemu(const struct detect_facts *facts, const struct detect_li
 	return false;
 }
 
+/* Returns true when somebody has to act. */
+static bool detect_watchdog(const struct detect_facts *facts, const struct detect_limits *limits,
+			    int64_t now_ns, struct detect_verdict *verdict)
+{
+	bool bit = facts->watchdog_ns && facts->watchdog != WATCHDOG_ACTS;
+
+	if (bit && facts->watchdog == WATCHDOG_NMI &&
+	    now_ns - facts->watchdog_ns < limits->dump_ns) {
+		add(verdict, FAULT_GUEST_WATCHDOG, CAUSE_PANIC_DUMPING, -1,
+		    "the guest did not serve its watchdog and got an NMI %.1f s ago, by which it "
+		    "may write a dump", seconds(now_ns - facts->watchdog_ns));
+		return true;
+	}
+	if (bit || facts->run == RUN_WATCHDOG) {
+		add(verdict, FAULT_GUEST_WATCHDOG, CAUSE_UNKNOWN, -1,
+		    "the guest did not serve its watchdog");
+		return true;
+	}
+	if (facts->watchdog_ignored_ns &&
+	    now_ns - facts->watchdog_ignored_ns < limits->history_ns)
+		add(verdict, FAULT_GUEST_WATCHDOG, CAUSE_UNKNOWN, -1, "the guest did not serve its "
+		    "watchdog; nobody acts, as its owner told QEMU")->warning = true;
+	return false;
+}
+
 static void detect_guest(const struct detect_facts *facts, const struct detect_limits *limits,
 			 int64_t now_ns, struct detect_verdict *verdict)
 {
@@ -384,25 +405,28 @@ static void detect_guest(const struct detect_facts *facts, const struct detect_l
 		   facts->shutdown == SHUTDOWN_PANIC) {
 		add(verdict, FAULT_GUEST_PANIC, CAUSE_PANIC, -1, "the guest's kernel panicked%s",
 		    facts->panic_action == PANIC_RUN ? " and runs on" : "");
-	} else if ((facts->watchdog_ns && !facts->watchdog_acts) || facts->run == RUN_WATCHDOG) {
-		add(verdict, FAULT_GUEST_WATCHDOG, CAUSE_UNKNOWN, -1,
-		    "the guest did not serve its watchdog");
-	} else if (facts->run == RUN_RUNNING && facts->agent_ns && facts->agent_asked &&
-		   now_ns - facts->agent_ns >= limits->agent_ns) {
+	} else if (!detect_watchdog(facts, limits, now_ns, verdict) &&
+		   facts->run == RUN_RUNNING && facts->agent_ns &&
+		   facts->agent_asked_ns &&
+		   now_ns - facts->agent_asked_ns >= limits->agent_ns) {
 		add(verdict, FAULT_GUEST_SILENT, CAUSE_UNKNOWN, -1,
 		    "the guest agent has not answered for %.1f s",
-		    seconds(now_ns - facts->agent_ns));
+		    seconds(now_ns - facts->agent_asked_ns));
 	}
 }
 
 static void detect_memory(const struct detect_facts *facts, const struct detect_limits *limits,
-			  struct detect_verdict *verdict)
+			  int64_t now_ns, struct detect_verdict *verdict)
 {
+	bool spared = facts->memory_spared_ns &&
+		      now_ns - facts->memory_spared_ns < limits->history_ns;
+
+	/* Nothing beside it: a QEMU with poisoned memory dies of being migrated. */
 	if (facts->memory_failure_ns)
 		add(verdict, FAULT_MEMORY, facts->memory_fatal ? CAUSE_DEAD : CAUSE_BAD_SECTOR, -1,
 		    "QEMU told of memory that cannot be corrected%s",
 		    facts->memory_fatal ? ", and that it is fatal" : "");
-	else if (facts->memory_spared_ns)
+	else if (spared)
 		add(verdict, FAULT_MEMORY, CAUSE_MORE_ERRORS, -1, "QEMU told of memory that cannot "
 		    "be corrected; the guest does not use it yet")->warning = true;
 	else if (facts->corrected_errors >= limits->corrected_warn)
@@ -452,7 +476,7 @@ void detect_run(const struct detect_facts *facts, const struct detect_limits *li
 		add(verdict, FAULT_HOST, CAUSE_UNKNOWN, -1, "no heartbeat for %.1f s",
 		    seconds(now_ns - facts->host_heartbeat_ns));
 	if (!detect_qemu(facts, limits, now_ns, verdict)) {
-		detect_memory(facts, limits, verdict);
+		detect_memory(facts, limits, now_ns, verdict);
 		for (unsigned i = 0; i < facts->disk_count; i++)
 			detect_disk(facts, limits, now_ns, i, verdict);
 		detect_guest(facts, limits, now_ns, verdict);

@@ -80,6 +80,7 @@ struct detect_disk {
 	struct detect_probe probes[DETECT_PROBES_MAX]; /* oldest first */
 	unsigned probe_count;
 	struct detect_stats before, now; /* an interval apart; before.time_ns 0: no rate yet */
+	int64_t good_ns; /* requests ended well after it, and none failed; the latest, 0: none */
 	unsigned in_flight;		 /* requests of the guest that wait */
 	bool in_flight_known;		 /* 0 is an answer, not ignorance */
 	int64_t progress_ns;		 /* when one ended last, or the first that waits began to */
@@ -87,7 +88,7 @@ struct detect_disk {
 	bool disconnected;		 /* QEMU, or the server, says so */
 	uint64_t room_bytes, room_total; /* file system of the image; total 0: no such thing */
 	bool grows;		  /* the image needs room when the guest writes */
-	bool write_threshold;	  /* BLOCK_WRITE_THRESHOLD came */
+	int64_t write_threshold_ns; /* BLOCK_WRITE_THRESHOLD came; forgotten as errors are */
 	bool slower;		  /* drift.h */
 	char slower_detail[128];
 	uint64_t corrupt_blocks;  /* found by the scrub, not healed yet */
@@ -122,6 +123,14 @@ enum detect_run { /* run state */
 
 enum detect_panic_action { PANIC_PAUSE, PANIC_RUN, PANIC_POWEROFF };
 
+/* -action watchdog=, as far as it makes a difference. */
+enum detect_watchdog {
+	WATCHDOG_PAUSES,  /* it is for somebody else to act */
+	WATCHDOG_ACTS,	  /* QEMU itself resets or powers off */
+	WATCHDOG_NMI,	  /* the guest's kernel is to write a dump */
+	WATCHDOG_NOTHING, /* its owner wants it to go on */
+};
+
 struct detect_facts {
 	/* QEMU */
 	bool process_ended;	/* pidfd */
@@ -137,12 +146,14 @@ struct detect_facts {
 	int64_t panicked_ns, crashloaded_ns; /* events; 0: never, or a RESET came after it */
 	enum detect_panic_action panic_action;
 	int64_t watchdog_ns; /* event; 0: never, or dealt with */
-	bool watchdog_acts;  /* QEMU itself resets or powers off */
+	int64_t watchdog_ignored_ns; /* the same, and QEMU does nothing; forgotten as errors are */
+	enum detect_watchdog watchdog; /* what QEMU does then */
 	int64_t agent_ns;    /* last answer; 0: never had one */
-	bool agent_asked;    /* at least one ping is on its way since then */
+	int64_t agent_asked_ns; /* the first ping since then that nobody answered; 0: none */
 	/* memory */
-	int64_t memory_failure_ns; /* event, 0: never */
-	int64_t memory_spared_ns;  /* the same, action "ignore": nothing of the guest was hit */
+	int64_t memory_failure_ns; /* event, 0: never, or a RESET came after it */
+	int64_t memory_spared_ns;  /* the same, action "ignore": nothing of the guest was hit;
+				    * forgotten as errors are */
 	bool memory_fatal;	   /* action "fatal", or the hypervisor's own memory */
 	uint64_t corrected_errors; /* of the host since the last look */
 	/* the rest */
@@ -189,6 +200,8 @@ void detect_run(const struct detect_facts *facts, const struct detect_limits *li
 
 const char *detect_cause_name(enum detect_cause cause);
 enum detect_shutdown detect_shutdown_of(const char *reason); /* SHUTDOWN's; NULL: no such event */
+enum detect_panic_action detect_panic_of(const char *action); /* GUEST_PANICKED's */
+enum detect_watchdog detect_watchdog_of(const char *action); /* WATCHDOG's */
 enum detect_run detect_run_of(const char *status);	     /* query-status's */
 int detect_errno_of(const char *reason);		     /* BLOCK_IO_ERROR's text, 0: unknown */
 

@@ -31,6 +31,22 @@ enum detect_shutdown detect_shutdown_of(const char *reason)
 	return strcmp(reason, "host-error") ? SHUTDOWN_WANTED : SHUTDOWN_ERROR;
 }
 
+enum detect_panic_action detect_panic_of(const char *action)
+{
+	if (!strcmp(action, "run"))
+		return PANIC_RUN;
+	return strcmp(action, "poweroff") ? PANIC_PAUSE : PANIC_POWEROFF;
+}
+
+enum detect_watchdog detect_watchdog_of(const char *action)
+{
+	if (!strcmp(action, "reset") || !strcmp(action, "shutdown") || !strcmp(action, "poweroff"))
+		return WATCHDOG_ACTS;
+	if (!strcmp(action, "none") || !strcmp(action, "debug"))
+		return WATCHDOG_NOTHING;
+	return strcmp(action, "inject-nmi") ? WATCHDOG_PAUSES : WATCHDOG_NMI;
+}
+
 enum detect_run detect_run_of(const char *status)
 {
 	static const struct {

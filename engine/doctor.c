@@ -78,9 +78,18 @@ static void watchdog_lines(json_t *lines, const struct doctor_facts *facts)
 	if (!facts->watchdog)
 		add(lines, "guest", "a hung kernel", unprotected,
 		    "add -device i6300esb and -action watchdog=pause, and let the guest serve it");
-	else if (!strcmp(action, "none"))
+	else if (!strcmp(action, "none") || !strcmp(action, "debug"))
 		add(lines, "guest", "a hung kernel", unprotected,
-		    "-action watchdog=none: nobody acts; take pause");
+		    "-action watchdog=%s: nobody acts; take pause", action);
+	else if (!strcmp(action, "poweroff") || !strcmp(action, "shutdown"))
+		add(lines, "guest", "a hung kernel", unprotected,
+		    "-action watchdog=%s: %s; take pause", action,
+		    action[0] == 'p' ? "QEMU ends, and that is taken as wanted"
+				     : "the guest is asked to shut down, which a hung one does not");
+	else if (!strcmp(action, "inject-nmi"))
+		add(lines, "guest", "a hung kernel", protected_,
+		    "its kernel gets an NMI and may write a dump for 10 minutes; if it does not "
+		    "boot then and nothing of it is at work, it is reset");
 	else
 		add(lines, "guest", "a hung kernel", protected_, "%s",
 		    strcmp(action, "pause") ? "QEMU itself resets it (-action watchdog=pause lets "

@@ -112,14 +112,15 @@ static const char *probe_name(const struct sidecar *sidecar, unsigned index)
 
 static void put_latency(json_t *json, const struct sense_disk *disk)
 {
-	double ratio = drift_ratio(&disk->drift);
+	const struct drift *drift = drift_of_note(disk->drifts);
+	double ratio = drift_ratio(drift);
 
 	if (disk->latency_us > 0) {
 		put(json, "latency_ms", disk->latency_us / 1e3);
 		put(json, "depth", disk->depth);
 	}
-	if (disk->drift.count == DRIFT_BASELINE)
-		put(json, "usual_ms", exp(disk->drift.median) / 1e3);
+	if (drift->count == DRIFT_BASELINE)
+		put(json, "usual_ms", exp(drift->median[DRIFT_LATENCY]) / 1e3);
 	if (ratio > 0)
 		put(json, "ratio", ratio);
 }

@@ -106,9 +106,15 @@ void model_observe_try(struct model *model, enum strategy strategy, bool succeed
 
 void model_observe_outcome(struct model *model, const struct model_outcome *outcome)
 {
+	struct model_outcome *taken;
+
 	if (!isfinite(outcome->predicted_ms) || !isfinite(outcome->measured_ms))
 		return;
-	model->outcomes[model->outcome_next] = *outcome;
+	taken = &model->outcomes[model->outcome_next];
+	*taken = *outcome;
+	/* As it is read again. */
+	taken->predicted_ms = fmin(fmax(outcome->predicted_ms, 0), MODEL_MS_MAX);
+	taken->measured_ms = fmin(fmax(outcome->measured_ms, 0), MODEL_MS_MAX);
 	model->outcome_next = (model->outcome_next + 1) % MODEL_OUTCOMES_MAX;
 	model->outcome_count += model->outcome_count < MODEL_OUTCOMES_MAX;
 	model_observe_try(model, outcome->strategy, outcome->succeeded);

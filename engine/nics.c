@@ -150,9 +150,12 @@ bool nics_event(struct sidecar *sidecar, const char *name, const json_t *data)
 	for (unsigned i = 0; i < facts->nic_count && (connected || lost || deleted); i++) {
 		struct nic *nic = &sidecar->nics.list[i];
 
-		if (deleted && !strcmp(json_text(data, "device"), nic->device))
+		if (deleted && !strcmp(json_text(data, "device"), nic->device)) {
 			nic->deleted = true;
-		if (strcmp(json_text(data, "netdev-id"), nic->netdev))
+			nic->gone = !nic->unplugging;
+			facts->nics[i].backend_lost &= !nic->gone;
+		}
+		if (nic->gone || strcmp(json_text(data, "netdev-id"), nic->netdev))
 			continue;
 		nic->connected = connected;
 		facts->nics[i].backend_lost = lost;
@@ -184,7 +187,7 @@ bool nics_replaceable(const struct sidecar *sidecar, int index)
 	if (index < 0 || (unsigned)index >= sidecar->nics.count)
 		return false;
 	nic = &sidecar->nics.list[index];
-	return nic->backend && (!nic->path[0] || listens(nic->path));
+	return nic->backend && !nic->gone && (!nic->path[0] || listens(nic->path));
 }
 
 void nics_tick(struct sidecar *sidecar)

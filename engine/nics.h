@@ -24,6 +24,8 @@ struct nic {
 	json_t *backend;	     /* arguments of netdev_add; NULL: cannot be made anew */
 	char path[108];		     /* of the peer's socket, "": none */
 	bool connected, deleted;     /* events came */
+	bool unplugging;	     /* it was we who told QEMU to take it out, and it is not back */
+	bool gone;		     /* its owner took it out: it is not ours to bring back */
 	unsigned fails;		     /* relinks in a row that failed */
 	int64_t retry_ns;	     /* not before */
 };

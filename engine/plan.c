@@ -13,7 +13,7 @@ static const struct plan_row rows[] = {
 	{FAULT_DISK_READ, CAUSE_BAD_SECTOR, false, false, false, "a bad sector"},
 	{FAULT_DISK_FULL, CAUSE_FULL, false, false, false, "no room for the image"},
 	{FAULT_DISK_HANG, CAUSE_HUNG, false, true, false, "requests hang"},
-	{FAULT_DISK_CORRUPT, CAUSE_BAD_SECTOR, false, true, false, "the scrub finds damage"},
+	{FAULT_DISK_CORRUPT, CAUSE_BAD_SECTOR, true, true, false, "the scrub finds damage"},
 	{FAULT_DISK_DEGRADING, CAUSE_SLOWER, true, true, false, "it gets slower"},
 	{FAULT_REPLICA, CAUSE_DEAD, false, true, false, "the store fails"},
 	{FAULT_QEMU_EXIT, CAUSE_CRASH, false, false, true, "QEMU dies"},

@@ -10,6 +10,15 @@
 #include "sidecar.h"
 #include "situation.h"
 
+/* Why recover.c would not begin yet. */
+static const char *not_now(const struct sidecar *sidecar)
+{
+	if (sidecar->state == SIDECAR_HELD)
+		return "the guest is held already";
+	return sidecar->uncovered ? "the replica is brought up to date first, and then it is decided"
+				  : "the replica is not complete";
+}
+
 static void decide(const struct sidecar *sidecar, const struct plan_row *row, int index,
 		   struct policy_verdict *verdict)
 {
@@ -28,8 +37,12 @@ static void decide(const struct sidecar *sidecar, const struct plan_row *row, in
 		facts.dirty_bytes = last;
 	if (facts.all_dirty_bytes < last)
 		facts.all_dirty_bytes = last;
-	if (row->kind == FAULT_DISK_WRITE || row->kind == FAULT_DISK_READ)
+	if (row->kind == FAULT_DISK_WRITE || row->kind == FAULT_DISK_READ ||
+	    row->kind == FAULT_DISK_FULL) {
 		situation_of_failed(sidecar, UINT64_C(1) << index, &facts);
+		if (!recover_can(sidecar))
+			facts.not_now = not_now(sidecar);
+	}
 	mind_consider(sidecar->config->mind, &facts, ring_now_ns(), verdict);
 }
 

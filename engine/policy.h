@@ -79,6 +79,7 @@ struct policy_facts {
 	bool standby_boots;	 /* also what cannot be migrated any more */
 	const char *restart_why; /* not known: why, a literal, or NULL */
 	const char *hold_why; /* there is no strategy: what that means, a literal, or NULL */
+	const char *not_now; /* why nothing is begun yet, a literal, or NULL */
 	/* this incident, and those before */
 	uint32_t able; /* STRATEGY_BIT()s that the engine can carry out */
 	uint32_t tried; /* STRATEGY_BIT()s */

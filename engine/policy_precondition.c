@@ -107,6 +107,8 @@ static const char *guest_lacks(const struct policy_facts *facts)
 		return "the guest is writing its crash dump";
 	if (facts->fault.kind == FAULT_GUEST_SILENT && facts->guest_progress)
 		return "the agent is silent, but the guest is at work";
+	if (facts->fault.kind == FAULT_GUEST_WATCHDOG && facts->running && facts->guest_progress)
+		return "its watchdog was not served, but the guest is at work";
 	return NULL;
 }
 
@@ -230,6 +232,8 @@ const char *policy_precondition(const struct policy_facts *facts, enum strategy 
 								  : "this version cannot do it yet";
 	if (facts->tried & STRATEGY_BIT(strategy))
 		return "it was tried for this fault already";
+	if (facts->not_now)
+		return facts->not_now;
 	if (facts->paused_by_owner && facts->qemu_alive)
 		return "the guest's owner paused it";
 	if (needs_qemu(strategy) && !facts->qemu_alive)

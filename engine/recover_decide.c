@@ -12,6 +12,12 @@
 #include "situation.h"
 #include "tell.h"
 
+enum detect_cause recovery_cause(const struct recovery *recovery)
+{
+	return recovery->fault.kind == FAULT_DISK_FULL
+		       ? CAUSE_FULL : sense_cause(recovery->sidecar, recovery->fault.disk);
+}
+
 /* ALL_DIRTY: what the guest would lose if all disks went back. */
 static void gather(const struct recovery *recovery, enum policy_source source, uint64_t all_dirty,
 		   struct policy_facts *facts)
@@ -20,9 +26,7 @@ static void gather(const struct recovery *recovery, enum policy_source source, u
 
 	*facts = (struct policy_facts){
 		.fault = {.kind = recovery->fault.kind,
-			  .cause = recovery->fault.kind == FAULT_DISK_FULL
-					   ? CAUSE_FULL
-					   : sense_cause(sidecar, recovery->fault.disk),
+			  .cause = recovery_cause(recovery),
 			  .index = recovery->fault.disk},
 		.able = strategies_able(),
 		.qemu_alive = true,

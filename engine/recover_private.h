@@ -35,6 +35,8 @@ struct recovery {
  * all disks went back to the last generation. */
 const struct policy_verdict *recovery_decide(struct recovery *recovery, enum policy_source source,
 					     uint64_t all_dirty);
+/* recover_decide.c: what its errors come from, as far as is known now. */
+enum detect_cause recovery_cause(const struct recovery *recovery);
 /* recover.c: `cont`, and wait until it runs. */
 int recovery_resume(struct recovery *recovery, bool reset, struct errinfo *err);
 /* recover_retry.c: nobody has tried again what failed, as far as we know. */

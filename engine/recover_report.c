@@ -11,13 +11,17 @@
 #include "jsontext.h"
 #include "mind.h"
 
-/* By QEMU's own stamps; by our clock when the host's was set back meanwhile. */
+#define LATE_MOST_US 60000000 /* so much older than it came an event may be */
+
+/* By QEMU's own stamps; by our clock when the host's was set meanwhile. */
 static double downtime_of(const struct recovery *recovery)
 {
 	const struct sidecar *sidecar = recovery->sidecar;
 	int64_t us = sidecar->resume_us - recovery->fault.time_us;
 
-	return us > 0 ? (double)us / 1e3 : (double)(ring_now_ns() - sidecar->fault_ns) / 1e6;
+	int64_t ours_us = (ring_now_ns() - sidecar->fault_ns) / 1000;
+
+	return (double)(us > 0 && us < ours_us + LATE_MOST_US ? us : ours_us) / 1e3;
 }
 
 void recovery_report(struct recovery *recovery)
@@ -97,7 +101,9 @@ void recovery_begin_incident(struct recovery *recovery)
 {
 	const struct sidecar *sidecar = recovery->sidecar;
 	const struct guest_disk *disk = &sidecar->guest.disks[recovery->fault.disk];
-	struct detect_fault fault = {.kind = recovery->fault.kind, .index = recovery->fault.disk};
+	struct detect_fault fault = {.kind = recovery->fault.kind,
+				     .cause = recovery_cause(recovery),
+				     .index = recovery->fault.disk};
 
 	snprintf(fault.evidence, sizeof(fault.evidence), "%s", recovery->fault.detail);
 	mind_begin(sidecar->config->mind, sidecar->guest.name, recovery->fault.time_us, &fault,

@@ -103,6 +103,20 @@ static int64_t time_of_fault(const struct sense *sense)
 		       ? sense->event_us : now_us;
 }
 
+/* We ourselves stood still (SIGSTOP, a debugger): answers may lie in the sockets, and what
+ * comes out of them first is judged before the next tick. */
+static void excuse_silence(struct sidecar *sidecar)
+{
+	struct sense *sense = &sidecar->sense;
+	int64_t now_ns = ring_now_ns();
+
+	if (!sense->tick_ns || now_ns - sense->tick_ns <= LATE_TICKS * SENSE_TICK_MS * NS_PER_MS)
+		return;
+	if (sense->facts.asked_ns)
+		sense->facts.asked_ns = now_ns;
+	sense_agent_excuse(sidecar);
+}
+
 void sense_judge(struct sidecar *sidecar)
 {
 	static struct detect_verdict verdict; /* large, and one a process */
@@ -110,6 +124,7 @@ void sense_judge(struct sidecar *sidecar)
 	struct sense *sense = &sidecar->sense;
 	unsigned count = 0;
 
+	excuse_silence(sidecar);
 	detect_run(&sense->facts, &detect_limits_default, ring_now_ns(), &verdict);
 	for (unsigned i = 0; i < verdict.count; i++) {
 		const struct sense_fault *known = find(sense, &verdict.faults[i]);
@@ -126,8 +141,8 @@ void sense_judge(struct sidecar *sidecar)
 						    .since_ns = ring_now_ns()};
 		sidecar->alert = true;
 		tell(sidecar, &verdict.faults[i]);
-		if (verdict.faults[i].kind == FAULT_GUEST_PANIC ||
-		    verdict.faults[i].kind == FAULT_GUEST_WATCHDOG)
+		if (!verdict.faults[i].warning && (verdict.faults[i].kind == FAULT_GUEST_PANIC ||
+						   verdict.faults[i].kind == FAULT_GUEST_WATCHDOG))
 			mind_struck(sidecar->config->mind, now[count - 1].time_us,
 				    now[count - 1].since_ns);
 		if (verdict.faults[i].kind == FAULT_DISK_HANG)
@@ -180,6 +195,20 @@ void sense_again(struct sidecar *sidecar, const struct detect_fault *fault)
 	}
 }
 
+void sense_renew(struct sidecar *sidecar, enum fault_kind kind, int index)
+{
+	struct sense *sense = &sidecar->sense;
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < sense->fault_count; i++) {
+		const struct sense_fault *known = &sense->faults[i];
+
+		if (!known->attended || known->fault.kind != kind || known->fault.index != index)
+			sense->faults[kept++] = *known;
+	}
+	sense->fault_count = kept;
+}
+
 bool sense_has(const struct sidecar *sidecar, const struct detect_fault *fault)
 {
 	return find((struct sense *)&sidecar->sense, fault) != NULL;
@@ -208,8 +237,7 @@ void sense_forget(struct sidecar *sidecar, enum fault_kind kind)
 		facts->watchdog_ns = 0;
 		break;
 	case FAULT_GUEST_SILENT:
-		facts->agent_ns = 0;
-		facts->agent_asked = false;
+		facts->agent_ns = facts->agent_asked_ns = 0;
 		break;
 	case FAULT_MEMORY:
 		facts->memory_failure_ns = facts->memory_spared_ns = 0;
@@ -227,23 +255,29 @@ static void on_watchdog(struct detect_facts *facts, const json_t *data)
 {
 	const char *action = json_text(data, "action");
 
-	facts->watchdog_ns = ring_now_ns();
-	facts->watchdog_acts = !strcmp(action, "reset") || !strcmp(action, "shutdown") ||
-			       !strcmp(action, "poweroff");
+	facts->watchdog = detect_watchdog_of(action);
+	if (facts->watchdog == WATCHDOG_NOTHING)
+		facts->watchdog_ignored_ns = ring_now_ns();
+	else
+		facts->watchdog_ns = ring_now_ns();
+	if (!strcmp(action, "poweroff")) /* QEMU ends without an event SHUTDOWN */
+		facts->shutdown = SHUTDOWN_WANTED;
 }
 
 static void on_panic(struct detect_facts *facts, const json_t *data)
 {
-	const char *action = json_text(data, "action");
-
 	facts->panicked_ns = ring_now_ns();
-	facts->panic_action = !strcmp(action, "run")	    ? PANIC_RUN
-			      : !strcmp(action, "poweroff") ? PANIC_POWEROFF
-							    : PANIC_PAUSE;
+	facts->panic_action = detect_panic_of(json_text(data, "action"));
 }
 
-static void on_memory_failure(struct detect_facts *facts, const json_t *data)
+static void on_memory_failure(struct sidecar *sidecar, const json_t *data)
 {
+	struct detect_facts *facts = &sidecar->sense.facts;
+	int64_t last_ns = facts->memory_failure_ns > facts->memory_spared_ns
+				  ? facts->memory_failure_ns : facts->memory_spared_ns;
+
+	if (ring_now_ns() - last_ns > SAME_FAULT_NS)
+		sense_renew(sidecar, FAULT_MEMORY, -1);
 	if (!strcmp(json_text(data, "action"), "ignore")) {
 		facts->memory_spared_ns = ring_now_ns();
 		return;
@@ -281,9 +315,11 @@ static void note_event(struct sidecar *sidecar, const char *name, const json_t *
 	} else if (!strcmp(name, "WATCHDOG")) {
 		on_watchdog(facts, data);
 	} else if (!strcmp(name, "MEMORY_FAILURE")) {
-		on_memory_failure(facts, data);
+		on_memory_failure(sidecar, data);
 	} else if (!strcmp(name, "RESET")) {
 		facts->panicked_ns = facts->crashloaded_ns = facts->watchdog_ns = 0;
+		/* QEMU maps its bad pages anew. */
+		facts->memory_failure_ns = facts->memory_spared_ns = facts->watchdog_ignored_ns = 0;
 		facts->shutdown = SHUTDOWN_NOT; /* QEMU stayed (-no-shutdown), its guest begins anew */
 		sense_agent_yield(sidecar); /* its answer, if any, would be of before */
 		facts->agent_ns = 0;
@@ -351,16 +387,6 @@ void sense_ask(struct sidecar *sidecar)
 		sense->facts.asked_ns = ring_now_ns();
 }
 
-/* We ourselves stood still (SIGSTOP, a debugger): the answer may lie in the socket. */
-static void excuse_silence(struct sense *sense)
-{
-	int64_t now_ns = ring_now_ns();
-
-	if (sense->facts.asked_ns && sense->tick_ns &&
-	    now_ns - sense->tick_ns > LATE_TICKS * SENSE_TICK_MS * NS_PER_MS)
-		sense->facts.asked_ns = now_ns;
-}
-
 /* The hours under watch, by a clock that stands still while the host is suspended. */
 static void learn(struct sidecar *sidecar)
 {
@@ -384,7 +410,7 @@ static void tick(struct ring_op *op, int result)
 
 	if (result == -ECANCELED || !sense->started)
 		return;
-	excuse_silence(sense);
+	excuse_silence(sidecar);
 	sense->facts.disk_count = sidecar->guest.disk_count;
 	restart_trim_log(sidecar);
 	nics_tick(sidecar);

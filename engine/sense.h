@@ -76,6 +76,9 @@ void sense_judge(struct sidecar *sidecar);
 /* What was dealt with is no fact any more: KIND of the guest, or a NIC. */
 void sense_forget(struct sidecar *sidecar, enum fault_kind kind);
 
+/* It struck again: what was attended to is news. */
+void sense_renew(struct sidecar *sidecar, enum fault_kind kind, int index);
+
 /* The most urgent fault that nobody has attended to, NULL for none. */
 const struct sense_fault *sense_next(const struct sidecar *sidecar);
 void sense_attended(struct sidecar *sidecar, const struct detect_fault *fault);

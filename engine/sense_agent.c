@@ -12,6 +12,7 @@
 #include "sidecar.h"
 
 #define ANSWER_TIMEOUT_MS 120000
+#define QEMU_SILENT_NS (2000 * NS_PER_MS) /* two ticks of sense.c, which asks it */
 
 static const char disconnected[] = "disconnected:";
 static const char unix_prefix[] = "unix:";
@@ -76,17 +77,13 @@ static void call(struct sidecar *sidecar)
 			       QMP_PEER_AGENT, BOUND_AGENT_SYNC_MS, NULL))
 		return;
 	agent->began_ns = ring_now_ns();
-	sidecar->sense.facts.agent_asked = true;
+	if (!sidecar->sense.facts.agent_asked_ns)
+		sidecar->sense.facts.agent_asked_ns = agent->began_ns;
 }
 
-/* Nothing is known of it: it is not silent. */
-static void excuse(struct sidecar *sidecar)
+void sense_agent_excuse(struct sidecar *sidecar)
 {
-	struct detect_facts *facts = &sidecar->sense.facts;
-
-	facts->agent_asked = false;
-	if (facts->agent_ns)
-		facts->agent_ns = ring_now_ns();
+	sidecar->sense.facts.agent_asked_ns = 0;
 }
 
 static void answer_or_wait(struct sidecar *sidecar)
@@ -97,10 +94,12 @@ static void answer_or_wait(struct sidecar *sidecar)
 
 	if (!agent->agent.ready && !agent->agent.closed)
 		return;
-	if (agent->agent.ready)
+	if (agent->agent.ready) {
 		sidecar->sense.facts.agent_ns = now_ns;
-	else if (now_ns - agent->began_ns < BOUND_AGENT_SYNC_MS * NS_PER_MS)
-		excuse(sidecar); /* the socket broke: that says nothing about the guest */
+		sidecar->sense.facts.agent_asked_ns = 0;
+	} else if (now_ns - agent->began_ns < BOUND_AGENT_SYNC_MS * NS_PER_MS) {
+		sense_agent_excuse(sidecar); /* the socket broke: that says nothing about the guest */
+	}
 	hang_up(agent);
 }
 
@@ -116,9 +115,35 @@ static void port_came(void *arg, const struct qmp_reply *reply)
 		return;
 	agent->port = sense_agent_port(reply->result, sidecar->quiesce.address);
 	if (agent->port != AGENT_PORT_FREE || sidecar->quiesce.open)
-		excuse(sidecar);
+		sense_agent_excuse(sidecar);
 	else
 		call(sidecar);
+}
+
+/* QEMU's main loop carries the questions to the guest. */
+static bool qemu_is_silent(const struct sidecar *sidecar, int64_t now_ns)
+{
+	int64_t asked_ns = sidecar->sense.facts.asked_ns;
+
+	return asked_ns && now_ns - asked_ns > QEMU_SILENT_NS;
+}
+
+void sense_agent_held(struct sidecar *sidecar)
+{
+	sidecar->sense.agent.held_at_work = true;
+}
+
+/* One that only thrashed may freeze later.  As long as the agent's silence has to be: what
+ * is little used has pauses, too. */
+static void look_whether_still(struct sidecar *sidecar, int64_t now_ns)
+{
+	static const struct detect_fault silent = {.kind = FAULT_GUEST_SILENT, .index = -1};
+
+	if (!sidecar->sense.agent.held_at_work ||
+	    sense_disks_at_work(sidecar, now_ns - detect_limits_default.agent_ns))
+		return;
+	sidecar->sense.agent.held_at_work = false;
+	sense_again(sidecar, &silent);
 }
 
 void sense_agent_tick(struct sidecar *sidecar)
@@ -128,10 +153,11 @@ void sense_agent_tick(struct sidecar *sidecar)
 
 	if (!sidecar->quiesce.address)
 		return;
+	look_whether_still(sidecar, now_ns);
 	if (agent->began_ns)
 		answer_or_wait(sidecar);
-	if (sidecar->sense.facts.run != RUN_RUNNING)
-		excuse(sidecar);
+	if (sidecar->sense.facts.run != RUN_RUNNING || qemu_is_silent(sidecar, now_ns))
+		sense_agent_excuse(sidecar);
 	if (now_ns < agent->due_ns || agent->asking || agent->began_ns || sidecar->quiesce.open ||
 	    sidecar->sense.facts.run != RUN_RUNNING)
 		return;
@@ -144,7 +170,7 @@ void sense_agent_yield(struct sidecar *sidecar)
 {
 	if (sidecar->sense.agent.began_ns)
 		hang_up(&sidecar->sense.agent);
-	excuse(sidecar);
+	sense_agent_excuse(sidecar);
 }
 
 void sense_agent_stop(struct sidecar *sidecar)

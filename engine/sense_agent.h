@@ -34,10 +34,15 @@ struct sense_agent {
 	int64_t due_ns, began_ns; /* began: of the connection, 0: none */
 	bool asking;		  /* query-chardev is under way */
 	enum agent_port port;	  /* at the last look */
+	bool held_at_work;	  /* its silence was, as the guest is at work */
 };
 
 /* Once a second. */
 void sense_agent_tick(struct sidecar *sidecar);
+/* It had no chance to answer: it is not silent. */
+void sense_agent_excuse(struct sidecar *sidecar);
+/* Its silence was held because the guest is at work: judged again when it is not. */
+void sense_agent_held(struct sidecar *sidecar);
 /* Somebody of ours needs the agent now. */
 void sense_agent_yield(struct sidecar *sidecar);
 void sense_agent_stop(struct sidecar *sidecar);

@@ -58,19 +58,21 @@ static void note_latency(struct sidecar *sidecar, struct sense_disk *disk,
 			 struct detect_disk *facts)
 {
 	const struct detect_stats *before = &facts->before, *now = &facts->now;
-	uint64_t operations = now->operations - before->operations;
-	uint64_t busy_ns = now->busy_ns - before->busy_ns;
+	struct drift_load load = {.operations = now->operations - before->operations,
+				  .bytes = now->bytes - before->bytes,
+				  .busy_ns = now->busy_ns - before->busy_ns,
+				  .interval_ns = (uint64_t)(now->time_ns - before->time_ns)};
+	struct drift *drift = &disk->drifts[drift_size(&load)];
 
-	if (!before->time_ns || now->operations < before->operations || !operations)
+	if (!before->time_ns || now->operations <= before->operations)
 		return;
-	disk->latency_us = (double)busy_ns / 1e3 / (double)operations;
-	disk->depth = (double)busy_ns / (double)(now->time_ns - before->time_ns);
-	busy_ns = drift_without_waits(busy_ns, sidecar->sense.host.cpu_pressure_percent);
-	if (disturbed(sidecar) || !drift_sample(&disk->drift, operations, busy_ns) ||
-	    facts->slower)
+	disk->latency_us = (double)load.busy_ns / 1e3 / (double)load.operations;
+	disk->depth = (double)load.busy_ns / (double)load.interval_ns;
+	load.busy_ns = drift_without_waits(load.busy_ns, sidecar->sense.host.cpu_pressure_percent);
+	if (disturbed(sidecar) || !drift_sample(drift, &load) || facts->slower)
 		return;
 	facts->slower = true;
-	drift_detail(&disk->drift, facts->slower_detail, sizeof(facts->slower_detail));
+	drift_detail(drift, facts->slower_detail, sizeof(facts->slower_detail));
 }
 
 static void sample(struct sidecar *sidecar, unsigned index, const struct blockstats *stats,
@@ -93,6 +95,9 @@ static void sample(struct sidecar *sidecar, unsigned index, const struct blockst
 	if (stats->writes > disk->writes && facts->before.time_ns)
 		disk->wrote_ns = facts->before.time_ns;
 	disk->writes = stats->writes;
+	if (facts->before.time_ns && facts->now.operations > facts->before.operations &&
+	    facts->now.failed == facts->before.failed)
+		facts->good_ns = facts->before.time_ns;
 	note_progress(disk, facts, stats->reads + stats->writes + stats->others + stats->failed,
 		      sidecar->sense.facts.run == RUN_RUNNING, now_ns);
 	note_latency(sidecar, disk, facts);
@@ -278,8 +283,22 @@ static void note_error(struct detect_disk *facts, const struct fault *fault, con
 				       .error = detect_errno_of(json_text(data, "reason"))};
 }
 
+/* A threshold may be set on the node below, as libvirt does.  -1: none of ours. */
+static int disk_of_node(struct sidecar *sidecar, const char *node)
+{
+	const struct guest_disk *disk = guest_find(&sidecar->guest, node);
+
+	for (unsigned i = 0; i < sidecar->guest.disk_count && !disk; i++) {
+		if (node[0] && !strcmp(sidecar->sense.disks.disks[i].below, node))
+			disk = &sidecar->guest.disks[i];
+	}
+	return disk ? (int)(disk - sidecar->guest.disks) : -1;
+}
+
 bool sense_disks_event(struct sidecar *sidecar, const char *name, const json_t *data)
 {
+	int index;
+
 	if (!strcmp(name, "BLOCK_IO_ERROR")) {
 		struct fault fault = fault_of_block_error(&sidecar->guest, data, 0);
 
@@ -289,12 +308,11 @@ bool sense_disks_event(struct sidecar *sidecar, const char *name, const json_t *
 		return true;
 	}
 	if (!strcmp(name, "BLOCK_WRITE_THRESHOLD")) {
-		const struct guest_disk *disk =
-			guest_find(&sidecar->guest, json_text(data, "node-name"));
-
-		if (!disk)
+		index = disk_of_node(sidecar, json_text(data, "node-name"));
+		if (index < 0)
 			return false;
-		sidecar->sense.facts.disks[disk - sidecar->guest.disks].write_threshold = true;
+		sense_renew(sidecar, FAULT_DISK_FULL, index);
+		sidecar->sense.facts.disks[index].write_threshold_ns = ring_now_ns();
 		return true;
 	}
 	return false;

@@ -32,7 +32,8 @@ struct sidecar;
 struct sense_disk {
 	char node[64];	    /* that the figures are of */
 	char connection[64]; /* node of the NBD connection below it, "" for none */
-	struct drift drift;
+	char below[64];	    /* node below the root, "" for none known */
+	struct drift drifts[DRIFT_SIZES];
 	uint64_t ended;	    /* requests, well or not, at the last sample */
 	int64_t ended_ns;   /* one did after that time; 0: never seen */
 	uint64_t writes;

@@ -138,11 +138,24 @@ void sense_probe_forget(struct sidecar *sidecar, unsigned index)
 	probe->places[index].late_ns = probe->places[index].due_ns = 0;
 }
 
+/* A prober that has ended answers no more: that says nothing about disks. */
+static void forget_questions(struct sense_probe *probe)
+{
+	for (unsigned place = 0; place < PROBER_PLACES; place++) {
+		probe->places[place].asked_ns = probe->places[place].late_ns = 0;
+		probe->places[place].former = false;
+	}
+}
+
 void sense_probe_tick(struct sidecar *sidecar)
 {
 	struct sense_probe *probe = &sidecar->sense.probe;
 	int64_t now_ns = ring_now_ns();
 
+	if (sidecar->prober.fd < 0) {
+		forget_questions(probe);
+		return;
+	}
 	for (unsigned place = 0; place < PROBER_PLACES; place++) {
 		if (!is_probed(sidecar, place))
 			continue;

@@ -106,10 +106,16 @@ static int unplug(struct relink *relink, struct errinfo *err)
 	int rc = monitor_call(&sidecar->monitor, "device_del", json_pack("{s:s}", "id", nic->device),
 			      NULL, &refusal);
 
-	if (rc && strstr(refusal.text, "not found"))
-		return 0; /* the guest let go of it late */
+	if (rc && strstr(refusal.text, "not found")) {
+		nic->gone = !nic->unplugging; /* else the guest let go of it late */
+		return nic->gone ? err_set(err, -ENODEV, "the card %s was taken out by its owner",
+					   nic->device) : 0;
+	}
 	if (rc && !strstr(refusal.text, "already in the process of unplug"))
 		return err_set(err, rc, "%s", refusal.text);
+	if (rc && !nic->unplugging)
+		return err_set(err, -EBUSY, "its owner is taking the card %s out", nic->device);
+	nic->unplugging = true;
 	loop_until(&sidecar->loop, deleted, relink, ring_now_ns() + UNPLUG_WAIT_MS * NS_PER_MS);
 	return nic->deleted ? 0 : err_set(err, -EBUSY, "the guest does not let go of its card %s",
 					  nic->device);
@@ -183,6 +189,10 @@ static int run(struct relink *relink, struct response *response, struct errinfo 
 	if (!rc)
 		rc = plug(relink, card, err);
 	timeline_mark(&response->timeline, "plug");
+	if (!rc)
+		relink->nic->unplugging = false;
+	if (relink->nic->gone)
+		drop_backend(relink);
 	/* What it chose the first time holds for the next. */
 	json_object_update(relink->nic->card, card);
 	json_decref(card);
@@ -202,7 +212,7 @@ int strategy_relink(struct response *response, struct errinfo *err)
 	rc = run(&relink, response, err);
 	relink.nic->fails = rc ? relink.nic->fails + 1 : 0;
 	relink.nic->retry_ns = rc ? ring_now_ns() + retry_wait_ns(relink.nic->fails) : 0;
-	sidecar->sense.facts.nics[index].backend_lost = rc != 0;
+	sidecar->sense.facts.nics[index].backend_lost = rc && !relink.nic->gone;
 	sense_judge(sidecar);
 	if (rc) /* not at once again: the guest's disks have their turn */
 		sense_attended(sidecar, &response->fault);

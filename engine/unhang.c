@@ -16,21 +16,25 @@
 #define GIVING_UP_NS (60000 * NS_PER_MS) /* longer than a guest takes to leave it */
 #define ANSWER_TIMEOUT_MS 1000 /* out of band: at once, or behind a full queue */
 
-/* The connection's node has the same name of a file as the disk's root. */
-static void note_connection(struct sidecar *sidecar, const json_t *nodes, unsigned index)
+/* The nodes below the disk's root, its connection too, have the same name of a file. */
+static void note_below(struct sidecar *sidecar, const json_t *nodes, unsigned index)
 {
 	const struct guest_disk *disk = &sidecar->guest.disks[index];
 	struct sense_disk *sense = &sidecar->sense.disks.disks[index];
 	const json_t *node;
 	size_t i;
 
-	sense->connection[0] = '\0';
+	sense->connection[0] = sense->below[0] = '\0';
 	json_array_foreach(nodes, i, node) {
-		if (strcmp(json_text(node, "drv"), "nbd") ||
-		    strcmp(json_text(node, "file"), disk->file))
+		const char *name = json_text(node, "node-name");
+
+		if (strcmp(json_text(node, "file"), disk->file) || !disk->file[0])
 			continue;
-		snprintf(sense->connection, sizeof(sense->connection), "%s",
-			 json_text(node, "node-name"));
+		if (strcmp(name, disk->node))
+			snprintf(sense->below, sizeof(sense->below), "%s", name);
+		if (strcmp(json_text(node, "drv"), "nbd"))
+			continue;
+		snprintf(sense->connection, sizeof(sense->connection), "%s", name);
 		sidecar->sense.facts.disks[index].remote = true;
 	}
 }
@@ -44,7 +48,7 @@ void unhang_look(struct sidecar *sidecar)
 			 json_pack("{s:b}", "flat", 1), &nodes, NULL))
 		return;
 	for (unsigned i = 0; i < sidecar->guest.disk_count; i++)
-		note_connection(sidecar, nodes, i);
+		note_below(sidecar, nodes, i);
 	json_decref(nodes);
 }
 

@@ -3,10 +3,13 @@
 back."""
 
 import json
+import signal
+import time
 import unittest
 
 from fault_support import FaultCase, loaded
 from lab.cache import until
+from quiesce_test import guest
 
 DEVICES = ["-device", "pvpanic", "-device", "ib700", "-action", "panic=pause,watchdog=pause"]
 
@@ -49,6 +52,46 @@ class Guest(FaultCase):
 
     def test_a_watchdog_resets_the_guest(self):
         self.struck("watchdog", "guest-watchdog")
+
+    def bitten(self, action):
+        """A guest that hangs, whose owner chose what QEMU does then."""
+        vm = self.enterContext(loaded(disks=1, extra=[*DEVICES, "-action", f"watchdog={action}"]))
+        sidecar = self.protect(vm, restart="recorded")
+        vm.order("watchdog")
+        return vm, sidecar
+
+    def test_a_watchdog_that_is_to_do_nothing_resets_no_guest(self):
+        vm, sidecar = self.bitten("none")
+        fault = sidecar.wait("fault", kind="guest-watchdog")
+        self.assertTrue(fault["warning"])
+        sidecar.wait("recovery", strategy="hold")
+        self.assertEqual((vm.status(), len(vm.acks.boots)), ("running", 1))
+        self.assertEqual(sidecar.find("recovered"), [])
+
+    def test_a_guest_may_write_its_dump_after_the_nmi_of_its_watchdog(self):
+        vm, sidecar = self.bitten("inject-nmi")
+        sidecar.wait("fault", kind="guest-watchdog", cause="panic-dumping", warning=False)
+        self.assertIn("dump", sidecar.wait("recovery", strategy="hold")["why"])
+        self.assertEqual((vm.status(), len(vm.acks.boots)), ("running", 1))
+        self.assertEqual(sidecar.find("recovered"), [])
+
+    def test_a_guest_that_its_watchdog_powers_off_stays_off(self):
+        vm, sidecar = self.bitten("poweroff")
+        vm.process.wait(60)
+        self.assertIn("shut down", sidecar.wait("degraded")["reason"])
+        self.assertEqual(sidecar.process.wait(30), 0)
+        self.assertEqual(sidecar.find("fault") + sidecar.find("recovered"), [])
+
+    def test_an_agent_that_a_halted_sidecar_did_not_ask_is_not_silent(self):
+        with guest() as vm:
+            sidecar = self.protect(vm, agent=vm.agent_path)
+            until(lambda: "answered_s" in sidecar.status()["health"]["agent"], "it answers", 60)
+            sidecar.halt()
+            time.sleep(65)  # longer than an agent may be silent
+            sidecar.process.send_signal(signal.SIGCONT)
+            until(lambda: sidecar.status()["health"]["agent"]["answered_s"] < 30, "once more", 60)
+            self.assertEqual(sidecar.find("fault", kind="guest-agent-silent"), [])
+            self.assertEqual(sidecar.find("recovered"), [])
 
     def test_a_crash_kernel_may_write_its_dump(self):
         with loaded(disks=1, extra=DEVICES) as vm:

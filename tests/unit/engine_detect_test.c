@@ -160,12 +160,13 @@ static void errors_that_were_got_over_are_history_then_a_warning(void)
 	begin();
 	error_at(NOW - 100 * S, true, EIO);
 	facts.run = RUN_RUNNING;
-	facts.disks[0].now.operations = 200;
+	SEES("disk-write-error/unknown"); /* nothing went well since */
+	facts.disks[0].good_ns = NOW - 99 * S;
 	SEES("");
 	for (int i = 0; i < 2; i++)
 		error_at(NOW - (50 - i) * S, true, EIO);
 	facts.run = RUN_RUNNING;
-	facts.disks[0].now.operations = 200;
+	facts.disks[0].good_ns = NOW - 40 * S; /* and then it was idle */
 	SEES("disk-degrading/more-errors!");
 	facts.run = RUN_OTHER; /* a pause of ours: still the same */
 	SEES("disk-degrading/more-errors!");
@@ -181,6 +182,34 @@ static void errors_that_were_got_over_are_history_then_a_warning(void)
 	SEES("disk-degrading/slower!");
 	error_at(NOW - S, true, EIO);
 	SEES("disk-write-error/unknown"); /* what is broken needs no warning */
+}
+
+static void errors_of_before_hide_no_hang(void)
+{
+	begin();
+	error_at(NOW - 2400 * S, true, EIO);
+	facts.run = RUN_RUNNING;
+	facts.disks[0].in_flight = 3;
+	SEES("disk-write-error/unknown disk-hang/hung");
+	facts.disks[0].good_ns = NOW - 2000 * S;
+	facts.disks[0].progress_ns = NOW - 20 * S;
+	SEES("disk-hang/hung");
+	error_at(NOW - 10 * S, true, EIO); /* one that fails has ended, too */
+	facts.run = RUN_RUNNING;
+	facts.disks[0].progress_ns = NOW - 20 * S;
+	SEES("disk-write-error/unknown");
+}
+
+/* The first block may be slow, or the prober be: the guest's own requests count. */
+static void a_late_probe_is_no_hang_while_requests_end(void)
+{
+	begin();
+	probe(0, PROBE_TIMEOUT, false);
+	SEES("");
+	facts.disks[0].progress_ns = NOW - 15 * S + 1;
+	SEES("");
+	facts.disks[0].progress_ns--; /* also of an idle guest */
+	SEES("disk-hang/hung");
 }
 
 static void a_hang_is_no_progress_of_requests_that_wait(void)
@@ -220,7 +249,9 @@ static void room_corruption_and_store_are_watched(void)
 	SEES("");
 	disk->room_bytes = UINT64_MAX; /* nonsense of a file system */
 	SEES("");
-	disk->write_threshold = true;
+	disk->write_threshold_ns = NOW - 3600 * S;
+	SEES("");
+	disk->write_threshold_ns++;
 	SEES("disk-full/full!");
 	disk->corrupt_blocks = 2;
 	SEES("disk-corrupt/bad-sector");
@@ -270,7 +301,7 @@ static void an_end_on_purpose_is_no_crash(void)
 	facts.run = RUN_SHUTDOWN;
 	facts.shutdown = SHUTDOWN_WANTED;
 	facts.agent_ns = NOW - 999 * S;
-	facts.agent_asked = true;
+	facts.agent_asked_ns = NOW - 999 * S;
 	SEES("");
 }
 
@@ -347,15 +378,25 @@ static void watchdog_agent_memory_nic_and_host(void)
 {
 	begin();
 	facts.watchdog_ns = NOW - S;
-	facts.watchdog_acts = true;
+	facts.watchdog = WATCHDOG_ACTS;
 	SEES("");
-	facts.watchdog_acts = false;
+	facts.watchdog = WATCHDOG_PAUSES;
+	SEES("guest-watchdog/unknown");
+	facts.watchdog = WATCHDOG_NMI;
+	SEES("guest-watchdog/panic-dumping");
+	facts.watchdog_ns = NOW - 600 * S;
 	SEES("guest-watchdog/unknown");
 	begin();
-	facts.agent_asked = true;
-	SEES(""); /* there never was one */
-	facts.agent_ns = NOW - 60 * S;
+	facts.watchdog_ignored_ns = NOW - 3599 * S;
+	facts.agent_asked_ns = NOW - 60 * S;
+	SEES("guest-watchdog/unknown!"); /* there never was an agent */
+	facts.watchdog_ignored_ns = NOW - 3600 * S;
+	SEES("");
+	facts.agent_ns = NOW - 90 * S;
 	SEES("guest-agent-silent/unknown");
+	facts.agent_asked_ns++; /* it was not asked before */
+	SEES("");
+	facts.agent_asked_ns--;
 	facts.run = RUN_PAUSED;
 	SEES("");
 	begin();
@@ -364,7 +405,9 @@ static void watchdog_agent_memory_nic_and_host(void)
 	facts.corrected_errors = 10;
 	SEES("memory-failure/more-errors!");
 	facts.corrected_errors = 0;
-	facts.memory_spared_ns = NOW; /* beside the guest's memory */
+	facts.memory_spared_ns = NOW - 3600 * S; /* beside the guest's memory */
+	SEES("");
+	facts.memory_spared_ns = NOW;
 	SEES("memory-failure/more-errors!");
 	facts.memory_failure_ns = NOW;
 	SEES("memory-failure/bad-sector");
@@ -440,6 +483,8 @@ int main(void)
 		CASE(errors_of_a_disk_are_told_apart),
 		CASE(the_error_number_tells_path_device_and_space),
 		CASE(errors_that_were_got_over_are_history_then_a_warning),
+		CASE(errors_of_before_hide_no_hang),
+		CASE(a_late_probe_is_no_hang_while_requests_end),
 		CASE(a_hang_is_no_progress_of_requests_that_wait),
 		CASE(room_corruption_and_store_are_watched),
 		CASE(an_end_on_purpose_is_no_crash),

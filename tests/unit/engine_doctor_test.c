@@ -114,6 +114,9 @@ static void begin(void)
 
 static void each_line_follows_its_fact(void)
 {
+	static const char *const actions[] = {"reset", "pause", "inject-nmi",
+					      "none", "debug", "poweroff", "shutdown"};
+
 	begin();
 	SAYS("vda", "read and write errors, full", "protected");
 	SAYS("vda", "requests that hang", "protected");
@@ -130,8 +133,10 @@ static void each_line_follows_its_fact(void)
 	strcpy(((struct qemu_argv *)facts.argv)->panic_action, "pause");
 	SAYS("guest", "panic", "protected");
 	SAYS("guest", "a hung kernel", "protected");
-	strcpy(((struct qemu_argv *)facts.argv)->watchdog_action, "none");
-	SAYS("guest", "a hung kernel", "unprotected");
+	for (unsigned i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
+		strcpy(((struct qemu_argv *)facts.argv)->watchdog_action, actions[i]);
+		SAYS("guest", "a hung kernel", i < 3 ? "protected" : "unprotected");
+	}
 	SAYS("guest", "a silent agent", "option");
 	facts.argv_known = false;
 	SAYS("guest", "panic", "option");

@@ -254,6 +254,9 @@ static void fill(struct model *to)
 		outcome.succeeded = i % 2;
 		model_observe_outcome(to, &outcome);
 	}
+	outcome.measured_ms = 1e12; /* the host's clock was set meanwhile */
+	outcome.predicted_ms = -1;
+	model_observe_outcome(to, &outcome);
 	model_observe_hours(to, 12.5);
 	model_observe_fault(to, FAULT_NIC);
 }

@@ -9,6 +9,7 @@
 #include <CUnit/CUnit.h>
 
 #include "cunit_main.h"
+#include "plan.h"
 #include "policy.h"
 
 #define S INT64_C(1000000000)
@@ -221,6 +222,50 @@ static void the_owner_and_the_configuration_are_obeyed(void)
 	CU_ASSERT(strstr(verdict.why, "does not allow") != NULL);
 }
 
+static void what_is_not_begun_yet_is_held(void)
+{
+	static const char why[] = "the replica is brought up to date first";
+
+	begin(FAULT_DISK_WRITE, CAUSE_NO_WRITES);
+	settings.on_loss = ON_LOSS_ROLLBACK;
+	facts.covered = false;
+	DECIDES("rollback");
+	facts.not_now = why;
+	DECIDES("hold");
+	CU_ASSERT_PTR_NOT_NULL(strstr(verdict.why, why));
+}
+
+/* After an NMI, which it may have ignored. */
+static void a_guest_at_work_is_not_reset_for_its_watchdog(void)
+{
+	begin(FAULT_GUEST_WATCHDOG, CAUSE_PANIC_DUMPING);
+	DECIDES("hold");
+	begin(FAULT_GUEST_WATCHDOG, CAUSE_UNKNOWN);
+	facts.running = facts.guest_progress = true;
+	DECIDES("hold");
+	facts.guest_progress = false;
+	DECIDES("reset");
+	facts.guest_progress = true; /* just before it was paused */
+	facts.running = false;
+	DECIDES("reset");
+}
+
+/* As the scrub tells of it. */
+static void a_plan_for_damage_moves_no_guest(void)
+{
+	const struct plan_row *row;
+
+	for (unsigned i = 0; (row = plan_row(i)); i++) {
+		if (row->kind != FAULT_DISK_CORRUPT)
+			continue;
+		begin(row->kind, row->cause);
+		plan_suppose(row, 0, &facts);
+		DECIDES("hold");
+		facts.heal_blocks = 1;
+		DECIDES("heal");
+	}
+}
+
 static void twenty_faults_in_a_row_end_in_hold(void)
 {
 	unsigned recoveries = 0;
@@ -424,6 +469,9 @@ int main(void)
 		CASE(a_guest_goes_back_only_to_before_it_began_to_fail),
 		CASE(nothing_that_may_run_is_started_a_second_time),
 		CASE(the_owner_and_the_configuration_are_obeyed),
+		CASE(what_is_not_begun_yet_is_held),
+		CASE(a_guest_at_work_is_not_reset_for_its_watchdog),
+		CASE(a_plan_for_damage_moves_no_guest),
 		CASE(twenty_faults_in_a_row_end_in_hold),
 		CASE(another_resource_does_not_wait),
 		CASE(cards_that_come_and_go_hold_up_no_disk),
