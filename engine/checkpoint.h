@@ -8,7 +8,8 @@
  * From freeze on the bitmap `next` records what the guest writes after the point
  * and `last` stands still.  Afterwards exactly one of checkpoint_keep() (the
  * generation is durable: `last` goes) or checkpoint_revert() (it is not: `last`
- * takes back what `next` has) restores one recording bitmap a disk.  Whatever
+ * takes back what `next` has) restores one recording bitmap a disk; a revert that QEMU
+ * refuses leaves that to the monitor's `unanswered`.  Whatever
  * the sidecar's end, the bitmaps together cover all changes since the last
  * generation; attach.c puts them in order.
  *

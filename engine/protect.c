@@ -66,6 +66,7 @@ static int synchronise(struct sidecar *sidecar, bool *resumed, struct errinfo *e
 	int rc = leftovers_bitmaps(sidecar, &covered, err);
 
 	sidecar->figures.resynced = false;
+	sidecar->monitor.unanswered |= rc != 0; /* nothing else would put them in order */
 	if (rc)
 		return rc;
 	sidecar->uncovered = covered != all;
