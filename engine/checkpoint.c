@@ -162,6 +162,11 @@ static bool exports_gone(void *arg)
 	return true;
 }
 
+bool checkpoint_has_exports(struct checkpoint *checkpoint)
+{
+	return !exports_gone(checkpoint);
+}
+
 /* An export is gone, and its bitmap free, only with the event. */
 int checkpoint_drop_exports(struct checkpoint *checkpoint, struct errinfo *err)
 {

@@ -98,5 +98,7 @@ unsigned checkpoint_add_exports(struct checkpoint *checkpoint, struct batch *bat
 void checkpoint_note_exports(struct checkpoint *checkpoint, const struct batch *batch,
 			     unsigned first);
 int checkpoint_drop_exports(struct checkpoint *checkpoint, struct errinfo *err);
+/* QEMU did not let go of them. */
+bool checkpoint_has_exports(struct checkpoint *checkpoint);
 
 #endif
