@@ -162,6 +162,11 @@ static bool exports_gone(void *arg)
 	return true;
 }
 
+bool checkpoint_has_exports(struct checkpoint *checkpoint)
+{
+	return !exports_gone(checkpoint);
+}
+
 /* An export is gone, and its bitmap free, only with the event. */
 int checkpoint_drop_exports(struct checkpoint *checkpoint, struct errinfo *err)
 {
@@ -255,10 +260,12 @@ int checkpoint_keep(struct checkpoint *checkpoint, struct errinfo *err)
 /* The name of a bitmap says since which generation it counts, so the new one is
  * merged into the old one, which records again before the new one goes.  The merge
  * comes first: QEMU dies of the enabling of a bitmap that is not there
- * (bitmap_plan_exists()). */
+ * (bitmap_plan_exists()).  Refused (an export that does not go keeps `last` busy), it is left
+ * to leftovers.c, like what was not answered. */
 int checkpoint_revert(struct checkpoint *checkpoint, struct errinfo *err)
 {
 	json_t *actions;
+	int rc;
 
 	if (!checkpoint->rotated)
 		return 0;
@@ -267,7 +274,9 @@ int checkpoint_revert(struct checkpoint *checkpoint, struct errinfo *err)
 	append_for_members(checkpoint, &actions, "block-dirty-bitmap-enable", checkpoint->last);
 	append_for_members(checkpoint, &actions, "block-dirty-bitmap-remove", checkpoint->next);
 	checkpoint->rotated = false;
-	return run_actions(checkpoint, actions, err);
+	rc = run_actions(checkpoint, actions, err);
+	checkpoint->monitor->unanswered |= rc && rc != -ENOTCONN;
+	return rc;
 }
 
 int checkpoint_forget(struct checkpoint *checkpoint, struct errinfo *err)

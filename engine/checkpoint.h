@@ -8,7 +8,8 @@
  * From freeze on the bitmap `next` records what the guest writes after the point
  * and `last` stands still.  Afterwards exactly one of checkpoint_keep() (the
  * generation is durable: `last` goes) or checkpoint_revert() (it is not: `last`
- * takes back what `next` has) restores one recording bitmap a disk.  Whatever
+ * takes back what `next` has) restores one recording bitmap a disk; a revert that QEMU
+ * refuses leaves that to the monitor's `unanswered`.  Whatever
  * the sidecar's end, the bitmaps together cover all changes since the last
  * generation; attach.c puts them in order.
  *
@@ -97,5 +98,7 @@ unsigned checkpoint_add_exports(struct checkpoint *checkpoint, struct batch *bat
 void checkpoint_note_exports(struct checkpoint *checkpoint, const struct batch *batch,
 			     unsigned first);
 int checkpoint_drop_exports(struct checkpoint *checkpoint, struct errinfo *err);
+/* QEMU did not let go of them. */
+bool checkpoint_has_exports(struct checkpoint *checkpoint);
 
 #endif

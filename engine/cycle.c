@@ -54,6 +54,8 @@ static int refresh(struct sidecar *sidecar, uint64_t *dirty_bytes, struct errinf
 	if (!rc)
 		rc = guest_dirty_bytes(&sidecar->guest, CHECKPOINT_ALL, sidecar->checkpoint.last,
 				       dirty_bytes, err);
+	if (!rc)
+		rc = guest_recording(&sidecar->guest, sidecar->checkpoint.last, err);
 	batch_release(&batch);
 	return rc;
 }

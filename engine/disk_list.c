@@ -144,10 +144,23 @@ static int take_sizes(struct guest *guest, const struct guest *now, uint64_t *si
 	return grew ? 0 : -ESTALE;
 }
 
+/* Store and scratch files to the guest's new sizes. */
+static int grow(struct sidecar *sidecar, struct errinfo *err)
+{
+	int rc;
+
+	sidecar->uncovered = true;
+	rc = disk_list_apply(sidecar, err);
+	if (rc)
+		return rc;
+	scratch_release(&sidecar->scratch, &sidecar->monitor);
+	return sidecar_make_scratch(sidecar, err);
+}
+
 int disk_list_follow(struct sidecar *sidecar, struct errinfo *err)
 {
 	static struct guest now; /* large; one flow of control */
-	uint64_t sizes[BOUND_DISKS], before[BOUND_DISKS];
+	uint64_t sizes[BOUND_DISKS], before[BOUND_DISKS] = {0};
 	json_t *reply = NULL;
 	int rc = monitor_call(&sidecar->monitor, "query-block", NULL, &reply, err);
 
@@ -162,14 +175,9 @@ int disk_list_follow(struct sidecar *sidecar, struct errinfo *err)
 	for (unsigned i = 0; !rc && i < sidecar->guest.disk_count; i++)
 		rc = sidecar_size_check(&sidecar->guest.disks[i],
 					sidecar->checkpoint.granularity, err);
-	if (rc)
-		return rc;
-	sidecar->uncovered = true;
-	rc = disk_list_apply(sidecar, err);
+	if (!rc)
+		rc = grow(sidecar, err);
 	for (unsigned i = 0; rc && i < sidecar->guest.disk_count; i++)
 		sidecar->guest.disks[i].size = before[i]; /* seen again, and tried again */
-	if (rc)
-		return rc;
-	scratch_release(&sidecar->scratch, &sidecar->monitor);
-	return sidecar_make_scratch(sidecar, err);
+	return rc;
 }

@@ -10,6 +10,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "guest.h"
+#include "jsontext.h"
+
 #define EXPORTS_SOCKET "nbd.sock"
 
 static int exports_address(const struct exports *exports, struct sockaddr_un *address)
@@ -71,6 +74,22 @@ static int exports_hand_over(struct monitor *monitor, int fd, struct errinfo *er
 	return rc;
 }
 
+/* Somebody's backup reads by it, or nobody can tell. */
+static bool serves_others(struct monitor *monitor)
+{
+	const json_t *item;
+	json_t *list = NULL;
+	bool others = monitor_call(monitor, "query-block-exports", NULL, &list, NULL) != 0;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+		others |= !strcmp(json_text(item, "type"), "nbd") &&
+			  strncmp(json_text(item, "id"), GUEST_BITMAP_PREFIX,
+				  strlen(GUEST_BITMAP_PREFIX));
+	json_decref(list);
+	return others;
+}
+
 static bool is_taken(int rc, const struct errinfo *why)
 {
 	return rc == -EREMOTEIO && strstr(why->text, "already running");
@@ -94,7 +113,7 @@ int exports_start(struct exports *exports, struct monitor *monitor, const char *
 	if (fd < 0)
 		return fd;
 	rc = exports_hand_over(monitor, fd, &why);
-	if (is_taken(rc, &why) && ours) {
+	if (is_taken(rc, &why) && ours && !serves_others(monitor)) {
 		/* The one of a killed sidecar with another store: it has no exports any more. */
 		monitor_call(monitor, "nbd-server-stop", NULL, NULL, NULL);
 		err_clear(&why);
@@ -109,14 +128,19 @@ int exports_start(struct exports *exports, struct monitor *monitor, const char *
 	return rc ? err_set(err, rc, "%s", why.text) : 0;
 }
 
-void exports_close(struct exports *exports)
+void exports_leave(struct exports *exports)
 {
-	if (exports->dir_fd > 0) {
-		unlinkat(exports->dir_fd, EXPORTS_SOCKET, 0);
+	if (exports->dir_fd > 0)
 		close(exports->dir_fd);
-	}
 	exports->dir_fd = -1;
 	exports->running = false;
+}
+
+void exports_close(struct exports *exports)
+{
+	if (exports->dir_fd > 0)
+		unlinkat(exports->dir_fd, EXPORTS_SOCKET, 0);
+	exports_leave(exports);
 }
 
 void exports_stop(struct exports *exports, struct monitor *monitor)

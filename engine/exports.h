@@ -20,7 +20,8 @@ struct exports {
 };
 
 /* Start the server, or adopt the one an earlier sidecar of this store left.
- * OURS: a server that runs is that of a killed sidecar, whatever its store.
+ * OURS: a server that runs and has no exports but ours is that of a killed sidecar,
+ * whatever its store.
  * -EBUSY: somebody else's server runs in this QEMU. */
 int exports_start(struct exports *exports, struct monitor *monitor, const char *store_dir,
 		  bool ours, struct errinfo *err);
@@ -30,6 +31,8 @@ bool exports_revive(struct exports *exports, struct monitor *monitor, const char
 		    const struct errinfo *why);
 /* Forget a server that is gone. */
 void exports_close(struct exports *exports);
+/* Our descriptor only: the server stays, or went with its QEMU. */
+void exports_leave(struct exports *exports);
 /* Stop it (an orderly end); errors do not matter any more. */
 void exports_stop(struct exports *exports, struct monitor *monitor);
 

@@ -84,6 +84,8 @@ int firstcopy_run(struct sidecar *sidecar, struct errinfo *err)
 	drop_rc = checkpoint_drop_exports(&sidecar->checkpoint, &drop_err);
 	report_draw("\r\033[K");
 	if (rc) {
+		exports_revive(&sidecar->exports, &sidecar->monitor, store_dir(sidecar->store),
+			       err);
 		/* Stays "filling" on disk: the next attempt starts anew. */
 		store_fill_abort(sidecar->store, outcome_set, &filled);
 		outcome_wait(&filled, &sidecar->loop, NULL);

@@ -72,6 +72,8 @@ int guest_refresh(struct guest *guest, const json_t *reply, struct errinfo *err)
 /* Over the disks in the bit set MEMBERS; -ENODATA: a disk has no such bitmap any more. */
 int guest_dirty_bytes(const struct guest *guest, uint64_t members, const char *bitmap,
 		      uint64_t *bytes, struct errinfo *err);
+/* -ENODATA: on a disk it stands still, and writes may have been missed. */
+int guest_recording(const struct guest *guest, const char *bitmap, struct errinfo *err);
 
 /* By name, else by node. */
 struct guest_disk *guest_find(struct guest *guest, const char *name);

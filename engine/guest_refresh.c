@@ -74,3 +74,15 @@ int guest_dirty_bytes(const struct guest *guest, uint64_t members, const char *n
 	}
 	return 0;
 }
+
+int guest_recording(const struct guest *guest, const char *name, struct errinfo *err)
+{
+	for (unsigned i = 0; i < guest->disk_count; i++) {
+		const struct guest_bitmap *bitmap = guest_bitmap_find(&guest->disks[i], name);
+
+		if (!bitmap || !bitmap->recording)
+			return err_set(err, -ENODATA, "the bitmap %s of disk %s does not record "
+				       "what the guest writes", name, guest->disks[i].name);
+	}
+	return 0;
+}

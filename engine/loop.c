@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <time.h>
@@ -12,6 +13,10 @@
 
 #include "bounds.h"
 #include "member.h"
+#include "report.h"
+
+#define LOOP_TRIES 1000
+#define LOOP_TRY_US 10000
 
 static void loop_signal(struct ring_op *op, int result)
 {
@@ -89,6 +94,17 @@ void loop_release(struct loop *loop)
 	loop->signal_fd = -1;
 }
 
+/* A ring that fails: the kernel is short of memory (-ENOMEM, -EAGAIN), and somebody's memory is
+ * written to when it works again.  One that fails for good ends the process. */
+static void loop_bear(int rc, unsigned *tries)
+{
+	if (++*tries == LOOP_TRIES) {
+		log_error("the ring failed: %s", strerror(-rc));
+		abort();
+	}
+	usleep(LOOP_TRY_US);
+}
+
 struct loop_alarm {
 	struct ring_op op;
 	bool rang;
@@ -127,10 +143,24 @@ int loop_until(struct loop *loop, bool (*ready)(void *arg), void *arg, int64_t d
 	/* The alarm lives on this stack: it has to be over before we leave. */
 	if (ring_op_pending(&alarm.op))
 		ring_cancel(loop->ring, &alarm.op);
-	while (ring_op_pending(&alarm.op) && ring_run(loop->ring) >= 0)
-		;
+	for (unsigned tries = 0; ring_op_pending(&alarm.op);) {
+		int run = ring_run(loop->ring);
+
+		if (run < 0)
+			loop_bear(run, &tries);
+	}
 	loop->waiting = false;
 	return rc;
+}
+
+void loop_until_sure(struct loop *loop, bool (*ready)(void *arg), void *arg)
+{
+	for (unsigned tries = 0; !ready(arg);) {
+		int rc = loop_until(loop, ready, arg, INT64_MAX);
+
+		if (rc < 0)
+			loop_bear(rc, &tries);
+	}
 }
 
 static bool loop_flag(void *arg)
@@ -141,6 +171,11 @@ static bool loop_flag(void *arg)
 int loop_until_set(struct loop *loop, const bool *flag, int64_t deadline_ns)
 {
 	return loop_until(loop, loop_flag, (void *)flag, deadline_ns);
+}
+
+void loop_until_set_sure(struct loop *loop, const bool *flag)
+{
+	loop_until_sure(loop, loop_flag, (void *)flag);
 }
 
 int64_t loop_realtime_us(void)

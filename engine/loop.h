@@ -29,12 +29,16 @@ void loop_release(struct loop *loop);
 
 /* Dispatch until READY(ARG); -ETIMEDOUT at DEADLINE_NS (INT64_MAX: never). */
 int loop_until(struct loop *loop, bool (*ready)(void *arg), void *arg, int64_t deadline_ns);
+/* The same, also while the ring fails: for who waits for what writes to its memory, and cannot
+ * leave before.  A ring that fails for good ends the process. */
+void loop_until_sure(struct loop *loop, bool (*ready)(void *arg), void *arg);
 /* A signal came, even if nobody has looked yet. */
 bool loop_interrupted(const struct loop *loop);
 /* They end the process again, as they do before loop_init(), or are noted again. */
 void loop_pass_signals(bool pass);
 /* loop_until() for a flag. */
 int loop_until_set(struct loop *loop, const bool *flag, int64_t deadline_ns);
+void loop_until_set_sure(struct loop *loop, const bool *flag);
 
 int64_t loop_realtime_us(void); /* CLOCK_REALTIME, the clock of QEMU's events */
 

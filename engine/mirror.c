@@ -21,7 +21,7 @@
 #define HURRY_PART 8 /* of the disk, copied more than once */
 #define HURRY_FACTOR 4
 
-static bool is_ours(const struct sidecar *sidecar, const char *node)
+bool mirror_is_ours(const struct sidecar *sidecar, const char *node)
 {
 	char own[8];
 
@@ -31,7 +31,7 @@ static bool is_ours(const struct sidecar *sidecar, const char *node)
 
 bool mirror_is_root(const struct sidecar *sidecar, const struct guest_disk *disk)
 {
-	return is_ours(sidecar, disk->node);
+	return mirror_is_ours(sidecar, disk->node);
 }
 
 /* --- the job --- */
@@ -296,7 +296,7 @@ int mirror_complete(struct sidecar *sidecar, struct mirror *mirror, struct errin
 	return 0;
 }
 
-static void end_job(struct sidecar *sidecar, const char *id)
+void mirror_end_job(struct sidecar *sidecar, const char *id)
 {
 	struct errinfo err = {0};
 
@@ -306,26 +306,70 @@ static void end_job(struct sidecar *sidecar, const char *id)
 	dismiss(sidecar, id);
 }
 
-void mirror_abandon(struct sidecar *sidecar, struct mirror *mirror)
+/* The owner may have completed our job himself, or the guest may be there by a completion that
+ * was not answered: then the image is its disk.  0: it is; -EIO: it is not; -ETIMEDOUT of one with
+ * its mark: a start looks again; else nobody says. */
+static int find_root(struct sidecar *sidecar, struct mirror *mirror)
 {
 	struct errinfo err = {0};
-	int rc = -EIO;
+	int rc;
+
+	if (sidecar->monitor.closed)
+		return mirror->marked ? -EIO : -ENOTCONN;
+	if (!mirror->marked)
+		return take_root(sidecar, mirror, &err);
+	rc = monitor_call(&sidecar->monitor, "blockdev-del",
+			  json_pack("{s:s}", "node-name", mirror->node), NULL, NULL);
+	if (rc != -EREMOTEIO)
+		return rc == -ETIMEDOUT ? rc : -EIO;
+	rc = take_root(sidecar, mirror, &err); /* somebody has it */
+	return rc == -ENOTCONN ? -EIO : rc;
+}
+
+/* As before and behind a completion of ours.  OLD: the root it had, which goes when it is ours. */
+static void note_moved(struct sidecar *sidecar, struct mirror *mirror, const char *old)
+{
+	struct errinfo err = {0};
+	char mark[PATH_MAX + 16];
+
+	log_warn("disk %s was moved to %s all the same", sidecar->guest.disks[mirror->disk].name,
+		 mirror->image);
+	if (store_promoted_image(sidecar->store, mirror->disk)[0]) {
+		if (promote_note_left(sidecar, mirror->disk, &err))
+			log_warn("%s", err.text);
+		monitor_call(&sidecar->monitor, "blockdev-del",
+			     json_pack("{s:s}", "node-name", old), NULL, NULL);
+	}
+	mirror_mark_path(mirror->image, mark);
+	file_remove(mark);
+	file_sync_dir(sidecar->config->spare);
+	mirror->marked = false;
+	let_go_on(sidecar, mirror);
+}
+
+void mirror_abandon(struct sidecar *sidecar, struct mirror *mirror)
+{
+	struct guest_disk *disk = &sidecar->guest.disks[mirror->disk];
+	char old[sizeof(disk->node)];
+	int rc;
 
 	if (mirror->state == MIRROR_NONE)
 		return;
 	mirror->state = MIRROR_NONE;
-	sidecar->guest.disks[mirror->disk].cover[0] = '\0';
+	disk->cover[0] = '\0';
+	snprintf(old, sizeof(old), "%s", disk->node);
 	if (!sidecar->monitor.closed)
-		end_job(sidecar, mirror->job);
-	/* A completion that was not answered may have moved the guest after all. */
-	if (!mirror->marked)
-		rc = sidecar->monitor.closed ? -ENOTCONN : take_root(sidecar, mirror, &err);
-	if (!rc)
+		mirror_end_job(sidecar, mirror->job);
+	rc = find_root(sidecar, mirror);
+	if (!rc) {
+		note_moved(sidecar, mirror, old);
+		return;
+	}
+	if (rc == -ETIMEDOUT && mirror->marked)
 		return;
 	if (rc != -EIO) { /* nobody says that it did not */
 		log_warn("QEMU does not tell whether disk %s was moved to %s: that image may be "
-			 "newer than the one it had, and stays",
-			 sidecar->guest.disks[mirror->disk].name, mirror->image);
+			 "newer than the one it had, and stays", disk->name, mirror->image);
 		sidecar->astray = true;
 		return;
 	}
@@ -334,101 +378,4 @@ void mirror_abandon(struct sidecar *sidecar, struct mirror *mirror)
 			     json_pack("{s:s}", "node-name", mirror->node), NULL, NULL);
 	promote_drop_left(sidecar, mirror->disk); /* it did not */
 	mirror_files_remove(mirror);
-}
-
-/* --- what others left --- */
-
-/* CONCLUDED: only those that have to be dismissed. */
-static unsigned end_jobs(struct sidecar *sidecar, bool concluded)
-{
-	unsigned count = 0;
-	const json_t *job;
-	json_t *list = NULL;
-	size_t i;
-
-	if (monitor_call(&sidecar->monitor, "query-jobs", NULL, &list, NULL))
-		return 0;
-	json_array_foreach(list, i, job) {
-		if (strncmp(json_text(job, "id"), MIRROR_JOB, strlen(MIRROR_JOB)) ||
-		    (concluded && strcmp(json_text(job, "status"), "concluded")))
-			continue;
-		end_job(sidecar, json_text(job, "id"));
-		count++;
-	}
-	json_decref(list);
-	return count;
-}
-
-static bool is_marked(const char *image)
-{
-	char mark[PATH_MAX + 16];
-
-	mirror_mark_path(image, mark);
-	return !access(mark, F_OK);
-}
-
-/* QEMU refuses to delete what a device has. */
-void mirror_drop_left(struct sidecar *sidecar, enum mirror_left left)
-{
-	const json_t *node;
-	json_t *list = NULL;
-	size_t i;
-
-	if (monitor_call(&sidecar->monitor, "query-named-block-nodes",
-			 json_pack("{s:b}", "flat", 1), &list, NULL))
-		return;
-	json_array_foreach(list, i, node) {
-		const char *name = json_text(node, "node-name"), *file = json_text(node, "file");
-		bool marked = is_marked(file);
-		char mark[PATH_MAX + 16];
-
-		if (!is_ours(sidecar, name) || (left == MIRROR_LEFT_PARTIAL && !marked) ||
-		    monitor_call(&sidecar->monitor, "blockdev-del",
-				 json_pack("{s:s}", "node-name", name), NULL, NULL) ||
-		    (left == MIRROR_LEFT_NODES && !marked))
-			continue;
-		mirror_mark_path(file, mark);
-		if (!file_remove(file))
-			log_info("%s is not needed any more and is removed", file);
-		file_remove(mark);
-	}
-	json_decref(list);
-}
-
-/* Of a sidecar and a QEMU that ended together. */
-static int drop_partial(void *arg, const char *name)
-{
-	const struct sidecar *sidecar = arg;
-	char path[PATH_MAX], image[PATH_MAX], own[12];
-	size_t length = strlen(name), tail = strlen(MIRROR_MARK);
-
-	snprintf(own, sizeof(own), "-%.8s-", store_info(sidecar->store)->uuid);
-	if (length <= tail || strcmp(name + length - tail, MIRROR_MARK) || !strstr(name, own))
-		return 0;
-	snprintf(path, sizeof(path), "%s/%s", sidecar->config->spare, name);
-	snprintf(image, sizeof(image), "%s/%.*s", sidecar->config->spare, (int)(length - tail),
-		 name);
-	file_remove(image);
-	file_remove(path);
-	log_info("%s was copied in part by an earlier sidecar and is removed", image);
-	return 0;
-}
-
-/* A job that did not end when it was told to holds up protection like anybody else's. */
-void mirror_tidy(struct sidecar *sidecar)
-{
-	if (sidecar->reprotect.mirror.state == MIRROR_NONE && end_jobs(sidecar, true))
-		mirror_drop_left(sidecar, MIRROR_LEFT_NODES);
-}
-
-int mirror_clean(struct sidecar *sidecar, struct errinfo *err)
-{
-	unsigned ended = end_jobs(sidecar, false);
-
-	mirror_drop_left(sidecar, MIRROR_LEFT_PARTIAL);
-	if (sidecar->config->spare)
-		file_list(sidecar->config->spare, drop_partial, sidecar);
-	if (sidecar->monitor.closed)
-		return err_set(err, -ENOTCONN, "QEMU closed the connection");
-	return ended > 0;
 }

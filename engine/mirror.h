@@ -65,5 +65,8 @@ void mirror_drop_left(struct sidecar *sidecar, enum mirror_left left);
 
 /* The disk's root is an image that this store's guest was moved to. */
 bool mirror_is_root(const struct sidecar *sidecar, const struct guest_disk *disk);
+/* By its file, a whole one in the spare directory: a QEMU that was started on it calls the node
+ * as its owner did.  No proof that the guest was moved there, but that it was being. */
+bool mirror_is_image(const struct sidecar *sidecar, const struct guest_disk *disk);
 
 #endif

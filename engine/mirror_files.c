@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -82,6 +83,27 @@ int mirror_choose_names(const struct sidecar *sidecar, struct mirror *mirror, st
 	}
 	return err_set(err, -EEXIST, "%s holds too many images of disk %s",
 		       sidecar->config->spare, disk);
+}
+
+bool mirror_is_image(const struct sidecar *sidecar, const struct guest_disk *disk)
+{
+	char spare[PATH_MAX], file[PATH_MAX], mark[PATH_MAX + 16], begin[sizeof(disk->name) + 16];
+	size_t length;
+	const char *name;
+
+	if (!sidecar->config->spare || !realpath(sidecar->config->spare, spare) ||
+	    !realpath(disk->file, file))
+		return false;
+	length = strlen(spare);
+	if (strncmp(file, spare, length) || file[length] != '/')
+		return false;
+	name = file + length + 1;
+	length = (size_t)snprintf(begin, sizeof(begin), "%s-%.8s-", disk->name,
+				  store_info(sidecar->store)->uuid);
+	mirror_mark_path(file, mark);
+	return !strncmp(name, begin, length) && !strchr(name + length, '/') &&
+	       strlen(name) > length + 4 && !strcmp(name + strlen(name) - 4, ".raw") &&
+	       access(mark, F_OK);
 }
 
 /* What the head has is the least that the image will take. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What mirror.c and mirror_files.c share.
+ * What mirror.c, mirror_files.c and mirror_left.c share.
  */
 #ifndef ENGINE_MIRROR_PRIVATE_H
 #define ENGINE_MIRROR_PRIVATE_H
@@ -19,5 +19,9 @@ int mirror_check_room(const struct sidecar *sidecar, unsigned disk, struct errin
 int mirror_files_make(const struct sidecar *sidecar, struct mirror *mirror, uint64_t size,
 		      struct errinfo *err);
 void mirror_files_remove(struct mirror *mirror);
+/* A node by this name is of this store. */
+bool mirror_is_ours(const struct sidecar *sidecar, const char *node);
+/* Cancelled and dismissed, or as good as that. */
+void mirror_end_job(struct sidecar *sidecar, const char *id);
 
 #endif

@@ -314,7 +314,7 @@ static bool batch_complete(void *arg)
 
 int batch_wait(struct batch *batch, struct errinfo *err)
 {
-	loop_until(batch->monitor->loop, batch_complete, batch, INT64_MAX);
+	loop_until_sure(batch->monitor->loop, batch_complete, batch);
 	for (unsigned i = 0; i < batch->count; i++) {
 		const struct batch_entry *entry = &batch->entries[i];
 

@@ -30,7 +30,8 @@ struct monitor {
 	int64_t timer_ns;
 	int64_t timeout_ms; /* of a command */
 	bool stop_sent;	    /* a `stop` of ours, and no RESUME since */
-	bool unanswered;    /* one's time was up: QEMU may do it yet.  Who tidies sets it back */
+	bool unanswered;    /* one's time was up: QEMU may do it yet; or the bitmaps are out of
+			     * order.  Who tidies sets it back */
 	monitor_event_fn *on_event;
 	void *on_event_arg;
 };

@@ -5,15 +5,7 @@
 #ifndef ENGINE_OUTCOME_H
 #define ENGINE_OUTCOME_H
 
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "loop.h"
-#include "report.h"
-
-#define OUTCOME_TRIES 1000
-#define OUTCOME_TRY_US 10000
 
 struct outcome {
 	bool known;
@@ -38,21 +30,10 @@ static inline void outcome_set_ok(void *arg)
 	outcome_set(arg, 0, NULL);
 }
 
-/* Who waits cannot leave before: OUTCOME is written to.  A ring that fails for good ends the
- * process: what the store promised is on its disk. */
+/* Who waits cannot leave before: OUTCOME is written to. */
 static inline int outcome_wait(struct outcome *outcome, struct loop *loop, struct errinfo *err)
 {
-	for (unsigned tries = 0; !outcome->known; tries++) {
-		int rc = loop_until_set(loop, &outcome->known, INT64_MAX);
-
-		if (outcome->known)
-			break;
-		if (tries == OUTCOME_TRIES) {
-			log_error("the ring failed: %s", strerror(-rc));
-			abort();
-		}
-		usleep(OUTCOME_TRY_US); /* -ENOMEM, -EAGAIN: the kernel is short of memory */
-	}
+	loop_until_set_sure(loop, &outcome->known);
 	return outcome->status ? err_set(err, outcome->status, "%s", outcome->err.text) : 0;
 }
 

@@ -66,6 +66,7 @@ static int synchronise(struct sidecar *sidecar, bool *resumed, struct errinfo *e
 	int rc = leftovers_bitmaps(sidecar, &covered, err);
 
 	sidecar->figures.resynced = false;
+	sidecar->monitor.unanswered |= rc != 0; /* nothing else would put them in order */
 	if (rc)
 		return rc;
 	sidecar->uncovered = covered != all;
@@ -223,7 +224,7 @@ static int reach_protection(struct sidecar *sidecar, struct errinfo *err)
 	for (;;) {
 		int rc = try_synchronise(sidecar, err);
 
-		if (!rc || hopeless(sidecar, rc))
+		if (!rc || !sidecar->store || hopeless(sidecar, rc))
 			return rc;
 		sidecar_degrade(sidecar, err->text);
 		successor_attend(sidecar, rc);
@@ -396,8 +397,11 @@ static void leave(struct sidecar *sidecar, bool lost)
 	keeper_stop(sidecar);
 	control_stop(sidecar->control);
 	quiesce_stop(&sidecar->quiesce);
-	if (!sidecar->monitor.closed && sidecar->exports.dir_fd > 0)
+	/* QEMU's main loop would wait for an export that a hung disk keeps. */
+	if (!sidecar->monitor.closed && !checkpoint_has_exports(&sidecar->checkpoint))
 		exports_stop(&sidecar->exports, &sidecar->monitor);
+	else
+		exports_leave(&sidecar->exports);
 	scratch_release(&sidecar->scratch, &sidecar->monitor);
 	if (sidecar->store)
 		rollback_note_end(sidecar);

@@ -247,20 +247,6 @@ int recovery_resume(struct recovery *recovery, bool reset, struct errinfo *err)
 	return rc ? err_set(err, rc, "the guest does not run again after cont") : 0;
 }
 
-static int give_up(struct recovery *recovery, const char *strategy, const struct errinfo *why)
-{
-	struct sidecar *sidecar = recovery->sidecar;
-
-	log_error("recovery by %s failed: %s; the guest is left paused", strategy, why->text);
-	tell_failed(sidecar, strategy, why->text, "hold", NULL);
-	recovery_close_incident(recovery, sidecar->config->mind->verdict.strategy == STRATEGY_HOLD
-					 ? "held" : "failed", why->text);
-	sidecar_set_state(sidecar, SIDECAR_HELD);
-	aftercare_forget(sidecar); /* it is about a recovery before */
-	sidecar->full.cleared = false;
-	return why->code;
-}
-
 /* What is left to do has time: the guest runs. */
 static void tidy_up(struct recovery *recovery)
 {
@@ -282,23 +268,6 @@ static void tidy_up(struct recovery *recovery)
 	}
 }
 
-/* Somebody let the guest go on meanwhile: it is as it was, and the next error
- * begins a new recovery. */
-static int call_off(struct recovery *recovery, const struct errinfo *why)
-{
-	struct sidecar *sidecar = recovery->sidecar;
-
-	log_warn("%s: it goes on as it was", why->text);
-	mind_forget(sidecar->config->mind);
-	aftercare_forget(sidecar); /* of a recovery before: who let the guest go on sees to it */
-	sidecar->fault.kind = FAULT_NONE;
-	sidecar->faulted = 0;
-	sidecar->alert = true;
-	sidecar_set_state(sidecar, store_info(sidecar->store)->promoted ? SIDECAR_RECOVERED
-								      : SIDECAR_PROTECTED);
-	return why->code;
-}
-
 static int finish(struct recovery *recovery, bool reset, struct errinfo *err)
 {
 	struct sidecar *sidecar = recovery->sidecar;
@@ -306,7 +275,7 @@ static int finish(struct recovery *recovery, bool reset, struct errinfo *err)
 
 	if (!rc)
 		rc = pivot(recovery, reset, err);
-	if (rc == -ENOTCONN)
+	if (rc == -ENOTCONN && sidecar->monitor.closed)
 		return rc;
 	if (rc) {
 		bool left = promote_is_left(recovery->promotions, recovery->count);
@@ -316,21 +285,19 @@ static int finish(struct recovery *recovery, bool reset, struct errinfo *err)
 		undo_freeze(recovery);
 		promote_abandon(sidecar, recovery->promotions, recovery->count);
 		if (rc != -EAGAIN || left)
-			return give_up(recovery, recovery->strategy, err);
+			return recovery_give_up(recovery, recovery->strategy, err);
 		/* The swap stopped the guest that somebody had let go on. */
 		monitor_call(&sidecar->monitor, "cont", NULL, NULL, NULL);
-		return call_off(recovery, err);
+		return recovery_call_off(recovery, err);
 	}
 	rc = recovery_resume(recovery, reset, err);
 	if (!rc)
 		recovery_report(recovery);
-	if (rc == -ENOTCONN) { /* that is the next fault, and not the pivot's failure */
-		recovery_close_incident(recovery, "failed", "QEMU ended before its guest ran");
+	if (rc == -ENOTCONN) /* that is the next fault, and not the pivot's failure */
 		return rc;
-	}
 	tidy_up(recovery);
 	if (rc)
-		return give_up(recovery, recovery->strategy, err);
+		return recovery_give_up(recovery, recovery->strategy, err);
 	recovery_learn(recovery);
 	recovery_close_incident(recovery, "recovered", NULL);
 	sidecar_set_state(sidecar, SIDECAR_RECOVERED);
@@ -344,15 +311,15 @@ static int restore(struct recovery *recovery, uint64_t dirty_bytes)
 	struct errinfo err = {0};
 	int rc = recovery_restore(recovery, dirty_bytes, &err);
 
-	if (rc == -ENOTCONN)
+	if (rc == -ENOTCONN && sidecar->monitor.closed)
 		return rc;
 	if (rc == -EAGAIN) {
 		monitor_call(&sidecar->monitor, "cont", NULL, NULL, NULL);
-		return call_off(recovery, &err);
+		return recovery_call_off(recovery, &err);
 	}
 	if (rc) {
 		recovery_hint(recovery, &err);
-		return give_up(recovery, "restore", &err);
+		return recovery_give_up(recovery, "restore", &err);
 	}
 	recovery_learn(recovery);
 	recovery_close_incident(recovery, "recovered", NULL);
@@ -369,7 +336,7 @@ static int roll_back(struct recovery *recovery)
 	int rc = guest_dirty_bytes(&sidecar->guest, all, sidecar->checkpoint.last, &dirty, &err);
 
 	if (rc)
-		return give_up(recovery, "rollback", &err);
+		return recovery_give_up(recovery, "rollback", &err);
 	recovery->members = all;
 	recovery->dirty_bytes = recovery->lost_bytes = dirty;
 	sidecar->reprotect.lost = true;
@@ -380,7 +347,7 @@ static int roll_back(struct recovery *recovery)
 	if (!rc)
 		return finish(recovery, true, &err);
 	promote_abandon(sidecar, recovery->promotions, recovery->count);
-	return rc == -EAGAIN ? call_off(recovery, &err) : give_up(recovery, "rollback", &err);
+	return rc == -EAGAIN ? recovery_call_off(recovery, &err) : recovery_give_up(recovery, "rollback", &err);
 }
 
 /* The newest blocks cannot be read: the policy decides, aloud. */
@@ -392,13 +359,13 @@ static int without_catch_up(struct recovery *recovery, struct errinfo *why)
 	struct errinfo err = {0};
 
 	if (recovery_still_stands(recovery, &err))
-		return call_off(recovery, &err);
+		return recovery_call_off(recovery, &err);
 	/* What could not be read is lost, even if nobody can say how much it is. */
 	verdict = recovery_decide(recovery, SOURCE_UNREADABLE, dirty ? dirty : 1);
 	if (verdict->strategy != STRATEGY_ROLLBACK && verdict->strategy != STRATEGY_RESTORE) {
 		announce(recovery, verdict);
 		recovery_hint(recovery, why);
-		return give_up(recovery, "pivot", why);
+		return recovery_give_up(recovery, "pivot", why);
 	}
 	mind_failed(sidecar->config->mind, STRATEGY_PIVOT);
 	tell_failed(sidecar, "pivot", why->text, strategy_names[verdict->strategy], NULL);
@@ -451,22 +418,36 @@ static int prepare(struct recovery *recovery, struct errinfo *err)
 	return rc;
 }
 
-/* Nothing was exchanged: the guest goes on as it was. */
-static int resumed(struct recovery *recovery)
+static int carry_out(struct recovery *recovery, struct errinfo *err)
 {
 	struct sidecar *sidecar = recovery->sidecar;
+	int rc = prepare(recovery, err);
 
-	recovery_report_resumed(recovery);
-	recovery_learn(recovery);
-	recovery_close_incident(recovery, "recovered", NULL);
-	sidecar_set_state(sidecar, store_info(sidecar->store)->promoted ? SIDECAR_RECOVERED
-								      : SIDECAR_PROTECTED);
-	return 0;
+	if (rc == -ENOTCONN)
+		return rc;
+	if (rc == -EAGAIN)
+		return recovery_call_off(recovery, err);
+	if (rc == 1)
+		return recovery_resumed(recovery);
+	if (rc == -ECANCELED && sidecar->config->mind->verdict.strategy == STRATEGY_RESTORE)
+		return restore(recovery, situation_dirty(sidecar, UINT64_MAX));
+	if (rc == -ECANCELED && sidecar->config->mind->verdict.strategy == STRATEGY_ROLLBACK)
+		return roll_back(recovery);
+	if (rc == -ECANCELED)
+		recovery_hint(recovery, err);
+	if (rc)
+		return recovery_give_up(recovery, rc == -ECANCELED ? "hold" : "pivot", err);
+	rc = catch_up(recovery, err);
+	if (rc && sidecar->monitor.closed)
+		return -ENOTCONN;
+	if (rc && recovery->source_failed)
+		return without_catch_up(recovery, err);
+	return rc ? recovery_give_up(recovery, "pivot", err) : finish(recovery, false, err);
 }
 
 int recover_run(struct sidecar *sidecar, struct errinfo *err)
 {
-	struct recovery recovery = {.sidecar = sidecar, .strategy = "pivot",
+	struct recovery recovery = {.sidecar = sidecar, .strategy = "pivot", .before = sidecar->state,
 				    .fault = sidecar->fault, .sink = {.data = put_data, .zero = put_zero}};
 	int rc;
 
@@ -476,25 +457,8 @@ int recover_run(struct sidecar *sidecar, struct errinfo *err)
 		timeline_mark_at(&recovery.timeline, "detect", sidecar->foreseen_ns);
 	timeline_mark(&recovery.timeline, sidecar->foreseen_ns ? "wait" : "detect");
 	recovery_begin_incident(&recovery);
-	rc = prepare(&recovery, err);
-	if (rc == -ENOTCONN)
-		return rc;
-	if (rc == -EAGAIN)
-		return call_off(&recovery, err);
-	if (rc == 1)
-		return resumed(&recovery);
-	if (rc == -ECANCELED && sidecar->config->mind->verdict.strategy == STRATEGY_RESTORE)
-		return restore(&recovery, situation_dirty(sidecar, UINT64_MAX));
-	if (rc == -ECANCELED && sidecar->config->mind->verdict.strategy == STRATEGY_ROLLBACK)
-		return roll_back(&recovery);
-	if (rc == -ECANCELED)
-		recovery_hint(&recovery, err);
-	if (rc)
-		return give_up(&recovery, rc == -ECANCELED ? "hold" : "pivot", err);
-	rc = catch_up(&recovery, err);
-	if (rc && sidecar->monitor.closed)
-		return -ENOTCONN;
-	if (rc && recovery.source_failed)
-		return without_catch_up(&recovery, err);
-	return rc ? give_up(&recovery, "pivot", err) : finish(&recovery, false, err);
+	rc = carry_out(&recovery, err);
+	if (rc == -ENOTCONN && sidecar->state == SIDECAR_RECOVERING)
+		recovery_qemu_ended(&recovery);
+	return rc;
 }

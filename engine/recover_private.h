@@ -19,6 +19,7 @@ struct recovery {
 	struct promotion promotions[BOUND_DISKS];
 	unsigned count;
 	struct fault fault;
+	enum sidecar_state before; /* of the sidecar */
 	uint64_t members; /* bit set of the disks to pivot */
 	const char *strategy;
 	uint64_t dirty_bytes, lost_bytes, moved_bytes;
@@ -43,6 +44,16 @@ int recovery_resume(struct recovery *recovery, bool reset, struct errinfo *err);
 bool recovery_may_retry(const struct recovery *recovery);
 /* -EIO: it failed again, and the guest stands still. */
 int recovery_retry(struct recovery *recovery, struct errinfo *err);
+
+/* recover_end.c: nothing was exchanged, or not for good.  The guest stays paused, and that is
+ * told; the code of WHY. */
+int recovery_give_up(struct recovery *recovery, const char *strategy, const struct errinfo *why);
+/* Somebody let it go on. */
+int recovery_call_off(struct recovery *recovery, const struct errinfo *why);
+/* What had failed works again: 0. */
+int recovery_resumed(struct recovery *recovery);
+/* And its incident with it. */
+void recovery_qemu_ended(struct recovery *recovery);
 
 /* recover_restore.c: the newest point that verifies becomes the disks of all, in the spare
  * directory.  DIRTY_BYTES: that no generation has.  0: it boots, and that was told; else it

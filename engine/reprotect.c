@@ -73,14 +73,18 @@ int64_t reprotect_due_ns(const struct sidecar *sidecar)
 
 /* --- the end of it --- */
 
-static bool has_left(const struct sidecar *sidecar, unsigned disk)
+/* A QEMU that was started on the spare's image has another name for its node: there the note
+ * tells that it was moved, and the image that this is where it went. */
+static bool has_left(const struct sidecar *sidecar, unsigned index)
 {
-	const char *image = store_promoted_image(sidecar->store, disk);
+	const struct guest_disk *disk = &sidecar->guest.disks[index];
+	const char *image = store_promoted_image(sidecar->store, index);
 
-	if (promote_is_ours(sidecar, &sidecar->guest.disks[disk]))
+	if (promote_is_ours(sidecar, disk))
 		return false;
-	return !image[0] || mirror_is_root(sidecar, &sidecar->guest.disks[disk]) ||
-	       access(image, F_OK);
+	return !image[0] || mirror_is_root(sidecar, disk) || access(image, F_OK) ||
+	       (promote_has_left(store_dir(sidecar->store), disk->name) &&
+		mirror_is_image(sidecar, disk));
 }
 
 bool reprotect_is_over(const struct sidecar *sidecar)

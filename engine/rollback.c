@@ -359,7 +359,7 @@ int rollback_switch_over(struct sidecar *sidecar, struct errinfo *err)
 		rc = rollback->dir[0] ? rollback_exchange_failed(sidecar, err)
 				      : rollback_exchange(sidecar, err);
 	}
-	if (rc == -ENOTCONN)
+	if (rc == -ENOTCONN && sidecar->monitor.closed) /* and not only an export of it */
 		return rc;
 	if (rc && !may_be_swapped(rollback, rc)) {
 		take_back(sidecar, noted, err);

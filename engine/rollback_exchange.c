@@ -35,7 +35,9 @@ static int stop_guest(struct sidecar *sidecar, struct errinfo *err)
 	if (!rc)
 		rc = guest_parse_status(&sidecar->guest, batch.entries[2].result);
 	before = json_text(batch.entries[0].result, "status");
-	rollback->ran = !strcmp(before, "running");
+	/* Without an answer in time: QEMU stops it yet, and goes on by the `cont` behind that. */
+	rollback->ran = !strcmp(before, "running") ||
+			(batch.entries[0].status == -ETIMEDOUT && guest_running(&sidecar->guest));
 	rollback->resume &= rollback_goes_on(sidecar, before);
 	sidecar->paused_by_us = rollback->ran;
 	rollback->resumes = sidecar->resumes;

@@ -47,11 +47,12 @@ int scratch_init(struct scratch *scratch, struct monitor *monitor, const uint64_
 		 unsigned count, uint64_t limit_bytes, struct errinfo *err)
 {
 	memset(scratch, 0, sizeof(*scratch));
+	for (unsigned i = 0; i < BOUND_DISKS; i++) /* also of those that are not made */
+		scratch->files[i].fd = -1;
 	scratch->limit_bytes = limit_bytes / (count ? count : 1) & ~UINT64_C(65535);
 	for (unsigned i = 0; i < count; i++) {
 		int rc;
 
-		scratch->files[i].fd = -1;
 		scratch->files[i].virtual_size = sizes[i];
 		scratch->count = i + 1;
 		rc = scratch_make(scratch, i, err);

@@ -170,11 +170,18 @@ enum detect_cause sense_cause(struct sidecar *sidecar, int disk)
 
 const struct sense_fault *sense_next(const struct sidecar *sidecar)
 {
+	const struct sense_fault *first = NULL;
+
 	for (unsigned i = 0; i < sidecar->sense.fault_count; i++) {
-		if (!sidecar->sense.faults[i].attended)
-			return &sidecar->sense.faults[i];
+		const struct sense_fault *known = &sidecar->sense.faults[i];
+
+		if (known->attended)
+			continue;
+		if (!known->fault.warning)
+			return known;
+		first = first ? first : known;
 	}
-	return NULL;
+	return first; /* of what only warns */
 }
 
 void sense_attended(struct sidecar *sidecar, const struct detect_fault *fault)

@@ -14,6 +14,7 @@
 #include "mind.h"
 #include "ration.h"
 #include "reprotect.h"
+#include "ticker.h"
 
 #define TRANSFER_PROGRESS_MS 500
 #define TRANSFER_CONNECT_MS 10000 /* QEMU accepts from its main loop */
@@ -46,7 +47,7 @@ struct transfer_run {
 	struct transfer_lane lanes[BOUND_DISKS];
 	unsigned count;
 	int64_t next_progress_ns;
-	struct ring_op ration_op;
+	struct ticker ticker;
 	struct ration ration;
 	bool unreached; /* a lane's connection failed */
 };
@@ -150,14 +151,12 @@ static bool guest_waits(const struct sidecar *sidecar)
 	return sidecar->stopped && sidecar->fault.kind != FAULT_NONE;
 }
 
-static void ration_tick(struct ring_op *op, int result)
+static void ration_tick(void *arg)
 {
-	struct transfer_run *run = member_of(op, struct transfer_run, ration_op);
+	struct transfer_run *run = arg;
 	uint64_t due, most;
 	unsigned lanes = 0;
 
-	if (result == -ECANCELED)
-		return;
 	for (unsigned i = 0; i < run->count; i++)
 		lanes += run->lanes[i].copy && !run->lanes[i].ended;
 	due = lanes ? ration_due(&run->ration, ring_now_ns(), cpu_used_ns()) / lanes : 0;
@@ -169,7 +168,6 @@ static void ration_tick(struct ring_op *op, int result)
 		if (run->lanes[i].copy && !run->lanes[i].ended)
 			copy_grant(run->lanes[i].copy, due, most);
 	}
-	ring_timer(run->sidecar->loop.ring, op, ring_now_ns() + RATION_TICK_MS * NS_PER_MS);
 }
 
 static void ration_start(struct transfer_run *run)
@@ -181,22 +179,8 @@ static void ration_start(struct transfer_run *run)
 		return;
 	ration_begin(&run->ration, reprotect_rate(sidecar), sidecar->config->optimal_cpu_percent,
 		     ring_now_ns(), cpu_used_ns());
-	if (!is_rationed(run))
-		return;
-	run->ration_op.done = ration_tick;
-	ring_timer(sidecar->loop.ring, &run->ration_op, 0);
-}
-
-static bool ration_idle(void *arg)
-{
-	return !ring_op_pending(&((struct transfer_run *)arg)->ration_op);
-}
-
-static void ration_stop(struct transfer_run *run)
-{
-	if (ring_op_pending(&run->ration_op))
-		ring_cancel(run->sidecar->loop.ring, &run->ration_op);
-	loop_until(&run->sidecar->loop, ration_idle, run, INT64_MAX);
+	if (is_rationed(run))
+		ticker_start(&run->ticker, sidecar->loop.ring, RATION_TICK_MS, ration_tick, run);
 }
 
 static void transfer_sum(struct transfer_run *run)
@@ -309,7 +293,8 @@ static uint64_t transfer_position(struct transfer_run *run)
 }
 
 /* A cycle waits for a disk for ever: its thaw would hang QEMU together with the disk.  For a
- * QEMU that hangs itself there is no need to. */
+ * QEMU that hangs itself there is no need to; nor for a sidecar that is to end and has no
+ * filter in. */
 static int transfer_until(struct transfer_run *run, bool (*met)(void *run))
 {
 	uint64_t before, now = 0;
@@ -317,7 +302,9 @@ static int transfer_until(struct transfer_run *run, bool (*met)(void *run))
 
 	while ((rc = loop_until(&run->sidecar->loop, met, run, ring_now_ns() +
 				TRANSFER_STALL_STEP_MS * NS_PER_MS)) == -ETIMEDOUT) {
-		bool counts = run->transfer->patient || sense_hung(run->sidecar);
+		const struct sidecar *sidecar = run->sidecar;
+		bool counts = run->transfer->patient || sense_hung(run->sidecar) ||
+			      (sidecar->loop.quit && !sidecar->checkpoint.way);
 
 		before = now;
 		now = transfer_position(run);
@@ -400,7 +387,7 @@ int transfer_run(struct sidecar *sidecar, struct transfer *transfer, struct erri
 		rc = transfer_wait(&run, err);
 	if (!rc && transfer->between)
 		rc = transfer_again(&run, err);
-	ration_stop(&run);
+	ticker_stop(&run.ticker, &sidecar->loop);
 	rc = transfer_close(&run, rc, err);
 	transfer->sink_failed = run.tap.failed;
 	transfer->unreached = run.unreached;

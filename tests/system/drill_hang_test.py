@@ -4,6 +4,7 @@
 import unittest
 
 from fault_support import Disk, FaultCase, loaded
+from lab.cache import until
 
 
 class Hang(FaultCase):
@@ -60,6 +61,30 @@ class Hang(FaultCase):
             vm.order("pause")
             self.nothing_lost(vm, [disk.path for disk in vm.disks])
             self.assertFalse(sidecar.find("recovered"))
+
+    def test_a_failed_disk_whose_reads_hang_is_protected_again_when_they_come_back(self):
+        """QEMU does not let go of the export, and so of the bitmap, before the reads end."""
+        with loaded([Disk(nbdkit=True)]) as vm:
+            sidecar = self.protect(vm, on_loss="hold")
+            vm.order("pause")
+            sidecar.wait_caught_up()
+            vm.fail(0, "write")
+            vm.disks[0].hang()
+            vm.console.send("resume")
+            sidecar.wait("fault", kind="disk-write-error")
+            until(lambda: sidecar.status()["state"] == "held", "the guest is held", 120)
+            since = len(sidecar.events)
+            vm.disks[0].hang(False)
+            until(lambda: not vm.qmp("query-block-exports"), "the export is gone")
+            vm.repair(0)
+            vm.qmp("cont")
+            sidecar.wait("protected", since=since, timeout=60)
+            sidecar.wait_generations(3)
+            vm.wait_more(50)
+            vm.order("pause")
+            sidecar.wait_caught_up()
+            for images in ([vm.disks[0].path], sidecar.heads()):
+                self.nothing_lost(vm, images)
 
 
 if __name__ == "__main__":

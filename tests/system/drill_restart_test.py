@@ -139,6 +139,19 @@ class Restart(RestartCase):
             vm.console.wait(UP, 90)
             self.assertGreaterEqual(vm.acks.boots[-1], vm.acks.before_boot)
             self.assertIn(moved["image"]["path"], self.images_of(vm))
+            # The other follows, and then all are protected, also by the next start.
+            moved = sidecar.wait("recovered", since=since, strategy="mirror", timeout=120)
+            since = sidecar.events.index(moved)
+            sidecar.wait("protected", since=since, timeout=90)
+            since = len(sidecar.events)
+            sidecar.stop()
+            sidecar.start()
+            sidecar.wait("protected", since=since, timeout=60, resumed=True)
+            sidecar.wait_generations(2)
+            vm.order("pause")
+            sidecar.wait_caught_up()
+            for images in (self.images_of(vm), sidecar.heads()):
+                self.nothing_lost(vm, images)
 
     def test_it_starts_on_what_the_guest_was_rolled_back_to(self):
         with self.guest(rate=500) as vm:

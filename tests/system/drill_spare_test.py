@@ -4,12 +4,14 @@
 import contextlib
 import os
 import pathlib
+import signal
 import threading
 import time
 import unittest
 
 from fault_support import (MIB, Disk, FaultCase, burst_in_the_end, fill, loaded, seeds,
                            small_file_system)
+from lab.cache import until
 
 
 class Spare(FaultCase):
@@ -161,6 +163,31 @@ class Reprotect(Spare):
         config = vm.work / "qheal.conf"
         config.write_text(f"[optimal]\nrate-mib-s = {mib_s}\n")
         return config
+
+    def test_a_move_that_the_owner_completes_himself(self):
+        """All that is known of it then is that the job has ended: its image is the guest's disk."""
+        def job(status):
+            return next((job["id"] for job in vm.qmp("query-jobs") if job["status"] == status), None)
+
+        with loaded(disks=2) as vm:
+            spare = self.spare_of(vm)
+            sidecar = self.protect(vm, spare=spare, objective="optimal", config=self.slow(vm))
+            vm.order("burst 12")
+            vm.fail(0, "write")
+            sidecar.wait("recovery", strategy="mirror")
+            until(lambda: job("running"), "the job is there")
+            sidecar.halt()
+            since = len(sidecar.events)
+            vm.qmp("block-job-set-speed", device=job("running"), speed=0)
+            until(lambda: job("ready"), "the job is ready")
+            vm.qmp("job-complete", id=job("ready"))
+            until(lambda: job("concluded"), "the job has ended")
+            vm.wait_more(20)  # only the image has them
+            sidecar.process.send_signal(signal.SIGCONT)
+            sidecar.wait("protected", since=since, timeout=60)
+            images = list(spare.iterdir())
+            self.assertEqual([image.suffix for image in images], [".raw"])
+            self.right(vm, sidecar, [images[0], vm.disks[1].path])
 
     def test_qemu_killed_in_the_move_leaves_no_half_image(self):
         with loaded(disks=2) as vm:

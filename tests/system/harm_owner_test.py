@@ -2,6 +2,7 @@
 """The guest's owner and his tools do what they please while qheal protects: they come first."""
 
 import contextlib
+import os
 import signal
 import threading
 import time
@@ -350,6 +351,23 @@ class Owner(HarmTest):
                     pass
                 self.assert_goes_on(vm)
                 sidecar.wait("generation", since=since + 2, timeout=20)
+            self.assert_replica(vm, sidecar)
+            self.assert_nothing_left(vm)
+
+    def test_nbd_server_stopped_in_the_first_copy(self):
+        with guest() as vm:
+            with open(vm.disks[0].path, "r+b") as file:
+                file.seek(32 * MIB)
+                file.write(os.urandom(16 * MIB))
+            config = vm.work / "qheal.conf"
+            config.write_text("[optimal]\nrate-mib-s = 4\n")
+            sidecar = Sidecar(vm, interval=50, objective="optimal", config=config).start()
+            self.addCleanup(sidecar.__exit__, None)
+            sidecar.wait("progress", phase="first-copy")
+            vm.qmp("nbd-server-stop")
+            sidecar.wait("degraded")
+            sidecar.wait("protected", timeout=90)
+            self.assert_goes_on(vm)
             self.assert_replica(vm, sidecar)
             self.assert_nothing_left(vm)
 

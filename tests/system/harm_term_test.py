@@ -6,8 +6,8 @@ import time
 import unittest
 
 from harm_kill_test import REGION, loaded_guest
-from harm_support import (MIB, MOMENTS, Disk, HarmTest, Sidecar, Vm, again, dice, end, graph,
-                          in_time, say, spread)
+from harm_support import (MIB, MOMENTS, Disk, HarmTest, Sidecar, Vm, again, dice, end, filled_image,
+                          graph, in_time, say, spread, until)
 
 TERM_MAX_S = 5  # a commit is flushed, exports end; a disk that others use too takes its time
 
@@ -54,6 +54,27 @@ class Terminated(HarmTest):
                     self.assert_goes_on(vm, 5)
                     sidecar.start()
                 sidecar.wait("generation", since=max(0, len(sidecar.events) - 2))
+                self.assert_replica(vm, sidecar)
+                self.assert_nothing_left(vm)
+
+    def test_in_a_first_copy_of_a_disk_that_hangs(self):
+        """QEMU's main loop is not made to wait for the disk, and the next start finds the server."""
+        vm = Vm([Disk(nbdkit=True)], paused=1, region=REGION)
+        filled_image(vm.disks[0].path, vm.disks[0].size, REGION)
+        with vm:
+            config = vm.work / "qheal.conf"
+            config.write_text("[optimal]\nrate-mib-s = 4\n")
+            sidecar = Sidecar(vm, interval=50, objective="optimal", config=config)
+            with sidecar.start():
+                sidecar.wait("progress", phase="first-copy")
+                vm.disks[0].hang()
+                self.assertEqual(sidecar.stop(timeout=150), 0, sidecar.report())
+                self.assertEqual(vm.status(), "running")
+                vm.disks[0].hang(False)
+                until(lambda: not graph(vm)[1], "the export is gone")
+                vm.order("resume")
+                again(sidecar)
+                self.assert_goes_on(vm)
                 self.assert_replica(vm, sidecar)
                 self.assert_nothing_left(vm)
 

@@ -5,6 +5,7 @@ The truth is the checker's: what `qheal restore` gives of a point says which rec
 with exactly that one the guest goes on after its reset.
 """
 
+import concurrent.futures
 import json
 import subprocess
 import time
@@ -135,6 +136,28 @@ class There(RollbackCase):
             self.assertEqual((self.rollback_files(sidecar), len(images)), (images, 2))
             self.assertIn("lived in", sidecar.log.read_text())
             self.assertTrue(json.loads(path.read_text())["done"])
+
+    def test_exports_that_others_take_in_the_pause_end_it(self):
+        """The guest goes on as it was, and whoever asked for it is told."""
+        with self.guest(disks=1) as vm:
+            sidecar = self.protect(vm, interval=1000)
+            self.point(vm, sidecar, "one")
+            vm.disks[0].slow(vm.qmp, 30)  # the last writes take a while to be read
+            since = len(sidecar.events)
+            asked = concurrent.futures.ThreadPoolExecutor(1).submit(
+                sidecar.command, "rollback", "--point", "one")
+            while not asked.done() and not (vm.qmp("query-status")["status"] == "paused" and
+                                            vm.qmp("query-block-exports")):
+                time.sleep(0.002)
+            if asked.done():
+                raise cache.Late(f"no export was seen in the pause: {asked.result()}")
+            vm.qmp("nbd-server-stop")
+            code, _, err = asked.result(60)
+            self.assertEqual(code, 1, err)
+            self.assertEqual(vm.status(), "running")
+            vm.wait_more(20)
+            sidecar.wait("generation", since=since, count=2, timeout=60)
+            self.assertEqual(sidecar.find("recovered", since, strategy="rollback"), [])
 
     def root_of(self, vm, disk):
         """Its node; None in a cycle."""

@@ -219,6 +219,30 @@ static void a_command_that_fails_once_costs_one_more_start(void)
 	CU_ASSERT(m > 12 && m < 100);
 }
 
+/* An export that did not go kept the bitmap busy: the next cycle would find the new one there. */
+static void a_revert_that_was_refused_is_made_good(void)
+{
+	setup(2, false);
+	CU_ASSERT_EQUAL(checkpoint_freeze(&sidecar.checkpoint, &checkpoint_cbw, CHECKPOINT_ALL,
+					  &err), 0);
+	CU_ASSERT_EQUAL(checkpoint_thaw(&sidecar.checkpoint, &err), 0);
+	fake_forget(&fake);
+	fake.fail_at = 1;
+	CU_ASSERT_EQUAL(checkpoint_revert(&sidecar.checkpoint, &err), -EREMOTEIO);
+	fake.fail_at = 0;
+	CU_ASSERT(sidecar.monitor.unanswered);
+	err_clear(&err);
+	model_guest(&model, &sidecar.guest);
+	CU_ASSERT_EQUAL(guest_recording(&sidecar.guest, LAST, &err), -ENODATA);
+	err_clear(&err);
+	CU_ASSERT(starts_well());
+	model_guest(&model, &sidecar.guest);
+	CU_ASSERT_EQUAL(guest_recording(&sidecar.guest, LAST, &err), 0);
+	cycle(true);
+	CU_ASSERT(model_is_tidy(&model, NEXT));
+	teardown();
+}
+
 static void where_nothing_was_left_nothing_is_touched(void)
 {
 	setup(2, false);
@@ -292,6 +316,7 @@ int main(void)
 		CASE(a_sidecar_killed_at_any_command_is_cleaned_up_after),
 		CASE(so_is_one_killed_while_it_cleaned_up),
 		CASE(a_command_that_fails_once_costs_one_more_start),
+		CASE(a_revert_that_was_refused_is_made_good),
 		CASE(where_nothing_was_left_nothing_is_touched),
 		CASE(a_disk_not_asked_for_loses_its_filter_too),
 		CASE(what_belongs_to_others_or_to_the_guest_stays),

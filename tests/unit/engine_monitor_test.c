@@ -197,6 +197,51 @@ static void a_reply_in_the_socket_counts_although_the_deadline_has_passed(void)
 	teardown();
 }
 
+/* Without kernel memory the ring fails for a while. */
+static unsigned ring_failures;
+int __wrap_ring_run(struct ring *ring);
+int __real_ring_run(struct ring *ring);
+
+int __wrap_ring_run(struct ring *ring)
+{
+	if (!ring_failures)
+		return __real_ring_run(ring);
+	ring_failures--;
+	return -EAGAIN;
+}
+
+static void a_ring_that_fails_for_a_while_is_no_answer(void)
+{
+	struct batch batch;
+
+	setup();
+	fake.answer = number;
+	add_pause(&batch);
+	ring_failures = 3;
+	CU_ASSERT_EQUAL(batch_run(&batch, &err), 0);
+	CU_ASSERT_EQUAL(batch.replied, 3);
+	CU_ASSERT_EQUAL(json_integer_value(batch.entries[2].result), 3);
+	batch_release(&batch);
+	teardown();
+}
+
+static bool never(void *arg)
+{
+	return false;
+}
+
+/* The alarm of the wait is on its stack. */
+static void a_wait_leaves_no_alarm_behind(void)
+{
+	setup();
+	ring_failures = 4;
+	CU_ASSERT_EQUAL(loop_until(&loop, never, NULL, ring_now_ns() + NS_PER_MS * 3600000),
+			-EAGAIN);
+	CU_ASSERT_EQUAL(ring_failures, 0);
+	CU_ASSERT_EQUAL(monitor_call(&monitor, "query-status", NULL, NULL, &err), 0);
+	teardown();
+}
+
 static void note_event(void *arg, const char *name, json_t *data, int64_t time_us)
 {
 	char *text = arg;
@@ -351,6 +396,8 @@ int main(void)
 		CASE(a_batch_after_the_end_is_refused_at_once),
 		CASE(a_silent_qemu_times_out_and_its_late_reply_does_no_harm),
 		CASE(a_reply_in_the_socket_counts_although_the_deadline_has_passed),
+		CASE(a_ring_that_fails_for_a_while_is_no_answer),
+		CASE(a_wait_leaves_no_alarm_behind),
 		CASE(events_are_heard_while_a_call_waits),
 		CASE(a_descriptor_comes_with_its_command),
 		CASE(a_result_is_the_callers),

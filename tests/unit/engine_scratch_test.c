@@ -205,6 +205,9 @@ static void a_failing_hand_over_leaves_nothing_behind(void)
 		fake.fail_at = n;
 		CU_ASSERT_EQUAL(scratch_init(&scratch, &monitor, sizes, 3, 64 * MIB, &err),
 				-EREMOTEIO);
+		for (unsigned i = n; i < BOUND_DISKS; i++) /* never made, and not descriptor 0 */
+			CU_ASSERT_EQUAL(scratch.files[i].fd, -1);
+		CU_ASSERT_EQUAL(n < 3 ? scratch_reset(&scratch, n, NULL) : -EBADF, -EBADF);
 		scratch_release(&scratch, &monitor);
 		CU_ASSERT_EQUAL(strlen(removed), 3 * (n - 1)); /* "10 " */
 		teardown();

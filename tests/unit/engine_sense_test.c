@@ -18,6 +18,7 @@
 #include "prober.h"
 #include "sense_agent.h"
 #include "sense_host.h"
+#include "sidecar.h"
 
 static void cpu_and_memory_are_found_behind_any_name(void)
 {
@@ -56,6 +57,24 @@ static void pressure_is_the_share_of_the_last_ten_seconds(void)
 	CU_ASSERT_FALSE(sense_host_parse_pressure("full avg10=1", &percent));
 	CU_ASSERT_FALSE(sense_host_parse_pressure("some avg10=nan", &percent));
 	CU_ASSERT_FALSE(sense_host_parse_pressure("some avg10=-1", &percent));
+}
+
+/* --- which comes first --- */
+
+static void what_only_warns_waits_for_what_fails(void)
+{
+	static struct sidecar sidecar;
+	struct sense_fault *faults = sidecar.sense.faults;
+
+	CU_ASSERT_PTR_NULL(sense_next(&sidecar));
+	sidecar.sense.fault_count = 4;
+	faults[0].attended = true;
+	faults[1].fault.warning = faults[2].fault.warning = true;
+	CU_ASSERT_PTR_EQUAL(sense_next(&sidecar), &faults[3]);
+	faults[3].attended = true;
+	CU_ASSERT_PTR_EQUAL(sense_next(&sidecar), &faults[1]);
+	faults[1].attended = true;
+	CU_ASSERT_PTR_EQUAL(sense_next(&sidecar), &faults[2]);
 }
 
 /* --- files --- */
@@ -249,6 +268,7 @@ int main(void)
 		 pressure_is_the_share_of_the_last_ten_seconds},
 		{"corrected_errors_are_summed_over_the_controllers",
 		 corrected_errors_are_summed_over_the_controllers},
+		{"what_only_warns_waits_for_what_fails", what_only_warns_waits_for_what_fails},
 		{"whose_turn_it_is_at_the_agent", whose_turn_it_is_at_the_agent},
 		{"two_names_of_one_socket_are_one", two_names_of_one_socket_are_one},
 		{"a_probe_tells_of_the_disk_and_its_room", a_probe_tells_of_the_disk_and_its_room},
