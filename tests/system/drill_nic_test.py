@@ -94,6 +94,21 @@ class Nic(FaultCase):
                 self.relinked(switch, card)
                 switch.die()
 
+    def test_a_card_that_its_owner_took_out_stays_out(self):
+        switch = Switch(self.path())
+        with self.guest(switch.path) as vm:
+            sidecar = self.protect(vm)
+            switch.die()
+            sidecar.wait("recovery", strategy="hold")
+            vm.qmp("device_del", id="net0")
+            vm.qmp.wait_event("DEVICE_DELETED")
+            until(lambda: not sidecar.status()["health"]["faults"], "the fault is gone")
+            switch.start()
+            sidecar.wait_generations(40)  # a peer is looked for each second
+            self.assertEqual(sidecar.find("recovered"), [])
+            self.assertNotIn("net0", vm.qmp.hmp("info network"))
+        switch.die()
+
     def test_one_that_listens_waits_for_its_peer(self):
         path = self.path()
         with self.guest(path, backend="server=on") as vm:
