@@ -9,9 +9,9 @@
  *   complete  the image takes the disk's place under the device
  *
  * The mark `IMAGE.partial` stands beside an image from before it exists until just
- * before it is completed: what has a mark is no disk of anybody's.  A node of
- * ours that is the root of a disk got there by `complete` and no other way: its
- * name alone tells a later start that the guest has moved.
+ * before it is completed: what has a mark is no disk of anybody's, unless the owner completed
+ * our job.  A node of ours that is the root of a disk got there by a completion and no other
+ * way: its name alone tells a later start that the guest has moved.
  */
 #ifndef ENGINE_MIRROR_H
 #define ENGINE_MIRROR_H
@@ -50,7 +50,8 @@ void mirror_unlimit(struct sidecar *sidecar, struct mirror *mirror);
 /* READY: the image becomes the disk's root.  The old root stays, without a user; the
  * guest's struct has the new one.  A guest that the old one stopped goes on.  On failure the guest runs on the old one: abandon. */
 int mirror_complete(struct sidecar *sidecar, struct mirror *mirror, struct errinfo *err);
-/* Job, node and image go, whatever became of them; never the root of a disk. */
+/* Job, node and image go, whatever became of them; never the root of a disk.  A guest that was
+ * moved after all is left there, and goes on. */
 void mirror_abandon(struct sidecar *sidecar, struct mirror *mirror);
 
 /* What an earlier sidecar left in QEMU and in the spare directory.  1: one of its jobs

@@ -39,7 +39,7 @@ int rollback_begin(struct sidecar *sidecar, const struct point_info *point, cons
 /* The next disk's copy begins; its outcome comes from the ring. */
 int rollback_copy_next(struct sidecar *sidecar, struct errinfo *err);
 /* All disks are there: exchange them.  On failure it was taken back, or the guest is
- * held; -ENOTCONN: QEMU is gone. */
+ * held; -ENOTCONN with a closed monitor: QEMU is gone. */
 int rollback_switch_over(struct sidecar *sidecar, struct errinfo *err);
 /* rollback_exchange.c: a guest with this STATUS is to run afterwards: it runs, or stands for a
  * fault, or by a pause of ours that met one, and not by its owner's. */
