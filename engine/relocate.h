@@ -22,6 +22,7 @@ struct relocate_disk {
 	const char *node;   /* its root node in the QEMU that ended, "": not known */
 	const char *file;   /* the image it had last, as QEMU told it */
 	const char *format; /* of that: raw, qcow2 */
+	const char *cwd;    /* what relative paths begin at, or NULL */
 	bool moved;	    /* known to have left what the command line says */
 };
 

@@ -84,11 +84,24 @@ const char *restart_hook_lacks(const struct config *config)
 						       : NULL;
 }
 
+/* Its newest data is there, and what is below would go on without it. */
+static bool covered_over(const struct guest *guest)
+{
+	for (unsigned i = 0; i < guest->disk_count; i++) {
+		if (guest->disks[i].covered_over)
+			return true;
+	}
+	return false;
+}
+
 const char *restart_lacks(const struct sidecar *sidecar)
 {
 	if (sidecar->astray ||
 	    (sidecar->swap_unknown && sidecar->resumes != sidecar->swap_resumes))
 		return "it is not known for sure which image a disk of the guest was on";
+	if (covered_over(&sidecar->guest) && sidecar->config->restart == RESTART_RECORDED)
+		return "somebody else put another image on top of a disk of the guest: start QEMU "
+		       "with that";
 	switch (sidecar->config->restart) {
 	case RESTART_HOOK:
 		return restart_hook_lacks(sidecar->config);

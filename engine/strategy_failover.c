@@ -3,7 +3,7 @@
  * strategy failover: the guest moves to the standby while its memory is still good.  (Its
  * host is gone: takeover.c.)
  *
- *   prepare  the standby waits for a guest, and listens
+ *   prepare  the standby waits for a guest, on its very disks, and listens
  *   migrate  memory goes over while the guest runs; the disks are the same files
  *   switch   the guest runs there
  *   leave    the QEMU that it left quits
@@ -65,6 +65,30 @@ static int ask_status(struct monitor *monitor, const char *command, char text[32
 
 /* --- prepare --- */
 
+static int ask_disks(struct monitor *monitor, struct guest *guest, struct errinfo *err)
+{
+	json_t *reply = NULL;
+	int rc = monitor_call(monitor, "query-block", NULL, &reply, err);
+
+	memset(guest, 0, sizeof(*guest));
+	if (!rc)
+		rc = guest_parse_block(guest, reply, err);
+	json_decref(reply);
+	return rc;
+}
+
+/* What no disk goes over with must be there: a standby that was started before the guest was
+ * moved to another image would have it go on with old data. */
+static int check_disks(struct move *move, struct errinfo *err)
+{
+	static struct guest here, there; /* large; one flow of control */
+	int rc = ask_disks(&move->sidecar->monitor, &here, err);
+
+	if (!rc)
+		rc = ask_disks(&move->there, &there, err);
+	return rc ? rc : guest_same_images(&here, &there, err);
+}
+
 static int prepare(struct move *move, struct errinfo *err)
 {
 	const struct standby *standby = &move->sidecar->config->standby;
@@ -79,6 +103,9 @@ static int prepare(struct move *move, struct errinfo *err)
 	if (strcmp(status, "inmigrate"))
 		return err_set(err, -EINVAL, "the standby at %s does not wait for a guest: its state "
 			       "is %s", standby->qmp, status);
+	rc = check_disks(move, err);
+	if (rc)
+		return rc;
 	if (standby->uri[0])
 		snprintf(move->uri, sizeof(move->uri), "%s", standby->uri);
 	else

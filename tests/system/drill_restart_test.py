@@ -140,6 +140,38 @@ class Restart(RestartCase):
             self.assertGreaterEqual(vm.acks.boots[-1], vm.acks.before_boot)
             self.assertIn(moved["image"]["path"], self.images_of(vm))
 
+    def snapshot(self, vm):
+        """Its owner's, of the first disk."""
+        image = vm.work / "snap.img"
+        disk = vm.disks[0]
+        vm.qmp("blockdev-snapshot-sync", {
+            "snapshot-file": str(image), "format": "qcow2",
+            **({"device": disk.node} if disk.style == "drive" else
+               {"node-name": disk.node, "snapshot-node-name": "snap"})})
+        return str(image)
+
+    def test_it_is_not_started_below_a_snapshot_of_its_owner(self):
+        for style in ("blockdev", "drive"):
+            with self.subTest(style), self.guest(disks=[Disk(style=style), Disk()]) as vm:
+                sidecar = self.protect(vm, restart="recorded")
+                self.snapshot(vm)
+                until(lambda: any("on top of" in event["reason"]
+                                  for event in sidecar.find("degraded")), "it is noticed")
+                vm.wait_more(50)
+                vm.kill()
+                recovery = sidecar.wait("recovery", strategy="hold")
+                self.assertIn("another image", recovery["why"])
+                self.assertEqual(sidecar.process.wait(30), 1)
+                self.assertEqual(vm.processes(), [])
+
+    def test_it_starts_on_a_snapshot_that_was_there_before(self):
+        for style in ("blockdev", "drive"):
+            with self.subTest(style), self.guest(disks=[Disk(style=style), Disk()]) as vm:
+                image = self.snapshot(vm)
+                sidecar = self.protect(vm, restart="recorded")
+                self.struck(vm, sidecar)
+                self.assertEqual(self.images_of(vm)[0], image)
+
     def test_it_starts_on_what_the_guest_was_rolled_back_to(self):
         with self.guest(rate=500) as vm:
             sidecar = self.protect(vm, restart="recorded")
