@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define NS_PER_S INT64_C(1000000000)
+#define SLOW_PROBE_NS (2 * NS_PER_S) /* a read takes milliseconds */
 #define DEAD_PROBES 2 /* places that must fail: one is a bad sector */
 
 const struct detect_limits detect_limits_default = {
@@ -202,6 +203,13 @@ static void detect_errors(const struct detect_facts *facts, const struct detect_
 	    disk->disconnected ? "; its server is not connected" : "");
 }
 
+static bool probes_hang(const struct detect_disk *disk)
+{
+	struct probes probes = probes_since(disk, disk->progress_ns);
+
+	return probes.timeouts && !probes.good;
+}
+
 static void detect_hang(const struct detect_facts *facts, const struct detect_limits *limits,
 			int64_t now_ns, unsigned index, struct detect_verdict *verdict)
 {
@@ -213,7 +221,7 @@ static void detect_hang(const struct detect_facts *facts, const struct detect_li
 		add(verdict, FAULT_DISK_HANG, disk->disconnected ? CAUSE_PATH : CAUSE_HUNG,
 		    (int)index, "%u requests wait, none ended for %.1f s", disk->in_flight,
 		    seconds(still_ns));
-	else if (timeouts && !probes_since(disk, disk->progress_ns).good)
+	else if (probes_hang(disk))
 		add(verdict, FAULT_DISK_HANG, disk->disconnected ? CAUSE_PATH : CAUSE_HUNG,
 		    (int)index, "%u probe reads were not answered, and nothing else ended since",
 		    timeouts)->warning = disk->in_flight_known && !disk->in_flight;
@@ -296,6 +304,31 @@ static int suspect(const struct detect_facts *facts)
 	return found;
 }
 
+/* QEMU does not answer, and a disk answers no probe: what is started again on that disk would
+ * hang, too.  -1: none. */
+static int hung(const struct detect_facts *facts)
+{
+	for (unsigned i = 0; i < facts->disk_count; i++) {
+		if (probes_hang(&facts->disks[i]))
+			return (int)i;
+	}
+	return -1;
+}
+
+/* A probe that is late yet may tell what it is; it is given up after hang_ns. */
+static bool will_be_known(const struct detect_facts *facts, const struct detect_limits *limits,
+			  int64_t now_ns)
+{
+	for (unsigned i = 0; i < facts->disk_count; i++) {
+		int64_t since_ns = facts->disks[i].probe_since_ns;
+
+		if (since_ns && now_ns - since_ns >= SLOW_PROBE_NS &&
+		    now_ns - since_ns < limits->hang_ns + SLOW_PROBE_NS)
+			return true;
+	}
+	return false;
+}
+
 /* savevm, snapshot-save and dump-guest-memory stop the guest and answer nothing until
  * they are done, which may take minutes.  In a pause of ours there is nothing for them to
  * stop: it is their writing that tells. */
@@ -305,7 +338,7 @@ static bool at_work_for_others(const struct detect_facts *facts,
 	bool writes = facts->writes_since_ns >= facts->asked_ns &&
 		      now_ns - facts->writes_since_ns < limits->hang_ns;
 
-	return facts->run == RUN_OTHER && now_ns - facts->asked_ns < limits->dump_ns &&
+	return detect_on_its_way(facts->run) && now_ns - facts->asked_ns < limits->dump_ns &&
 	       (facts->stopped_by_other || writes);
 }
 
@@ -314,7 +347,9 @@ static bool detect_silence(const struct detect_facts *facts, const struct detect
 			   int64_t now_ns, struct detect_verdict *verdict)
 {
 	int disk = suspect(facts);
+	bool drained = disk >= 0;
 
+	disk = drained ? disk : hung(facts);
 	if (at_work_for_others(facts, limits, now_ns)) {
 		add(verdict, FAULT_QEMU_HANG, CAUSE_UNKNOWN, -1,
 		    "%s, for a snapshot or a dump perhaps, and QEMU has not answered for %.1f s",
@@ -323,13 +358,16 @@ static bool detect_silence(const struct detect_facts *facts, const struct detect
 		    seconds(now_ns - facts->asked_ns))->warning = true;
 		return false;
 	}
+	if (disk < 0 && will_be_known(facts, limits, now_ns))
+		return false;
 	if (disk < 0) {
 		add(verdict, FAULT_QEMU_HANG, CAUSE_HUNG, -1,
 		    "QEMU has not answered for %.1f s", seconds(now_ns - facts->asked_ns));
 		return false;
 	}
 	add(verdict, FAULT_DISK_HANG, CAUSE_HUNG, disk,
-	    "QEMU waits for the disk's requests to end and has not answered for %.1f s",
+	    drained ? "QEMU waits for the disk's requests to end and has not answered for %.1f s"
+		    : "a probe read was not answered, and QEMU has not answered for %.1f s",
 	    seconds(now_ns - facts->asked_ns));
 	return true;
 }

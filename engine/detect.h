@@ -79,6 +79,7 @@ struct detect_disk {
 	unsigned error_count;
 	struct detect_probe probes[DETECT_PROBES_MAX]; /* oldest first */
 	unsigned probe_count;
+	int64_t probe_since_ns;		 /* one is on its way since then; 0: none */
 	struct detect_stats before, now; /* an interval apart; before.time_ns 0: no rate yet */
 	unsigned in_flight;		 /* requests of the guest that wait */
 	bool in_flight_known;		 /* 0 is an answer, not ignorance */
@@ -117,7 +118,9 @@ enum detect_run { /* run state */
 	RUN_INTERNAL_ERROR, /* of the accelerator */
 	RUN_SHUTDOWN,
 	RUN_MIGRATED,	/* postmigrate, finish-migrate: it lives elsewhere */
-	RUN_OTHER,	/* prelaunch, inmigrate, save-vm, ...: on its way */
+	RUN_PRELAUNCH,	/* nobody let it go yet: behind -S, or a reset in a pause */
+	RUN_INCOMING,	/* inmigrate: it runs elsewhere yet */
+	RUN_OTHER,	/* save-vm, ...: on its way */
 };
 
 enum detect_panic_action { PANIC_PAUSE, PANIC_RUN, PANIC_POWEROFF };
@@ -190,6 +193,7 @@ void detect_run(const struct detect_facts *facts, const struct detect_limits *li
 const char *detect_cause_name(enum detect_cause cause);
 enum detect_shutdown detect_shutdown_of(const char *reason); /* SHUTDOWN's; NULL: no such event */
 enum detect_run detect_run_of(const char *status);	     /* query-status's */
+bool detect_on_its_way(enum detect_run run); /* neither runs nor stands for a reason */
 int detect_errno_of(const char *reason);		     /* BLOCK_IO_ERROR's text, 0: unknown */
 
 #endif

@@ -101,6 +101,17 @@ static int put_off(struct sidecar *sidecar, const struct errinfo *err)
 	return 0;
 }
 
+/* QEMU would not answer: there is nothing to look at first. */
+static bool is_silent(const struct sidecar *sidecar, const struct detect_fault *fault)
+{
+	int64_t asked_ns = sidecar->sense.facts.asked_ns;
+
+	if (fault->kind == FAULT_QEMU_HANG)
+		return true;
+	return fault->kind == FAULT_DISK_HANG && !fault->warning && asked_ns &&
+	       ring_now_ns() - asked_ns >= detect_limits_default.answer_ns;
+}
+
 /* Look at what the event handler noted; recover when the guest stands still in
  * an I/O error. */
 static int attend(struct sidecar *sidecar, struct errinfo *err)
@@ -108,8 +119,7 @@ static int attend(struct sidecar *sidecar, struct errinfo *err)
 	const struct sense_fault *news = sense_next(sidecar);
 	int rc;
 
-	/* It would not answer. */
-	if (news && news->fault.kind == FAULT_QEMU_HANG)
+	if (news && is_silent(sidecar, &news->fault))
 		return respond_run(sidecar, err);
 	rc = sidecar_look(sidecar, err);
 	if (rc == -ETIMEDOUT) /* it hangs: asked again until it answers or is gone */

@@ -302,7 +302,7 @@ static int call_off(struct recovery *recovery, const struct errinfo *why)
 static int finish(struct recovery *recovery, bool reset, struct errinfo *err)
 {
 	struct sidecar *sidecar = recovery->sidecar;
-	int rc = reset ? promote_note_reset(sidecar, err) : 0;
+	int rc = promote_note_reset(sidecar, reset, err);
 
 	if (!rc)
 		rc = pivot(recovery, reset, err);

@@ -401,8 +401,8 @@ void relocate_start_words(json_t *argv, bool stopped)
 	for (size_t i = 1; i < json_array_size(argv);) {
 		bool incoming = is_option(argv, i, "incoming");
 
-		stopped = stopped && !is_option(argv, i, "S");
-		if (!incoming && !is_option(argv, i, "daemonize")) {
+		/* A guest that is to run does so without us, too. */
+		if (!incoming && !is_option(argv, i, "daemonize") && !is_option(argv, i, "S")) {
 			i++;
 			continue;
 		}
@@ -445,6 +445,9 @@ const char *relocate_lacks(const json_t *argv, const char *monitor)
 		reachable |= strstr(word(argv, i), name) != NULL;
 		if (is_option(argv, i, "snapshot"))
 			return "QEMU runs with -snapshot: its disks' changes end with it";
+		if (is_option(argv, i, "runas") || (is_option(argv, i, "run-with") &&
+						    strstr(word(argv, i + 1), "user=")))
+			return "QEMU became another user (-runas), who cannot do that again";
 		if (is_option(argv, i, "loadvm"))
 			return "QEMU was started with -loadvm: it would go back to that snapshot";
 		if (is_option(argv, i, "add-fd") || has_descriptor(word(argv, i)))

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "boot.h"
 #include "definition.h"
 #include "launch.h"
 #include "relocate.h"
@@ -52,6 +53,10 @@ static const char *record(const struct sidecar *sidecar)
 	if (!lacks && definition_save(&definition, store_dir(sidecar->store), &err)) {
 		log_warn("QEMU could not be restarted: %s", err.text);
 		lacks = "how this QEMU was started could not be written to the store";
+	}
+	if (!lacks && boot_check(sidecar, &definition, false, &err)) {
+		log_warn("QEMU could not be restarted: %s", err.text);
+		lacks = "its command line cannot be had again with the disks of the guest";
 	}
 	definition_release(&definition);
 	return lacks;
@@ -99,6 +104,9 @@ const char *restart_lacks(const struct sidecar *sidecar)
 	if (sidecar->astray ||
 	    (sidecar->swap_unknown && sidecar->resumes != sidecar->swap_resumes))
 		return "it is not known for sure which image a disk of the guest was on";
+	if (sidecar->sense.facts.run == RUN_INCOMING &&
+	    sidecar->config->restart != RESTART_NEVER)
+		return "its guest was on its way here, and runs on where it came from";
 	if (covered_over(&sidecar->guest) && sidecar->config->restart == RESTART_RECORDED)
 		return "somebody else put another image on top of a disk of the guest: start QEMU "
 		       "with that";

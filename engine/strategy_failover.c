@@ -34,14 +34,20 @@ struct move {
 	struct response *response;
 	struct sidecar *sidecar;
 	struct monitor there; /* the standby's */
+	bool paused;	   /* by the guest's owner, before it went over */
+	bool calling_back; /* whatever happens: until it is known where it is */
 	char uri[PATH_MAX + 16];
 };
 
 static bool leaving(void *arg)
 {
 	const struct move *move = arg;
+	const struct sidecar *sidecar = move->sidecar;
 
-	return move->sidecar->loop.quit || move->sidecar->monitor.closed || move->there.closed;
+	if (sidecar->loop.quit || sidecar->monitor.closed)
+		return true;
+	/* A guest whose disk failed is to be recovered here. */
+	return !move->calling_back && (move->there.closed || sidecar->fault.kind != FAULT_NONE);
 }
 
 static void wait_a_little(struct move *move)
@@ -128,6 +134,17 @@ static bool over(const char *status)
 	       !strcmp(status, "cancelled") || !strcmp(status, "none");
 }
 
+/* At its end QEMU itself stops the guest, and that has another name. */
+static void note_pause(struct move *move)
+{
+	char status[32];
+
+	if (ask_status(&move->sidecar->monitor, "query-status", status, NULL, NULL))
+		return;
+	if (!strcmp(status, "paused") || !strcmp(status, "running"))
+		move->paused = status[0] == 'p';
+}
+
 /* Until it is over; "" in STATUS: nobody knows. */
 static int wait_over(struct move *move, int64_t end_ns, char status[32], struct errinfo *err)
 {
@@ -146,22 +163,24 @@ static int wait_over(struct move *move, int64_t end_ns, char status[32], struct 
 			return rc;
 		if (ring_now_ns() >= end_ns || leaving(move))
 			return -ETIMEDOUT;
+		note_pause(move);
 		wait_a_little(move);
 	}
 }
 
-/* The guest goes on where it was. */
+/* The guest goes on where it was, unless somebody or a disk stopped it there. */
 static void call_back(struct move *move)
 {
 	struct monitor *here = &move->sidecar->monitor;
 	struct errinfo ignored = {0};
 	char status[32];
 
+	move->calling_back = true;
 	monitor_call(here, "migrate_cancel", NULL, NULL, NULL);
 	wait_over(move, ring_now_ns() + CANCEL_WAIT_MS * NS_PER_MS, status, &ignored);
 	if (!strcmp(status, "completed") || ask_status(here, "query-status", status, NULL, &ignored))
 		return;
-	if (strcmp(status, "running"))
+	if (!move->paused && (!strcmp(status, "finish-migrate") || !strcmp(status, "postmigrate")))
 		monitor_call(here, "cont", NULL, NULL, NULL);
 }
 
@@ -179,6 +198,8 @@ static int migrate(struct move *move, struct errinfo *err)
 	if (here->closed)
 		return err_set(err, -ENOTCONN, "QEMU ended in the migration");
 	call_back(move);
+	if (move->sidecar->fault.kind != FAULT_NONE)
+		return err_set(err, -EAGAIN, "a disk of the guest failed in the migration");
 	return err_set(err, rc ? rc : -EIO, "the migration to %s %s", move->uri,
 		       status[0] ? status : "was not begun");
 }
@@ -198,8 +219,10 @@ static int run_there(struct move *move, struct errinfo *err)
 			return rc;
 		if (!strcmp(status, "running"))
 			break;
+		if (move->paused && !strcmp(status, "paused"))
+			break;
 		/* Behind the migration, with -S. */
-		if (!asked && (!strcmp(status, "paused") || !strcmp(status, "prelaunch"))) {
+		if (!asked && !move->paused && (!strcmp(status, "paused") || !strcmp(status, "prelaunch"))) {
 			rc = monitor_call(&move->there, "cont", NULL, NULL, err);
 			asked = true;
 		}
@@ -231,6 +254,8 @@ static int take_back(struct move *move, struct errinfo *err)
 	loop_until(&move->sidecar->loop, ended, move, ring_now_ns() + LEAVE_WAIT_MS * NS_PER_MS);
 	if (!move->there.closed)
 		return -EBUSY;
+	if (move->paused)
+		return 0; /* its owner lets it go on, here */
 	/* Its locks on the images would refuse this, should it live after all. */
 	return monitor_call(here, "cont", NULL, NULL, err);
 }

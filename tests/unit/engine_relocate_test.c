@@ -220,6 +220,7 @@ static void words_of_a_first_start_go(void)
 	static const char *const stopped[] = {"-m", "1", "-S", NULL};
 	json_t *argv = argv_of(words);
 
+	json_array_insert_new(argv, 3, json_string("-S")); /* of who gave the first start */
 	relocate_start_words(argv, false);
 	same(argv, running);
 	relocate_start_words(argv, true);
@@ -239,6 +240,9 @@ static void what_cannot_be_started_again_is_told(void)
 		{{"-qmp", "unix:/run/other"}, "--qmp"},
 		{{"-qmp", "unix:q.sock", "-snapshot"}, "-snapshot"},
 		{{"-qmp", "unix:q.sock", "-loadvm", "x"}, "-loadvm"},
+		{{"-qmp", "unix:q.sock", "-runas", "qemu"}, "-runas"},
+		{{"-qmp", "unix:q.sock", "-run-with", "async-teardown=on,user=qemu"}, "-runas"},
+		{{"-qmp", "unix:q.sock", "-run-with", "async-teardown=on"}, NULL},
 		{{"-qmp", "unix:q.sock", "-netdev", "tap,id=n,fd=31"}, "descriptors"},
 		{{"-qmp", "unix:q.sock", "-netdev", "{\"type\":\"tap\",\"fd\":\"31\"}"}, "descriptors"},
 		{{"-qmp", "unix:q.sock", "-add-fd", "set=2,fd=3"}, "descriptors"},
