@@ -56,6 +56,8 @@ int adopt_run(struct sidecar *sidecar, struct errinfo *err)
 {
 	int rc;
 
+	if (guest_running(&sidecar->guest)) /* it got over that: a later fault is another one */
+		promote_drop_reset(sidecar);
 	if (reprotect_is_over(sidecar)) { /* cut off just before that */
 		rc = reprotect_free_heads(sidecar, err);
 		return rc ? rc : 1;

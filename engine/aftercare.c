@@ -118,7 +118,7 @@ static void in_vain(struct sidecar *sidecar)
 /* Suspended, or being migrated: not for a moment, as when it stops for a cycle. */
 static bool suspended(struct aftercare *aftercare, const struct detect_facts *facts)
 {
-	if (facts->run != RUN_OTHER)
+	if (!detect_on_its_way(facts->run))
 		aftercare->other_ns = 0;
 	else if (!aftercare->other_ns)
 		aftercare->other_ns = ring_now_ns();

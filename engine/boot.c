@@ -55,46 +55,93 @@ static void where_is(const struct sidecar *sidecar, unsigned i, char path[PATH_M
 		disk->file = path;
 }
 
+/* --- overlays --- */
+
+/* Where that of disk I would be; false: it is a guest's, or there is none. */
+static bool overlay_path(const struct sidecar *sidecar, unsigned i, char path[PATH_MAX])
+{
+	store_promoted_path(store_dir(sidecar->store), sidecar->guest.disks[i].name,
+			    store_info(sidecar->store)->generation, path, PATH_MAX);
+	return !store_promoted_image(sidecar->store, i)[0] && !access(path, F_OK);
+}
+
 void boot_drop_overlays(const struct sidecar *sidecar)
 {
 	char path[PATH_MAX];
 
 	for (unsigned i = 0; i < sidecar->guest.disk_count; i++) {
-		if (store_promoted_image(sidecar->store, i)[0])
-			continue;
-		store_promoted_path(store_dir(sidecar->store), sidecar->guest.disks[i].name,
-				    store_info(sidecar->store)->generation, path, sizeof(path));
-		if (!unlink(path))
+		if (overlay_path(sidecar, i, path) && !unlink(path))
 			log_info("%s: removed, QEMU ended before its guest was on it", path);
 	}
 }
 
-int boot_onto_replica(struct response *response, struct errinfo *err)
+static struct {
+	struct promotion promotions[BOUND_DISKS]; /* some 130 KiB */
+	unsigned count; /* 0: none are made */
+} replica;
+
+static int make_overlays(struct response *response, struct errinfo *err)
 {
-	static struct promotion promotions[BOUND_DISKS]; /* some 130 KiB */
 	struct sidecar *sidecar = response->sidecar;
-	unsigned count = 0;
 	int rc = 0;
 
-	memset(promotions, 0, sizeof(promotions));
-	while (!rc && count < sidecar->guest.disk_count) {
-		rc = promote_create(sidecar, count, &promotions[count], err);
-		count += !rc;
+	memset(&replica, 0, sizeof(replica));
+	while (!rc && replica.count < sidecar->guest.disk_count) {
+		rc = promote_create(sidecar, replica.count, &replica.promotions[replica.count],
+				    err);
+		replica.count += !rc;
 	}
 	timeline_mark(&response->timeline, "overlay");
 	if (!rc)
-		rc = promote_finish(sidecar, promotions, count, err);
+		rc = promote_finish(sidecar, replica.promotions, replica.count, err);
 	timeline_mark(&response->timeline, "flush");
-	if (!rc)
-		rc = promote_note(sidecar, promotions, count, err);
+	if (rc)
+		boot_abandon_replica(response);
+	return rc;
+}
+
+int boot_make_replica(struct response *response, struct errinfo *err)
+{
+	char path[PATH_MAX];
+
+	for (unsigned i = 0; i < response->sidecar->guest.disk_count; i++) {
+		if (overlay_path(response->sidecar, i, path))
+			return 0;
+	}
+	return make_overlays(response, err);
+}
+
+void boot_abandon_replica(struct response *response)
+{
+	promote_abandon(response->sidecar, replica.promotions, replica.count);
+	replica.count = 0;
+}
+
+int boot_onto_replica(struct response *response, struct errinfo *err)
+{
+	struct sidecar *sidecar = response->sidecar;
+	int rc = 0;
+
+	if (!replica.count) {
+		boot_drop_overlays(sidecar);
+		rc = make_overlays(response, err);
+	}
+	if (rc)
+		return rc;
+	rc = promote_note(sidecar, replica.promotions, replica.count, err);
 	timeline_mark(&response->timeline, "promote");
 	if (rc)
-		promote_abandon(sidecar, promotions, count);
+		boot_abandon_replica(response);
+	replica.count = 0;
 	response->lost_bytes = rc ? 0 : response->facts.all_dirty_bytes;
 	return rc;
 }
 
-static int relocate_disks(const struct sidecar *sidecar, json_t *argv, struct errinfo *err)
+/* --- the command line --- */
+
+/* ONTO_REPLICA: where they will be. */
+static int relocate_disks(const struct sidecar *sidecar, const struct definition *definition,
+			  json_t *argv, bool onto_replica, struct errinfo *err)
 {
 	int rc = 0;
 
@@ -103,8 +150,43 @@ static int relocate_disks(const struct sidecar *sidecar, json_t *argv, struct er
 		char path[PATH_MAX];
 
 		where_is(sidecar, i, path, &disk);
+		disk.cwd = definition->cwd;
+		if (onto_replica && !store_promoted_image(sidecar->store, i)[0]) {
+			overlay_path(sidecar, i, path);
+			disk = (struct relocate_disk){.name = disk.name, .node = "", .file = path,
+						      .format = "qcow2", .moved = true};
+		}
 		rc = relocate_argv(argv, &disk, err);
 	}
+	return rc;
+}
+
+int boot_check(const struct sidecar *sidecar, const struct definition *definition, bool onto_replica,
+	       struct errinfo *err)
+{
+	const char *lacks = launch_lacks(definition, onto_replica);
+	json_t *argv;
+	int rc;
+
+	if (lacks)
+		return err_set(err, -EACCES, "%s", lacks);
+	argv = json_copy(definition->argv);
+	rc = relocate_disks(sidecar, definition, argv, onto_replica, err);
+	json_decref(argv);
+	return rc;
+}
+
+int boot_check_recorded(const struct sidecar *sidecar, bool onto_replica, struct errinfo *err)
+{
+	struct definition definition;
+	int rc;
+
+	if (sidecar->config->restart != RESTART_RECORDED)
+		return 0;
+	rc = definition_load(&definition, store_dir(sidecar->store), err);
+	if (!rc)
+		rc = boot_check(sidecar, &definition, onto_replica, err);
+	definition_release(&definition);
 	return rc;
 }
 
@@ -143,7 +225,7 @@ static void child_release(struct child *child, struct loop *loop, bool kill)
 /* The last that it said, for why it ended. */
 static void last_words(const char *path, off_t since, char *text, size_t size)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct stat stat_of;
 	ssize_t got = 0;
 
@@ -178,20 +260,21 @@ static int start_recorded(struct response *response, const struct definition *de
 	struct meet meet = {.want = want, .timeout_ms = START_WAIT_MS, .gone = &child.gone,
 			    .timeline = &response->timeline};
 	char log[PATH_MAX], words[300];
-	const char *said;
-	off_t before;
+	off_t before, log_before;
 	int rc;
 
 	snprintf(log, sizeof(log), "%s/" RESTART_LOG, store_dir(sidecar->store));
-	said = definition->err[0] ? definition->err : log;
-	before = size_of(said);
+	before = size_of(definition->err);
+	log_before = size_of(log);
 	rc = launch_detached(definition, log, &child.pid, &child.pidfd, err);
 	if (rc)
 		return rc;
 	ring_poll(sidecar->loop.ring, &child.end_op, child.pidfd, POLLIN);
 	rc = meet_qemu(&sidecar->loop, sidecar->config->qmp, &meet, err);
 	if (rc && child.gone) {
-		last_words(said, before, words, sizeof(words));
+		last_words(definition->err, before, words, sizeof(words));
+		if (!words[0])
+			last_words(log, log_before, words, sizeof(words));
 		err_clear(err);
 		err_set(err, rc, "QEMU did not start: %s", words[0] ? words : "it said nothing");
 	}
@@ -207,7 +290,7 @@ static int boot_recorded(struct response *response, bool stopped, struct errinfo
 
 	if (rc)
 		return rc;
-	rc = relocate_disks(sidecar, definition.argv, err);
+	rc = relocate_disks(sidecar, &definition, definition.argv, false, err);
 	relocate_start_words(definition.argv, stopped);
 	timeline_mark(&response->timeline, "prepare");
 	if (!rc)

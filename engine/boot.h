@@ -18,6 +18,7 @@
 
 #include "errinfo.h"
 
+struct definition;
 struct response;
 struct sidecar;
 
@@ -26,6 +27,16 @@ struct sidecar;
 /* Overlays of a pivot that QEMU's end cut off: nobody has them open, and above heads that
  * go on they would be garbage that looks like a disk. */
 void boot_drop_overlays(const struct sidecar *sidecar);
+/* What boot_qemu() would find out only when the old QEMU is gone.  ONTO_REPLICA: its disks go
+ * back to the last generation first.  0, or why it cannot be started, in words. */
+int boot_check(const struct sidecar *sidecar, const struct definition *definition,
+	       bool onto_replica, struct errinfo *err);
+/* The same, of what the store has. */
+int boot_check_recorded(const struct sidecar *sidecar, bool onto_replica, struct errinfo *err);
+/* The overlays of boot_onto_replica(), beforehand: nothing is noted yet.  Not while one of
+ * before is there, which the old QEMU may have open.  boot_abandon_replica() takes it back. */
+int boot_make_replica(struct response *response, struct errinfo *err);
+void boot_abandon_replica(struct response *response);
 /* What was written since the last generation cannot be had: all disks go back to that one,
  * each on an overlay above its head; lost are the bytes that the decision's facts have. */
 int boot_onto_replica(struct response *response, struct errinfo *err);

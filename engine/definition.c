@@ -102,6 +102,19 @@ static void read_output(pid_t pid, const char *name, char target[PATH_MAX])
 		target[0] = '\0';
 }
 
+/* Those behind the bound are left out. */
+static void read_groups(struct definition *definition, const char *status)
+{
+	const char *at = strstr(status, "\nGroups:");
+	int length = 0;
+
+	for (at = at ? at + strlen("\nGroups:") : "";
+	     definition->group_count < DEFINITION_GROUPS_MAX && strcspn(at, "\n") &&
+	     sscanf(at, "%u%n", &definition->groups[definition->group_count], &length) == 1;
+	     at += length)
+		definition->group_count++;
+}
+
 static int read_user(struct definition *definition, pid_t pid, struct errinfo *err)
 {
 	unsigned uid, gid, effective;
@@ -117,6 +130,8 @@ static int read_user(struct definition *definition, pid_t pid, struct errinfo *e
 	if (!uids || !gids || sscanf(uids, "\nUid: %u %u", &effective, &uid) != 2 ||
 	    sscanf(gids, "\nGid: %u %u", &effective, &gid) != 2)
 		rc = err_set(err, -EPROTO, "/proc/%d/status does not tell the user", (int)pid);
+	if (!rc)
+		read_groups(definition, text);
 	free(text);
 	if (rc)
 		return rc;
@@ -155,14 +170,24 @@ void definition_release(struct definition *definition)
 
 /* --- in the store --- */
 
+static json_t *groups_json(const struct definition *definition)
+{
+	json_t *groups = json_array();
+
+	for (unsigned i = 0; i < definition->group_count; i++)
+		json_array_append_new(groups, json_integer((json_int_t)definition->groups[i]));
+	return groups;
+}
+
 int definition_save(const struct definition *definition, const char *store, struct errinfo *err)
 {
-	json_t *object = json_pack("{s:i,s:O,s:O,s:s,s:s,s:s,s:s,s:I,s:I}", "format",
+	json_t *object = json_pack("{s:i,s:O,s:O,s:s,s:s,s:s,s:s,s:I,s:I,s:o}", "format",
 				   DEFINITION_FORMAT, "argv", definition->argv, "environment",
 				   definition->environment, "exe", definition->exe, "cwd",
 				   definition->cwd, "stdout", definition->out, "stderr",
 				   definition->err, "uid", (json_int_t)definition->uid, "gid",
-				   (json_int_t)definition->gid);
+				   (json_int_t)definition->gid, "groups",
+				   groups_json(definition));
 	char *text = object ? json_dumps(object, REPORT_JSON) : NULL;
 	int rc;
 
@@ -209,6 +234,24 @@ static bool id_valid(const json_t *object, const char *key, unsigned *id)
 	return json_is_integer(value) && number >= 0 && number < UINT_MAX;
 }
 
+/* Of a qheal that did not keep them: none. */
+static bool groups_valid(const json_t *object, struct definition *definition)
+{
+	const json_t *groups = json_object_get(object, "groups"), *group;
+	size_t i;
+
+	if (json_array_size(groups) > DEFINITION_GROUPS_MAX)
+		return false;
+	json_array_foreach(groups, i, group) {
+		json_int_t number = json_integer_value(group);
+
+		if (!json_is_integer(group) || number < 0 || number >= UINT_MAX)
+			return false;
+		definition->groups[definition->group_count++] = (gid_t)number;
+	}
+	return true;
+}
+
 int definition_parse(struct definition *definition, const char *text, size_t length,
 		     struct errinfo *err)
 {
@@ -224,7 +267,8 @@ int definition_parse(struct definition *definition, const char *text, size_t len
 	       path_valid(object, "cwd", true, definition->cwd) &&
 	       path_valid(object, "stdout", false, definition->out) &&
 	       path_valid(object, "stderr", false, definition->err) &&
-	       id_valid(object, "uid", &definition->uid) && id_valid(object, "gid", &definition->gid);
+	       id_valid(object, "uid", &definition->uid) &&
+	       id_valid(object, "gid", &definition->gid) && groups_valid(object, definition);
 	if (good) {
 		definition->argv = json_incref((json_t *)argv);
 		definition->environment = json_incref((json_t *)environment);

@@ -14,12 +14,16 @@
 
 #include "errinfo.h"
 
+#define DEFINITION_GROUPS_MAX 256 /* of a service account; a directory of people may know more */
+
 struct definition {
 	json_t *argv, *environment; /* arrays of strings */
 	char exe[PATH_MAX], cwd[PATH_MAX];
 	char out[PATH_MAX], err[PATH_MAX]; /* plain files, "": it was something else */
 	uid_t uid;
 	gid_t gid;
+	gid_t groups[DEFINITION_GROUPS_MAX]; /* the supplementary ones */
+	unsigned group_count;
 };
 
 /* Of a process that runs. -EACCES: it is another user's; -EILSEQ: its words are no UTF-8. */

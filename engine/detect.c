@@ -2,7 +2,7 @@
  *
  * detect: see detect.h.  One function a row of the table in the contract.
  */
-#include "detect.h"
+#include "detect_private.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define NS_PER_S INT64_C(1000000000)
+#define SLOW_PROBE_NS (2 * NS_PER_S) /* a read takes milliseconds */
 #define DEAD_PROBES 2 /* places that must fail: one is a bad sector */
 
 const struct detect_limits detect_limits_default = {
@@ -27,9 +28,9 @@ const struct detect_limits detect_limits_default = {
 
 /* --- the list --- */
 
-__attribute__((format(printf, 5, 6))) static struct detect_fault *
-add(struct detect_verdict *verdict, enum fault_kind kind, enum detect_cause cause, int index,
-    const char *format, ...)
+struct detect_fault *
+detect_add(struct detect_verdict *verdict, enum fault_kind kind, enum detect_cause cause, int index,
+	   const char *format, ...)
 {
 	struct detect_fault *fault = &verdict->faults[verdict->count];
 	va_list args;
@@ -50,7 +51,7 @@ static const char *errno_text(int error)
 	return text ? text : "an error";
 }
 
-static double seconds(int64_t ns)
+double detect_seconds(int64_t ns)
 {
 	return (double)ns / (double)NS_PER_S;
 }
@@ -190,7 +191,7 @@ static void detect_errors(const struct detect_facts *facts, const struct detect_
 	cause = cause_of_errors(disk, &errors, &probes);
 	kind = cause == CAUSE_FULL ? FAULT_DISK_FULL
 	       : errors.last->write ? FAULT_DISK_WRITE : FAULT_DISK_READ;
-	add(verdict, kind, cause, (int)index,
+	detect_add(verdict, kind, cause, (int)index,
 	    "%s failed: %s; %u read and %u write errors, probes after it: %u good, %u failed, %u "
 	    "without answer%s", errors.last->write ? "write" : "read",
 	    errno_text(errors.last->error), errors.reads, errors.writes, probes.good, probes.failed, probes.timeouts,
@@ -210,11 +211,11 @@ static void detect_hang(const struct detect_facts *facts, const struct detect_li
 	if (still_ns < limits->hang_ns)
 		return;
 	if (disk->in_flight && disk->progress_ns)
-		add(verdict, FAULT_DISK_HANG, disk->disconnected ? CAUSE_PATH : CAUSE_HUNG,
+		detect_add(verdict, FAULT_DISK_HANG, disk->disconnected ? CAUSE_PATH : CAUSE_HUNG,
 		    (int)index, "%u requests wait, none ended for %.1f s", disk->in_flight,
-		    seconds(still_ns));
+		    detect_seconds(still_ns));
 	else if (probes.timeouts && !probes.good)
-		add(verdict, FAULT_DISK_HANG, disk->disconnected ? CAUSE_PATH : CAUSE_HUNG,
+		detect_add(verdict, FAULT_DISK_HANG, disk->disconnected ? CAUSE_PATH : CAUSE_HUNG,
 		    (int)index, "%u probe reads were not answered, and nothing else ended since",
 		    probes.timeouts)->warning = disk->in_flight_known && !disk->in_flight;
 }
@@ -228,12 +229,12 @@ static void detect_room(const struct detect_facts *facts, const struct detect_li
 	if (disk->grows && disk->room_bytes <= disk->room_total)
 		used = (disk->room_total - disk->room_bytes) / (disk->room_total / 100 + 1);
 	if (used >= limits->full_percent)
-		add(verdict, FAULT_DISK_FULL, CAUSE_FULL, (int)index,
+		detect_add(verdict, FAULT_DISK_FULL, CAUSE_FULL, (int)index,
 		    "%llu MiB are left where the image lies, %llu%% are used",
 		    (unsigned long long)disk->room_bytes >> 20, (unsigned long long)used)
 			->warning = true;
 	else if (disk->write_threshold_ns && now_ns - disk->write_threshold_ns < limits->history_ns)
-		add(verdict, FAULT_DISK_FULL, CAUSE_FULL, (int)index,
+		detect_add(verdict, FAULT_DISK_FULL, CAUSE_FULL, (int)index,
 		    "the guest wrote behind the threshold of its image")->warning = true;
 }
 
@@ -244,13 +245,13 @@ static void detect_degrading(const struct detect_facts *facts, const struct dete
 	unsigned errors = errors_since(disk, now_ns - limits->history_ns).times;
 
 	if (disk->slower)
-		add(verdict, FAULT_DISK_DEGRADING, CAUSE_SLOWER, (int)index, "%s",
+		detect_add(verdict, FAULT_DISK_DEGRADING, CAUSE_SLOWER, (int)index, "%s",
 		    disk->slower_detail)->warning = true;
 	/* Also in a short pause of ours: else it would be news after each. */
 	else if (errors >= limits->errors_warn && facts->run != RUN_IO_ERROR)
-		add(verdict, FAULT_DISK_DEGRADING, CAUSE_MORE_ERRORS, (int)index,
+		detect_add(verdict, FAULT_DISK_DEGRADING, CAUSE_MORE_ERRORS, (int)index,
 		    "errors at %u times in %.0f s, all of them got over", errors,
-		    seconds(limits->history_ns))->warning = true;
+		    detect_seconds(limits->history_ns))->warning = true;
 }
 
 static void detect_disk(const struct detect_facts *facts, const struct detect_limits *limits,
@@ -264,7 +265,7 @@ static void detect_disk(const struct detect_facts *facts, const struct detect_li
 	if (verdict->count == before || facts->run == RUN_RUNNING)
 		detect_hang(facts, limits, now_ns, index, verdict);
 	if (disk->corrupt_blocks)
-		add(verdict, FAULT_DISK_CORRUPT, CAUSE_BAD_SECTOR, (int)index,
+		detect_add(verdict, FAULT_DISK_CORRUPT, CAUSE_BAD_SECTOR, (int)index,
 		    "%llu blocks are unreadable or not what was written",
 		    (unsigned long long)disk->corrupt_blocks);
 	/* What is broken needs no warning. */
@@ -292,6 +293,33 @@ static int suspect(const struct detect_facts *facts)
 	return found;
 }
 
+/* QEMU does not answer, and a disk answers no probe: what is started again on that disk would
+ * hang, too.  -1: none. */
+static int hung(const struct detect_facts *facts)
+{
+	for (unsigned i = 0; i < facts->disk_count; i++) {
+		struct probes probes = probes_since(&facts->disks[i], facts->disks[i].progress_ns);
+
+		if (probes.timeouts && !probes.good)
+			return (int)i;
+	}
+	return -1;
+}
+
+/* A probe that is late yet may tell what it is; it is given up after hang_ns. */
+static bool will_be_known(const struct detect_facts *facts, const struct detect_limits *limits,
+			  int64_t now_ns)
+{
+	for (unsigned i = 0; i < facts->disk_count; i++) {
+		int64_t since_ns = facts->disks[i].probe_since_ns;
+
+		if (since_ns && now_ns - since_ns >= SLOW_PROBE_NS &&
+		    now_ns - since_ns < limits->hang_ns + SLOW_PROBE_NS)
+			return true;
+	}
+	return false;
+}
+
 /* savevm, snapshot-save and dump-guest-memory stop the guest and answer nothing until
  * they are done, which may take minutes.  In a pause of ours there is nothing for them to
  * stop: it is their writing that tells. */
@@ -301,7 +329,7 @@ static bool at_work_for_others(const struct detect_facts *facts,
 	bool writes = facts->writes_since_ns >= facts->asked_ns &&
 		      now_ns - facts->writes_since_ns < limits->hang_ns;
 
-	return facts->run == RUN_OTHER && now_ns - facts->asked_ns < limits->dump_ns &&
+	return detect_on_its_way(facts->run) && now_ns - facts->asked_ns < limits->dump_ns &&
 	       (facts->stopped_by_other || writes);
 }
 
@@ -310,23 +338,28 @@ static bool detect_silence(const struct detect_facts *facts, const struct detect
 			   int64_t now_ns, struct detect_verdict *verdict)
 {
 	int disk = suspect(facts);
+	bool drained = disk >= 0;
 
+	disk = drained ? disk : hung(facts);
 	if (at_work_for_others(facts, limits, now_ns)) {
-		add(verdict, FAULT_QEMU_HANG, CAUSE_UNKNOWN, -1,
+		detect_add(verdict, FAULT_QEMU_HANG, CAUSE_UNKNOWN, -1,
 		    "%s, for a snapshot or a dump perhaps, and QEMU has not answered for %.1f s",
 		    facts->stopped_by_other ? "somebody stopped the guest"
 					    : "QEMU writes while the guest stands still",
-		    seconds(now_ns - facts->asked_ns))->warning = true;
+		    detect_seconds(now_ns - facts->asked_ns))->warning = true;
 		return false;
 	}
+	if (disk < 0 && will_be_known(facts, limits, now_ns))
+		return false;
 	if (disk < 0) {
-		add(verdict, FAULT_QEMU_HANG, CAUSE_HUNG, -1,
-		    "QEMU has not answered for %.1f s", seconds(now_ns - facts->asked_ns));
+		detect_add(verdict, FAULT_QEMU_HANG, CAUSE_HUNG, -1,
+		    "QEMU has not answered for %.1f s", detect_seconds(now_ns - facts->asked_ns));
 		return false;
 	}
-	add(verdict, FAULT_DISK_HANG, CAUSE_HUNG, disk,
-	    "QEMU waits for the disk's requests to end and has not answered for %.1f s",
-	    seconds(now_ns - facts->asked_ns));
+	detect_add(verdict, FAULT_DISK_HANG, CAUSE_HUNG, disk,
+	    drained ? "QEMU waits for the disk's requests to end and has not answered for %.1f s"
+		    : "a probe read was not answered, and QEMU has not answered for %.1f s",
+	    detect_seconds(now_ns - facts->asked_ns));
 	return true;
 }
 
@@ -338,10 +371,10 @@ static bool detect_qemu(const struct detect_facts *facts, const struct detect_li
 		if (facts->shutdown == SHUTDOWN_WANTED || facts->run == RUN_MIGRATED)
 			return true; /* somebody wanted it */
 		if (facts->shutdown == SHUTDOWN_PANIC)
-			add(verdict, FAULT_GUEST_PANIC, CAUSE_PANIC, -1,
+			detect_add(verdict, FAULT_GUEST_PANIC, CAUSE_PANIC, -1,
 			    "the guest panicked and QEMU ended, as -action panic says");
 		else
-			add(verdict, FAULT_QEMU_EXIT,
+			detect_add(verdict, FAULT_QEMU_EXIT,
 			    facts->shutdown == SHUTDOWN_ERROR ? CAUSE_EXIT : CAUSE_CRASH, -1,
 			    "QEMU ended%s", facts->shutdown == SHUTDOWN_ERROR
 						    ? ": it told of an error of the host"
@@ -352,102 +385,29 @@ static bool detect_qemu(const struct detect_facts *facts, const struct detect_li
 	    facts->run == RUN_MIGRATED)
 		return facts->shutdown != SHUTDOWN_PANIC;
 	if (facts->run == RUN_INTERNAL_ERROR)
-		add(verdict, FAULT_QEMU_EXIT, CAUSE_EXIT, -1,
+		detect_add(verdict, FAULT_QEMU_EXIT, CAUSE_EXIT, -1,
 		    "QEMU stands in state internal-error, out of which only a reset leads");
 	if (facts->asked_ns && now_ns - facts->asked_ns >= limits->answer_ns)
 		return detect_silence(facts, limits, now_ns, verdict);
 	if (facts->monitor_ended)
-		add(verdict, FAULT_QEMU_HANG, CAUSE_UNKNOWN, -1,
+		detect_add(verdict, FAULT_QEMU_HANG, CAUSE_UNKNOWN, -1,
 		    "QEMU closed its monitor, and its process lives");
 	return false;
-}
-
-/* Returns true when somebody has to act. */
-static bool detect_watchdog(const struct detect_facts *facts, const struct detect_limits *limits,
-			    int64_t now_ns, struct detect_verdict *verdict)
-{
-	bool bit = facts->watchdog_ns && facts->watchdog != WATCHDOG_ACTS;
-
-	if (bit && facts->watchdog == WATCHDOG_NMI &&
-	    now_ns - facts->watchdog_ns < limits->dump_ns) {
-		add(verdict, FAULT_GUEST_WATCHDOG, CAUSE_PANIC_DUMPING, -1,
-		    "the guest did not serve its watchdog and got an NMI %.1f s ago, by which it "
-		    "may write a dump", seconds(now_ns - facts->watchdog_ns));
-		return true;
-	}
-	if (bit || facts->run == RUN_WATCHDOG) {
-		add(verdict, FAULT_GUEST_WATCHDOG, CAUSE_UNKNOWN, -1,
-		    "the guest did not serve its watchdog");
-		return true;
-	}
-	if (facts->watchdog_ignored_ns &&
-	    now_ns - facts->watchdog_ignored_ns < limits->history_ns)
-		add(verdict, FAULT_GUEST_WATCHDOG, CAUSE_UNKNOWN, -1, "the guest did not serve its "
-		    "watchdog; nobody acts, as its owner told QEMU")->warning = true;
-	return false;
-}
-
-static void detect_guest(const struct detect_facts *facts, const struct detect_limits *limits,
-			 int64_t now_ns, struct detect_verdict *verdict)
-{
-	bool dumping = facts->crashloaded_ns &&
-		       now_ns - facts->crashloaded_ns < limits->dump_ns;
-
-	if (dumping) {
-		add(verdict, FAULT_GUEST_PANIC, CAUSE_PANIC_DUMPING, -1,
-		    "the guest panicked %.1f s ago and its crash kernel is at work",
-		    seconds(now_ns - facts->crashloaded_ns));
-	} else if (facts->crashloaded_ns) {
-		add(verdict, FAULT_GUEST_PANIC, CAUSE_PANIC, -1,
-		    "the guest panicked, and its crash kernel has not ended after %.0f s",
-		    seconds(now_ns - facts->crashloaded_ns));
-	} else if (facts->panicked_ns || facts->run == RUN_PANICKED ||
-		   facts->shutdown == SHUTDOWN_PANIC) {
-		add(verdict, FAULT_GUEST_PANIC, CAUSE_PANIC, -1, "the guest's kernel panicked%s",
-		    facts->panic_action == PANIC_RUN ? " and runs on" : "");
-	} else if (!detect_watchdog(facts, limits, now_ns, verdict) &&
-		   facts->run == RUN_RUNNING && facts->agent_ns &&
-		   facts->agent_asked_ns &&
-		   now_ns - facts->agent_asked_ns >= limits->agent_ns) {
-		add(verdict, FAULT_GUEST_SILENT, CAUSE_UNKNOWN, -1,
-		    "the guest agent has not answered for %.1f s",
-		    seconds(now_ns - facts->agent_asked_ns));
-	}
-}
-
-static void detect_memory(const struct detect_facts *facts, const struct detect_limits *limits,
-			  int64_t now_ns, struct detect_verdict *verdict)
-{
-	bool spared = facts->memory_spared_ns &&
-		      now_ns - facts->memory_spared_ns < limits->history_ns;
-
-	/* Nothing beside it: a QEMU with poisoned memory dies of being migrated. */
-	if (facts->memory_failure_ns)
-		add(verdict, FAULT_MEMORY, facts->memory_fatal ? CAUSE_DEAD : CAUSE_BAD_SECTOR, -1,
-		    "QEMU told of memory that cannot be corrected%s",
-		    facts->memory_fatal ? ", and that it is fatal" : "");
-	else if (spared)
-		add(verdict, FAULT_MEMORY, CAUSE_MORE_ERRORS, -1, "QEMU told of memory that cannot "
-		    "be corrected; the guest does not use it yet")->warning = true;
-	else if (facts->corrected_errors >= limits->corrected_warn)
-		add(verdict, FAULT_MEMORY, CAUSE_MORE_ERRORS, -1,
-		    "the host corrected %llu memory errors",
-		    (unsigned long long)facts->corrected_errors)->warning = true;
 }
 
 static void detect_store(const struct detect_facts *facts, const struct detect_limits *limits,
 			 struct detect_verdict *verdict)
 {
 	if (facts->store_error)
-		add(verdict, FAULT_REPLICA,
+		detect_add(verdict, FAULT_REPLICA,
 		    facts->store_error == ENOSPC || facts->store_error == EDQUOT ? CAUSE_FULL
 										  : CAUSE_DEAD,
 		    -1, "the store cannot be written: %s", errno_text(facts->store_error));
 	else if (facts->store_stalled_ns >= limits->hang_ns)
-		add(verdict, FAULT_REPLICA, CAUSE_HUNG, -1, "the store has done nothing of what it "
-		    "was told for %.0f s", seconds(facts->store_stalled_ns));
+		detect_add(verdict, FAULT_REPLICA, CAUSE_HUNG, -1, "the store has done nothing of what it "
+		    "was told for %.0f s", detect_seconds(facts->store_stalled_ns));
 	else if (facts->store_room_total && facts->store_room_bytes < facts->store_need_bytes)
-		add(verdict, FAULT_REPLICA, CAUSE_FULL, -1,
+		detect_add(verdict, FAULT_REPLICA, CAUSE_FULL, -1,
 		    "%llu MiB are left for the store, the next generation needs %llu",
 		    (unsigned long long)facts->store_room_bytes >> 20,
 		    (unsigned long long)facts->store_need_bytes >> 20)->warning = true;
@@ -459,10 +419,10 @@ static void detect_nics(const struct detect_facts *facts, struct detect_verdict 
 		const struct detect_nic *nic = &facts->nics[i];
 
 		if (nic->backend_lost)
-			add(verdict, FAULT_NIC, CAUSE_PATH, (int)i, "the backend of %s is gone",
+			detect_add(verdict, FAULT_NIC, CAUSE_PATH, (int)i, "the backend of %s is gone",
 			    nic->name);
 		else if (nic->link_down && !nic->link_down_by_owner)
-			add(verdict, FAULT_NIC, CAUSE_UNKNOWN, (int)i,
+			detect_add(verdict, FAULT_NIC, CAUSE_UNKNOWN, (int)i,
 			    "the link of %s is down, and nobody asked for that", nic->name);
 	}
 }
@@ -473,8 +433,8 @@ void detect_run(const struct detect_facts *facts, const struct detect_limits *li
 	assert(facts->disk_count <= BOUND_DISKS && facts->nic_count <= DETECT_NICS_MAX);
 	verdict->count = 0;
 	if (facts->host_heartbeat_ns && now_ns - facts->host_heartbeat_ns >= limits->heartbeat_ns)
-		add(verdict, FAULT_HOST, CAUSE_UNKNOWN, -1, "no heartbeat for %.1f s",
-		    seconds(now_ns - facts->host_heartbeat_ns));
+		detect_add(verdict, FAULT_HOST, CAUSE_UNKNOWN, -1, "no heartbeat for %.1f s",
+		    detect_seconds(now_ns - facts->host_heartbeat_ns));
 	if (!detect_qemu(facts, limits, now_ns, verdict)) {
 		detect_memory(facts, limits, now_ns, verdict);
 		for (unsigned i = 0; i < facts->disk_count; i++)

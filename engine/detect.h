@@ -79,6 +79,7 @@ struct detect_disk {
 	unsigned error_count;
 	struct detect_probe probes[DETECT_PROBES_MAX]; /* oldest first */
 	unsigned probe_count;
+	int64_t probe_since_ns;		 /* one is on its way since then; 0: none */
 	struct detect_stats before, now; /* an interval apart; before.time_ns 0: no rate yet */
 	int64_t good_ns; /* requests ended well after it, and none failed; the latest, 0: none */
 	unsigned in_flight;		 /* requests of the guest that wait */
@@ -118,7 +119,9 @@ enum detect_run { /* run state */
 	RUN_INTERNAL_ERROR, /* of the accelerator */
 	RUN_SHUTDOWN,
 	RUN_MIGRATED,	/* postmigrate, finish-migrate: it lives elsewhere */
-	RUN_OTHER,	/* prelaunch, inmigrate, save-vm, ...: on its way */
+	RUN_PRELAUNCH,	/* nobody let it go yet: behind -S, or a reset in a pause */
+	RUN_INCOMING,	/* inmigrate: it runs elsewhere yet */
+	RUN_OTHER,	/* save-vm, ...: on its way */
 };
 
 enum detect_panic_action { PANIC_PAUSE, PANIC_RUN, PANIC_POWEROFF };
@@ -203,6 +206,7 @@ enum detect_shutdown detect_shutdown_of(const char *reason); /* SHUTDOWN's; NULL
 enum detect_panic_action detect_panic_of(const char *action); /* GUEST_PANICKED's */
 enum detect_watchdog detect_watchdog_of(const char *action); /* WATCHDOG's */
 enum detect_run detect_run_of(const char *status);	     /* query-status's */
+bool detect_on_its_way(enum detect_run run); /* neither runs nor stands for a reason */
 int detect_errno_of(const char *reason);		     /* BLOCK_IO_ERROR's text, 0: unknown */
 
 #endif

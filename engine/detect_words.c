@@ -57,7 +57,8 @@ enum detect_run detect_run_of(const char *status)
 		{"paused", RUN_PAUSED},		    {"guest-panicked", RUN_PANICKED},
 		{"watchdog", RUN_WATCHDOG},	    {"internal-error", RUN_INTERNAL_ERROR},
 		{"shutdown", RUN_SHUTDOWN},	    {"postmigrate", RUN_MIGRATED},
-		{"finish-migrate", RUN_MIGRATED},
+		{"finish-migrate", RUN_MIGRATED},   {"prelaunch", RUN_PRELAUNCH},
+		{"inmigrate", RUN_INCOMING},
 	};
 
 	for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -65,6 +66,11 @@ enum detect_run detect_run_of(const char *status)
 			return table[i].run;
 	}
 	return RUN_OTHER;
+}
+
+bool detect_on_its_way(enum detect_run run)
+{
+	return run == RUN_PRELAUNCH || run == RUN_INCOMING || run == RUN_OTHER;
 }
 
 int detect_errno_of(const char *reason)

@@ -36,6 +36,7 @@ struct guest_disk {
 	char rerror[16], werror[16];
 	char iothread[64]; /* "" for none */
 	bool cache_direct, cache_no_flush;
+	bool covered_over; /* others put another image on top of it, at the last look */
 	bool io_failed; /* io-status; QEMU keeps it after a pivot, never decide on it */
 	struct guest_bitmap bitmaps[GUEST_BITMAPS_MAX];
 	unsigned bitmap_count;
@@ -66,9 +67,12 @@ int guest_query(struct guest *guest, struct monitor *monitor, struct errinfo *er
 int guest_select(struct guest *guest, const char *const *names, unsigned count,
 		 struct errinfo *err);
 
-/* A later query-block (guest_refresh.c): bitmaps and io-status of GUEST's disks
- * anew.  -ESTALE: others changed a root node or a size, in words. */
+/* A later query-block (guest_refresh.c): bitmaps, io-status and covered_over of GUEST's
+ * disks anew.  -ESTALE: others changed a root node or a size, in words. */
 int guest_refresh(struct guest *guest, const json_t *reply, struct errinfo *err);
+/* Every disk of HERE has its device on the same image THERE, in another QEMU.  -EINVAL names
+ * the first that has not. */
+int guest_same_images(const struct guest *here, const struct guest *there, struct errinfo *err);
 /* Over the disks in the bit set MEMBERS; -ENODATA: a disk has no such bitmap any more. */
 int guest_dirty_bytes(const struct guest *guest, uint64_t members, const char *bitmap,
 		      uint64_t *bytes, struct errinfo *err);

@@ -7,7 +7,11 @@
 #include "guest.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define OUR_NODES "qheal-"
 
 static int compare(const struct guest_disk *was, const struct guest_disk *is, struct errinfo *err)
 {
@@ -36,6 +40,21 @@ static const struct guest_disk *same_device(const struct guest *guest, const cha
 	return NULL;
 }
 
+/* Also when the rest is in no order.  A filter has the file of what is below it, and a node of
+ * ours is known to the store. */
+static void note_covered(struct guest *guest, const struct guest *now)
+{
+	for (unsigned i = 0; i < guest->disk_count; i++) {
+		struct guest_disk *disk = &guest->disks[i];
+		const struct guest_disk *fresh = same_device(now, disk->qom);
+
+		if (fresh)
+			disk->covered_over = strcmp(fresh->node, disk->node) &&
+					     strcmp(fresh->file, disk->file) &&
+					     strncmp(fresh->node, OUR_NODES, strlen(OUR_NODES));
+	}
+}
+
 int guest_refresh(struct guest *guest, const json_t *reply, struct errinfo *err)
 {
 	static struct guest now; /* large; one flow of control */
@@ -43,6 +62,8 @@ int guest_refresh(struct guest *guest, const json_t *reply, struct errinfo *err)
 
 	memset(&now, 0, sizeof(now));
 	rc = guest_parse_block(&now, reply, err);
+	if (!rc)
+		note_covered(guest, &now);
 	for (unsigned i = 0; !rc && i < guest->disk_count; i++) {
 		struct guest_disk *disk = &guest->disks[i];
 		const struct guest_disk *fresh = same_device(&now, disk->qom);
@@ -55,6 +76,31 @@ int guest_refresh(struct guest *guest, const json_t *reply, struct errinfo *err)
 		disk->io_failed = fresh->io_failed;
 	}
 	return rc;
+}
+
+static bool same_file(const char *one, const char *other)
+{
+	char a[PATH_MAX], b[PATH_MAX];
+
+	if (!strcmp(one, other))
+		return true;
+	return realpath(one, a) && realpath(other, b) && !strcmp(a, b);
+}
+
+int guest_same_images(const struct guest *here, const struct guest *there, struct errinfo *err)
+{
+	for (unsigned i = 0; i < here->disk_count; i++) {
+		const struct guest_disk *disk = &here->disks[i];
+		const struct guest_disk *other = same_device(there, disk->qom);
+
+		if (!other)
+			return err_set(err, -EINVAL, "the standby has no disk %s", disk->name);
+		if (!same_file(disk->file, other->file))
+			return err_set(err, -EINVAL, "disk %s of the guest is on %.200s, and the "
+				       "standby's is on %.200s: start the standby with the images "
+				       "that the guest has now", disk->name, disk->file, other->file);
+	}
+	return 0;
 }
 
 int guest_dirty_bytes(const struct guest *guest, uint64_t members, const char *name,

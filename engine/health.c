@@ -16,6 +16,7 @@ static const char *run_name(const struct detect_facts *facts)
 		[RUN_PAUSED] = "paused",       [RUN_PANICKED] = "guest-panicked",
 		[RUN_WATCHDOG] = "watchdog",   [RUN_INTERNAL_ERROR] = "internal-error",
 		[RUN_SHUTDOWN] = "shutdown",   [RUN_MIGRATED] = "migrated",
+		[RUN_PRELAUNCH] = "changing",  [RUN_INCOMING] = "changing",
 		[RUN_OTHER] = "changing",
 	};
 

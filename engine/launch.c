@@ -30,9 +30,9 @@ struct failure { /* of the new process, before it is another program */
 struct image {
 	const char *exe, *cwd;
 	char **argv, **environment;
-	int out, err;
-	uid_t uid;
-	gid_t gid;
+	const char *out, *err; /* files, "": the log */
+	int log;
+	const struct definition *user; /* and groups */
 	bool become; /* the user is not ours */
 };
 
@@ -47,13 +47,6 @@ static char **words_of(const json_t *array)
 	json_array_foreach(array, i, word)
 		words[i] = (char *)json_string_value(word);
 	return words;
-}
-
-static int open_output(const char *path, const char *log)
-{
-	if (!path[0])
-		path = log;
-	return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
 /* --- in the new process --- */
@@ -78,6 +71,28 @@ static void fail(int socket_fd, const char *what)
 	_exit(127);
 }
 
+/* By its own user: the process that ended chose the path.  Not to be there is no reason not
+ * to run. */
+static int put_output(const char *path, int log, int target)
+{
+	struct stat stat_of;
+	int fd = path[0] ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW |
+				      O_NONBLOCK, 0600)
+			 : -1;
+
+	if (fd >= 0 && !fstat(fd, &stat_of) && S_ISREG(stat_of.st_mode))
+		return dup2(fd, target);
+	if (path[0])
+		dprintf(log, "%s cannot be written any more: what QEMU says is here\n", path);
+	return dup2(log, target);
+}
+
+static bool become_user(const struct definition *user)
+{
+	return !setgroups(user->group_count, user->groups) && !setgid(user->gid) &&
+	       !setuid(user->uid);
+}
+
 static void become_image(const struct image *image, int socket_fd)
 {
 	pid_t pid = getpid();
@@ -86,14 +101,14 @@ static void become_image(const struct image *image, int socket_fd)
 
 	if (write(socket_fd, &pid, sizeof(pid)) != sizeof(pid) || read(socket_fd, &go, 1) != 1)
 		_exit(126);
-	if (null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(image->out, 1) < 0 ||
-	    dup2(image->err, 2) < 0)
-		fail(socket_fd, "its standard descriptors");
 	close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
 	if (chdir(image->cwd))
 		fail(socket_fd, "its directory");
-	if (image->become && (setgroups(0, NULL) || setgid(image->gid) || setuid(image->uid)))
+	if (image->become && !become_user(image->user))
 		fail(socket_fd, "its user");
+	if (null_fd < 0 || dup2(null_fd, 0) < 0 || put_output(image->out, image->log, 1) < 0 ||
+	    put_output(image->err, image->log, 2) < 0)
+		fail(socket_fd, "its standard descriptors");
 	plain_signals();
 	execve(image->exe, image->argv, image->environment);
 	fail(socket_fd, "the program");
@@ -152,31 +167,46 @@ static int start(const struct image *image, pid_t *pid, int *pidfd, struct errin
 	return rc;
 }
 
+const char *launch_lacks(const struct definition *definition, bool our_images)
+{
+	bool another = definition->uid != geteuid();
+
+	if (access(definition->exe, X_OK))
+		return "its QEMU's program is not on this host";
+	if (access(definition->cwd, X_OK))
+		return "the directory that its QEMU ran in is not on this host";
+	if (another && geteuid() != 0)
+		return "its QEMU ran as another user, and only root can start it so";
+	/* They are for this user's eyes only. */
+	if (another && definition->uid && our_images)
+		return "its QEMU ran as another user, who may not open images in the store";
+	return NULL;
+}
+
 int launch_detached(const struct definition *definition, const char *log, pid_t *pid, int *pidfd,
 		    struct errinfo *err)
 {
 	struct image image = {.exe = definition->exe, .cwd = definition->cwd,
 			      .argv = words_of(definition->argv),
 			      .environment = words_of(definition->environment),
-			      .out = open_output(definition->out, log),
-			      .err = open_output(definition->err, log),
-			      .uid = definition->uid, .gid = definition->gid,
+			      .out = definition->out, .err = definition->err,
+			      .log = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC |
+						       O_NOFOLLOW, 0600),
+			      .user = definition,
 			      .become = definition->uid != geteuid()};
 	int rc = 0;
 
 	if (image.become && geteuid() != 0)
 		rc = err_set(err, -EPERM, "QEMU ran as user %u, and only root can start it so",
-			     (unsigned)image.uid);
+			     (unsigned)definition->uid);
 	else if (!image.argv || !image.environment)
 		rc = err_set(err, -ENOMEM, "no memory to start QEMU");
-	else if (image.out < 0 || image.err < 0)
+	else if (image.log < 0)
 		rc = err_set(err, -errno, "cannot open the log of QEMU: %s", strerror(errno));
 	if (!rc)
 		rc = start(&image, pid, pidfd, err);
-	if (image.out >= 0)
-		close(image.out);
-	if (image.err >= 0)
-		close(image.err);
+	if (image.log >= 0)
+		close(image.log);
 	free(image.argv);
 	free(image.environment);
 	return rc;

@@ -6,6 +6,7 @@
 #ifndef ENGINE_LAUNCH_H
 #define ENGINE_LAUNCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -13,9 +14,12 @@
 #include "errinfo.h"
 #include "loop.h"
 
+/* NULL: it can be started here, by all that is known before; else a literal.  OUR_IMAGES: on
+ * images that this process makes for it. */
+const char *launch_lacks(const struct definition *definition, bool our_images);
 /* A process of its own session, a child of nobody here, as the definition's user, with
  * nothing open but its three standard descriptors: stdin is /dev/null, output goes to
- * the definition's files, else it is appended to LOG.  *PIDFD is the caller's to close. */
+ * the definition's files, as far as its user may write there, else it is appended to LOG.  *PIDFD is the caller's to close. */
 int launch_detached(const struct definition *definition, const char *log, pid_t *pid, int *pidfd,
 		    struct errinfo *err);
 

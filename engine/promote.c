@@ -309,11 +309,15 @@ static int note(const char *path, struct errinfo *err)
 	return rc ? err_set(err, rc, "%s: %s", path, strerror(-rc)) : 0;
 }
 
-int promote_note_reset(const struct sidecar *sidecar, struct errinfo *err)
+int promote_note_reset(const struct sidecar *sidecar, bool reset, struct errinfo *err)
 {
 	char path[PATH_MAX];
 
 	reset_path(sidecar, path);
+	if (!reset) {
+		unlink(path);
+		return 0;
+	}
 	return note(path, err);
 }
 

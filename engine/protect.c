@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "adopt.h"
+#include "attend.h"
 #include "control.h"
 #include "disk_list.h"
 #include "heal.h"
@@ -82,59 +83,6 @@ static int synchronise(struct sidecar *sidecar, bool *resumed, struct errinfo *e
 		sidecar->uncovered = rc != 0;
 	}
 	return rc ? rc : cycle_run(sidecar, err);
-}
-
-/* An operator let the held guest go on: so do we.  When it stood still again at
- * once, that is a new fault, and there may be more to recover from now. */
-static void release(struct sidecar *sidecar)
-{
-	if (store_info(sidecar->store)->promoted)
-		sidecar_set_state(sidecar, SIDECAR_RECOVERED);
-	else
-		sidecar_degrade(sidecar, "the guest was held and goes on");
-}
-
-static int put_off(struct sidecar *sidecar, const struct errinfo *err)
-{
-	if (sidecar->state == SIDECAR_PROTECTED)
-		sidecar_degrade(sidecar, err->text);
-	sidecar->alert = true;
-	return 0;
-}
-
-/* Look at what the event handler noted; recover when the guest stands still in
- * an I/O error. */
-static int attend(struct sidecar *sidecar, struct errinfo *err)
-{
-	const struct sense_fault *news = sense_next(sidecar);
-	int rc;
-
-	/* It would not answer. */
-	if (news && news->fault.kind == FAULT_QEMU_HANG)
-		return respond_run(sidecar, err);
-	rc = sidecar_look(sidecar, err);
-	if (rc == -ETIMEDOUT) /* it hangs: asked again until it answers or is gone */
-		return put_off(sidecar, err);
-	if (!rc && sidecar->state == SIDECAR_HELD && sidecar->resumes != sidecar->held_resumes)
-		release(sidecar);
-	if (rc)
-		return rc;
-	if (sidecar->monitor.unanswered && (sidecar->fault.kind != FAULT_NONE || sense_next(sidecar)))
-		rc = leftovers_tidy(sidecar, err);
-	if (rc == -ETIMEDOUT || rc == -ENOTCONN)
-		return rc == -ETIMEDOUT ? put_off(sidecar, err) : rc;
-	err_clear(err); /* what stands in the way the recovery will say */
-	if (sidecar->fault.kind == FAULT_NONE || !sidecar->stopped)
-		return respond_run(sidecar, err);
-	if (sidecar->state == SIDECAR_HELD && sidecar->full.cleared) {
-		recover_run(sidecar, err);
-		return sidecar->monitor.closed ? -ENOTCONN : 0;
-	}
-	/* An operator's turn, or there is nothing yet to recover from. */
-	if (!recover_can(sidecar))
-		return 0;
-	recover_run(sidecar, err);
-	return sidecar->monitor.closed ? -ENOTCONN : 0;
 }
 
 static int try_synchronise(struct sidecar *sidecar, struct errinfo *err)

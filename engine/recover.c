@@ -271,7 +271,7 @@ static void tidy_up(struct recovery *recovery)
 static int finish(struct recovery *recovery, bool reset, struct errinfo *err)
 {
 	struct sidecar *sidecar = recovery->sidecar;
-	int rc = reset ? promote_note_reset(sidecar, err) : 0;
+	int rc = promote_note_reset(sidecar, reset, err);
 
 	if (!rc)
 		rc = pivot(recovery, reset, err);

@@ -5,6 +5,8 @@
 #include "relocate.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -309,6 +311,47 @@ static int move_drive(json_t *argv, const struct found *found, const struct relo
 	return set_word(argv, found->root + 1, drive_on(found->options, disk), false, err);
 }
 
+/* --- where it is --- */
+
+/* NAME, as QEMU writes an image, when that is a file on this host; else "". */
+static void path_of(const char *name, const char *cwd, char path[PATH_MAX])
+{
+	static const char file[] = "file:", json[] = "json:";
+
+	path[0] = '\0';
+	if (!strncmp(name, json, strlen(json))) {
+		json_t *options = json_loads(name + strlen(json), 0, NULL);
+		const json_t *at = options;
+
+		while (json_is_object(json_object_get(at, "file")))
+			at = json_object_get(at, "file");
+		if (json_text(at, "filename")[0])
+			path_of(json_text(at, "filename"), cwd, path);
+		json_decref(options);
+		return;
+	}
+	if (!strncmp(name, file, strlen(file)))
+		name += strlen(file);
+	if (name[0] == '/')
+		snprintf(path, PATH_MAX, "%s", name);
+	else if (name[0] && strcspn(name, ":") >= strcspn(name, "/"))
+		snprintf(path, PATH_MAX, "%s/%s", cwd ? cwd : "", name);
+}
+
+/* A -drive's node has a name that QEMU made, and so has one that somebody put on top of it:
+ * its image tells.  What is no file here cannot be told apart. */
+static bool drive_in_place(const json_t *options, const struct relocate_disk *disk)
+{
+	const char *named = json_text(options, "file");
+	char was[PATH_MAX], is[PATH_MAX];
+
+	if (!strcmp(disk->file, named))
+		return true;
+	path_of(named[0] ? named : json_text(options, "file.filename"), disk->cwd, was);
+	path_of(disk->file, disk->cwd, is);
+	return !strcmp(was, is) && (was[0] || disk->node[0] == '#');
+}
+
 /* Does the command line have the disk where it was last? */
 static bool in_place(const struct found *found, const struct relocate_disk *disk)
 {
@@ -316,8 +359,7 @@ static bool in_place(const struct found *found, const struct relocate_disk *disk
 		return false;
 	if (found->blockdev)
 		return !disk->node[0] || !strcmp(disk->node, found->drive);
-	/* A -drive's node has a name that QEMU made. */
-	return !strcmp(disk->file, json_text(found->options, "file")) || disk->node[0] == '#';
+	return drive_in_place(found->options, disk);
 }
 
 static int move(json_t *argv, const struct found *found, const struct relocate_disk *disk,
@@ -359,8 +401,8 @@ void relocate_start_words(json_t *argv, bool stopped)
 	for (size_t i = 1; i < json_array_size(argv);) {
 		bool incoming = is_option(argv, i, "incoming");
 
-		stopped = stopped && !is_option(argv, i, "S");
-		if (!incoming && !is_option(argv, i, "daemonize")) {
+		/* A guest that is to run does so without us, too. */
+		if (!incoming && !is_option(argv, i, "daemonize") && !is_option(argv, i, "S")) {
 			i++;
 			continue;
 		}
@@ -403,6 +445,9 @@ const char *relocate_lacks(const json_t *argv, const char *monitor)
 		reachable |= strstr(word(argv, i), name) != NULL;
 		if (is_option(argv, i, "snapshot"))
 			return "QEMU runs with -snapshot: its disks' changes end with it";
+		if (is_option(argv, i, "runas") || (is_option(argv, i, "run-with") &&
+						    strstr(word(argv, i + 1), "user=")))
+			return "QEMU became another user (-runas), who cannot do that again";
 		if (is_option(argv, i, "loadvm"))
 			return "QEMU was started with -loadvm: it would go back to that snapshot";
 		if (is_option(argv, i, "add-fd") || has_descriptor(word(argv, i)))

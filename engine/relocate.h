@@ -22,6 +22,7 @@ struct relocate_disk {
 	const char *node;   /* its root node in the QEMU that ended, "": not known */
 	const char *file;   /* the image it had last, as QEMU told it */
 	const char *format; /* of that: raw, qcow2 */
+	const char *cwd;    /* what relative paths begin at, or NULL */
 	bool moved;	    /* known to have left what the command line says */
 };
 
@@ -29,8 +30,8 @@ struct relocate_disk {
  * is where the command line has it stays.  -ENOENT, -ENOTSUP, -EBUSY with a sentence. */
 int relocate_argv(json_t *argv, const struct relocate_disk *disk, struct errinfo *err);
 
-/* What is only for a first start goes: -incoming, -daemonize.  STOPPED: the guest's
- * processors stand still at first, as with -S.  */
+/* What is only for a first start goes: -incoming, -daemonize, -S.  STOPPED: the guest's
+ * processors stand still at first: -S is there. */
 void relocate_start_words(json_t *argv, bool stopped);
 
 /* NULL: QEMU can be started anew by ARGV; else why not, a literal.  MONITOR: the path

@@ -118,6 +118,7 @@ int reprotect_free_heads(struct sidecar *sidecar, struct errinfo *err)
 		return rc;
 	for (unsigned i = 0; i < sidecar->guest.disk_count; i++)
 		promote_drop_left(sidecar, i);
+	promote_drop_reset(sidecar);
 	store_close(sidecar->store);
 	sidecar->store = NULL;
 	return store_open(&sidecar->store, sidecar->loop.ring, sidecar->pool,

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "boot.h"
 #include "definition.h"
 #include "launch.h"
 #include "relocate.h"
@@ -53,6 +54,10 @@ static const char *record(const struct sidecar *sidecar)
 		log_warn("QEMU could not be restarted: %s", err.text);
 		lacks = "how this QEMU was started could not be written to the store";
 	}
+	if (!lacks && boot_check(sidecar, &definition, false, &err)) {
+		log_warn("QEMU could not be restarted: %s", err.text);
+		lacks = "its command line cannot be had again with the disks of the guest";
+	}
 	definition_release(&definition);
 	return lacks;
 }
@@ -84,11 +89,27 @@ const char *restart_hook_lacks(const struct config *config)
 						       : NULL;
 }
 
+/* Its newest data is there, and what is below would go on without it. */
+static bool covered_over(const struct guest *guest)
+{
+	for (unsigned i = 0; i < guest->disk_count; i++) {
+		if (guest->disks[i].covered_over)
+			return true;
+	}
+	return false;
+}
+
 const char *restart_lacks(const struct sidecar *sidecar)
 {
 	if (sidecar->astray ||
 	    (sidecar->swap_unknown && sidecar->resumes != sidecar->swap_resumes))
 		return "it is not known for sure which image a disk of the guest was on";
+	if (sidecar->sense.facts.run == RUN_INCOMING &&
+	    sidecar->config->restart != RESTART_NEVER)
+		return "its guest was on its way here, and runs on where it came from";
+	if (covered_over(&sidecar->guest) && sidecar->config->restart == RESTART_RECORDED)
+		return "somebody else put another image on top of a disk of the guest: start QEMU "
+		       "with that";
 	switch (sidecar->config->restart) {
 	case RESTART_HOOK:
 		return restart_hook_lacks(sidecar->config);

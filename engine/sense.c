@@ -311,7 +311,9 @@ static void tick(struct ring_op *op, int result)
 	sense->facts.disk_count = sidecar->guest.disk_count;
 	restart_trim_log(sidecar);
 	nics_tick(sidecar);
-	sense->facts.draining = sidecar->checkpoint.way != NULL;
+	/* Whoever gave the drain up does not end it. */
+	sense->facts.draining = sidecar->checkpoint.way ||
+				(sense->facts.draining && sense->facts.asked_ns);
 	unhang_tick(sidecar);
 	sense_ask(sidecar);
 	sense_probe_tick(sidecar);

@@ -57,6 +57,7 @@ struct sense_disks {
 	char given_up_file[256];
 	int64_t giving_up_ns;  /* until then */
 	bool again;	       /* not for the first time */
+	bool unable;	       /* that one cannot be */
 	unsigned asked;	       /* disk whose queue is asked */
 	bool asking, started;
 };

@@ -27,6 +27,13 @@ static void note_probe(struct detect_disk *facts, enum detect_probe_result resul
 		(struct detect_probe){.time_ns = ring_now_ns(), .result = result};
 }
 
+/* SINCE_NS: a read was asked for; 0: none is under way. */
+static void note_way(struct sidecar *sidecar, unsigned place, int64_t since_ns)
+{
+	if (place < BOUND_DISKS)
+		sidecar->sense.facts.disks[place].probe_since_ns = since_ns;
+}
+
 /* A raw image whose blocks are all there needs no room. */
 static bool grows(const struct guest_disk *disk, const struct prober_answer *answer)
 {
@@ -94,6 +101,7 @@ static void answers_came(struct ring_op *op, int result)
 
 		probe->places[answer.place].asked_ns = probe->places[answer.place].late_ns = 0;
 		probe->places[answer.place].former = false;
+		note_way(sidecar, answer.place, 0);
 		probe->places[answer.place].took_ns =
 			answer.read && !answer.read_error ? answer.took_ns : 0;
 		probe->places[answer.place].unopened = answer.open_error;
@@ -112,8 +120,11 @@ static void ask(struct sidecar *sidecar, unsigned place, int64_t now_ns)
 						: sidecar->guest.disks[place].file;
 
 	probe->places[place].due_ns = now_ns + SENSE_PROBE_MS * NS_PER_MS;
-	if (!prober_ask(&sidecar->prober, place, path, is_read(sidecar, place)))
-		probe->places[place].asked_ns = now_ns;
+	if (prober_ask(&sidecar->prober, place, path, is_read(sidecar, place)))
+		return;
+	probe->places[place].asked_ns = now_ns;
+	if (is_read(sidecar, place))
+		note_way(sidecar, place, now_ns);
 }
 
 static void look_whether_late(struct sidecar *sidecar, unsigned place, int64_t now_ns)
@@ -135,13 +146,17 @@ void sense_probe_forget(struct sidecar *sidecar, unsigned index)
 	struct sense_probe *probe = &sidecar->sense.probe;
 
 	probe->places[index].former = probe->places[index].asked_ns != 0;
+	note_way(sidecar, index, 0);
 	probe->places[index].late_ns = probe->places[index].due_ns = 0;
 }
 
 /* A prober that has ended answers no more: that says nothing about disks. */
-static void forget_questions(struct sense_probe *probe)
+static void forget_questions(struct sidecar *sidecar)
 {
+	struct sense_probe *probe = &sidecar->sense.probe;
+
 	for (unsigned place = 0; place < PROBER_PLACES; place++) {
+		note_way(sidecar, place, 0);
 		probe->places[place].asked_ns = probe->places[place].late_ns = 0;
 		probe->places[place].former = false;
 	}
@@ -153,7 +168,7 @@ void sense_probe_tick(struct sidecar *sidecar)
 	int64_t now_ns = ring_now_ns();
 
 	if (sidecar->prober.fd < 0) {
-		forget_questions(probe);
+		forget_questions(sidecar);
 		return;
 	}
 	for (unsigned place = 0; place < PROBER_PLACES; place++) {

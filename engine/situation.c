@@ -50,6 +50,15 @@ uint64_t situation_dirty(const struct sidecar *sidecar, uint64_t members)
 	return bytes;
 }
 
+static bool yankable(const struct sidecar *sidecar, unsigned index)
+{
+	const struct sense_disks *disks = &sidecar->sense.disks;
+	const struct sense_disk *disk = &disks->disks[index];
+
+	return disk->connection[0] && !strcmp(disk->node, sidecar->guest.disks[index].node) &&
+	       !(disks->unable && !strcmp(disk->connection, disks->given_up));
+}
+
 static void gather_replica(const struct sidecar *sidecar, struct policy_facts *facts)
 {
 	const struct store_info *info = store_info(sidecar->store);
@@ -67,8 +76,7 @@ static void gather_replica(const struct sidecar *sidecar, struct policy_facts *f
 	facts->swappable = true; /* suitable.c has seen to that */
 	facts->all_dirty_bytes = situation_dirty(sidecar, all);
 	if (disk) {
-		facts->yankable = sidecar->sense.disks.disks[index].connection[0] &&
-				  !strcmp(sidecar->sense.disks.disks[index].node, disk->node);
+		facts->yankable = yankable(sidecar, (unsigned)index);
 		facts->disk_bytes = disk->size;
 		facts->dirty_bytes = situation_dirty(sidecar, UINT64_C(1) << index);
 	}

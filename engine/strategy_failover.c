@@ -3,7 +3,7 @@
  * strategy failover: the guest moves to the standby while its memory is still good.  (Its
  * host is gone: takeover.c.)
  *
- *   prepare  the standby waits for a guest, and listens
+ *   prepare  the standby waits for a guest, on its very disks, and listens
  *   migrate  memory goes over while the guest runs; the disks are the same files
  *   switch   the guest runs there
  *   leave    the QEMU that it left quits
@@ -34,14 +34,20 @@ struct move {
 	struct response *response;
 	struct sidecar *sidecar;
 	struct monitor there; /* the standby's */
+	bool paused;	   /* by the guest's owner, before it went over */
+	bool calling_back; /* whatever happens: until it is known where it is */
 	char uri[PATH_MAX + 16];
 };
 
 static bool leaving(void *arg)
 {
 	const struct move *move = arg;
+	const struct sidecar *sidecar = move->sidecar;
 
-	return move->sidecar->loop.quit || move->sidecar->monitor.closed || move->there.closed;
+	if (sidecar->loop.quit || sidecar->monitor.closed)
+		return true;
+	/* A guest whose disk failed is to be recovered here. */
+	return !move->calling_back && (move->there.closed || sidecar->fault.kind != FAULT_NONE);
 }
 
 static void wait_a_little(struct move *move)
@@ -65,6 +71,30 @@ static int ask_status(struct monitor *monitor, const char *command, char text[32
 
 /* --- prepare --- */
 
+static int ask_disks(struct monitor *monitor, struct guest *guest, struct errinfo *err)
+{
+	json_t *reply = NULL;
+	int rc = monitor_call(monitor, "query-block", NULL, &reply, err);
+
+	memset(guest, 0, sizeof(*guest));
+	if (!rc)
+		rc = guest_parse_block(guest, reply, err);
+	json_decref(reply);
+	return rc;
+}
+
+/* What no disk goes over with must be there: a standby that was started before the guest was
+ * moved to another image would have it go on with old data. */
+static int check_disks(struct move *move, struct errinfo *err)
+{
+	static struct guest here, there; /* large; one flow of control */
+	int rc = ask_disks(&move->sidecar->monitor, &here, err);
+
+	if (!rc)
+		rc = ask_disks(&move->there, &there, err);
+	return rc ? rc : guest_same_images(&here, &there, err);
+}
+
 static int prepare(struct move *move, struct errinfo *err)
 {
 	const struct standby *standby = &move->sidecar->config->standby;
@@ -79,6 +109,9 @@ static int prepare(struct move *move, struct errinfo *err)
 	if (strcmp(status, "inmigrate"))
 		return err_set(err, -EINVAL, "the standby at %s does not wait for a guest: its state "
 			       "is %s", standby->qmp, status);
+	rc = check_disks(move, err);
+	if (rc)
+		return rc;
 	if (standby->uri[0])
 		snprintf(move->uri, sizeof(move->uri), "%s", standby->uri);
 	else
@@ -101,6 +134,17 @@ static bool over(const char *status)
 	       !strcmp(status, "cancelled") || !strcmp(status, "none");
 }
 
+/* At its end QEMU itself stops the guest, and that has another name. */
+static void note_pause(struct move *move)
+{
+	char status[32];
+
+	if (ask_status(&move->sidecar->monitor, "query-status", status, NULL, NULL))
+		return;
+	if (!strcmp(status, "paused") || !strcmp(status, "running"))
+		move->paused = status[0] == 'p';
+}
+
 /* Until it is over; "" in STATUS: nobody knows. */
 static int wait_over(struct move *move, int64_t end_ns, char status[32], struct errinfo *err)
 {
@@ -119,22 +163,24 @@ static int wait_over(struct move *move, int64_t end_ns, char status[32], struct 
 			return rc;
 		if (ring_now_ns() >= end_ns || leaving(move))
 			return -ETIMEDOUT;
+		note_pause(move);
 		wait_a_little(move);
 	}
 }
 
-/* The guest goes on where it was. */
+/* The guest goes on where it was, unless somebody or a disk stopped it there. */
 static void call_back(struct move *move)
 {
 	struct monitor *here = &move->sidecar->monitor;
 	struct errinfo ignored = {0};
 	char status[32];
 
+	move->calling_back = true;
 	monitor_call(here, "migrate_cancel", NULL, NULL, NULL);
 	wait_over(move, ring_now_ns() + CANCEL_WAIT_MS * NS_PER_MS, status, &ignored);
 	if (!strcmp(status, "completed") || ask_status(here, "query-status", status, NULL, &ignored))
 		return;
-	if (strcmp(status, "running"))
+	if (!move->paused && (!strcmp(status, "finish-migrate") || !strcmp(status, "postmigrate")))
 		monitor_call(here, "cont", NULL, NULL, NULL);
 }
 
@@ -152,6 +198,8 @@ static int migrate(struct move *move, struct errinfo *err)
 	if (here->closed)
 		return err_set(err, -ENOTCONN, "QEMU ended in the migration");
 	call_back(move);
+	if (move->sidecar->fault.kind != FAULT_NONE)
+		return err_set(err, -EAGAIN, "a disk of the guest failed in the migration");
 	return err_set(err, rc ? rc : -EIO, "the migration to %s %s", move->uri,
 		       status[0] ? status : "was not begun");
 }
@@ -171,8 +219,10 @@ static int run_there(struct move *move, struct errinfo *err)
 			return rc;
 		if (!strcmp(status, "running"))
 			break;
+		if (move->paused && !strcmp(status, "paused"))
+			break;
 		/* Behind the migration, with -S. */
-		if (!asked && (!strcmp(status, "paused") || !strcmp(status, "prelaunch"))) {
+		if (!asked && !move->paused && (!strcmp(status, "paused") || !strcmp(status, "prelaunch"))) {
 			rc = monitor_call(&move->there, "cont", NULL, NULL, err);
 			asked = true;
 		}
@@ -204,6 +254,8 @@ static int take_back(struct move *move, struct errinfo *err)
 	loop_until(&move->sidecar->loop, ended, move, ring_now_ns() + LEAVE_WAIT_MS * NS_PER_MS);
 	if (!move->there.closed)
 		return -EBUSY;
+	if (move->paused)
+		return 0; /* its owner lets it go on, here */
 	/* Its locks on the images would refuse this, should it live after all. */
 	return monitor_call(here, "cont", NULL, NULL, err);
 }

@@ -2,7 +2,8 @@
  *
  * strategy restart: QEMU anew, by its recorded definition or by the operator's hook.
  *
- *   kill     a QEMU that hangs ends first: two of them never have the disks
+ *   kill     a QEMU that hangs ends first: two of them never have the disks; not before
+ *            all is seen to that can be: a new one can be started, on images that are made
  *   ...      the rest is boot.c's
  *
  * The sidecar's story begins anew with the new one: attach, and the replica follows by
@@ -39,12 +40,16 @@ static bool answers(void *arg)
 /* The last chance: an answer that is there is read before anything is killed. */
 static int confirm_hang(struct response *response, struct errinfo *err)
 {
-	if (response->fault.kind != FAULT_QEMU_HANG)
+	bool disk = response->fault.kind == FAULT_DISK_HANG;
+
+	if (response->fault.kind != FAULT_QEMU_HANG && !disk)
 		return 0;
 	sense_ask(response->sidecar);
 	loop_until(&response->sidecar->loop, answers, response,
 		   ring_now_ns() + CONFIRM_WAIT_MS * NS_PER_MS);
-	return answers(response) ? err_set(err, -EAGAIN, "QEMU answers again") : 0;
+	return answers(response) ? err_set(err, -EAGAIN, disk ? "the disk works again"
+							   : "QEMU answers again")
+				 : 0;
 }
 
 static int kill_old(struct response *response, struct errinfo *err)
@@ -73,18 +78,33 @@ static int kill_old(struct response *response, struct errinfo *err)
 	return 0;
 }
 
+/* Its owner's pause outlives QEMU, and so does a start that nobody gave yet; a pause of ours
+ * does not. */
+static bool stood_still(const struct sidecar *sidecar)
+{
+	enum detect_run run = sidecar->sense.facts.run;
+
+	return (run == RUN_PAUSED || run == RUN_PRELAUNCH) && !sidecar->paused_by_us;
+}
+
 int strategy_restart(struct response *response, struct errinfo *err)
 {
 	struct sidecar *sidecar = response->sidecar;
-	const struct detect_facts *facts = &sidecar->sense.facts;
-	int rc = kill_old(response, err);
+	bool onto_replica = response->fault.kind == FAULT_DISK_HANG;
+	int rc = boot_check_recorded(sidecar, onto_replica, err);
 
-	if (!rc)
-		boot_drop_overlays(sidecar);
-	if (!rc && response->fault.kind == FAULT_DISK_HANG)
+	if (!rc && onto_replica)
+		rc = boot_make_replica(response, err);
+	if (rc)
+		return rc;
+	rc = kill_old(response, err);
+	if (rc && onto_replica)
+		boot_abandon_replica(response);
+	if (rc)
+		return rc;
+	if (onto_replica)
 		rc = boot_onto_replica(response, err);
-	/* Its owner's pause outlives QEMU; a pause of ours does not. */
-	if (!rc)
-		rc = boot_qemu(response, facts->run == RUN_PAUSED && !sidecar->paused_by_us, err);
-	return rc;
+	else
+		boot_drop_overlays(sidecar);
+	return rc ? rc : boot_qemu(response, stood_still(sidecar), err);
 }

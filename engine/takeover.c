@@ -161,7 +161,6 @@ static int place_disks(struct response *response, struct errinfo *err)
 		response->lost_bytes = response->facts.all_dirty_bytes;
 		return 0;
 	}
-	boot_drop_overlays(sidecar);
 	return boot_onto_replica(response, err);
 }
 

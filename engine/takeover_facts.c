@@ -7,10 +7,10 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "damage.h"
 #include "definition.h"
+#include "launch.h"
 #include "promote.h"
 #include "relocate.h"
 #include "restart.h"
@@ -41,16 +41,16 @@ void takeover_name_guest(struct sidecar *sidecar, const struct store_spec *spec)
 }
 
 /* All that can be known before anybody is fenced for it. */
-static const char *definition_lacks(const struct takeover *watch, struct definition *definition)
+static const char *definition_lacks(const struct takeover *watch, struct definition *definition,
+				    bool placed)
 {
 	const struct guest *guest = &watch->sidecar->guest;
+	const char *lacks = launch_lacks(definition, !placed);
 	struct errinfo err = {0};
 	char image[PATH_MAX];
 
-	if (access(definition->exe, X_OK))
-		return "its QEMU's program is not on this host";
-	if (definition->uid != geteuid() && geteuid() != 0)
-		return "its QEMU ran as another user, and only root can start it so";
+	if (lacks)
+		return lacks;
 	for (unsigned i = 0; i < guest->disk_count; i++) {
 		struct relocate_disk disk = {.name = guest->disks[i].name, .node = "",
 					     .file = image, .format = "qcow2", .moved = true};
@@ -64,7 +64,8 @@ static const char *definition_lacks(const struct takeover *watch, struct definit
 	return relocate_lacks(definition->argv, watch->config->qmp);
 }
 
-static const char *cannot_start(const struct takeover *watch)
+/* PLACED: its QEMU had the images in the store already. */
+static const char *cannot_start(const struct takeover *watch, bool placed)
 {
 	struct definition definition;
 	struct errinfo err = {0};
@@ -76,7 +77,7 @@ static const char *cannot_start(const struct takeover *watch)
 		log_warn("%s: %s", watch->config->store, err.text);
 		return "how its QEMU was started is not in the store";
 	}
-	lacks = definition_lacks(watch, &definition);
+	lacks = definition_lacks(watch, &definition, placed);
 	definition_release(&definition);
 	return lacks;
 }
@@ -112,7 +113,7 @@ void takeover_gather(struct response *response)
 		.restart_why = apart ? "some of its disks were moved to images in the store, the "
 				       "others are on that host: there is no one point in time of "
 				       "all of them"
-				     : cannot_start(&takeover),
+				     : cannot_start(&takeover, !rc && info.placed),
 	};
 	facts->restart_known = !facts->restart_why;
 	takeover.unsure = rc != 0;

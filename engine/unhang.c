@@ -52,10 +52,37 @@ void unhang_look(struct sidecar *sidecar)
 	json_decref(nodes);
 }
 
+static const struct policy_verdict *judge(const struct sidecar *sidecar,
+					  const struct detect_fault *fault)
+{
+	static struct policy_verdict verdict; /* one a process */
+	const struct mind *mind = sidecar->config->mind;
+	struct policy_facts facts;
+
+	situation_gather(sidecar, fault, &facts);
+	facts.qemu_answers = true; /* out of band it does */
+	policy_decide(&facts, &mind->settings, &mind->model, ring_now_ns(), &verdict);
+	return &verdict;
+}
+
+/* What else there is the flow decides: the fault is attended to once more. */
 static void cannot(struct sidecar *sidecar, const char *why)
 {
+	struct sense *sense = &sidecar->sense;
+
 	log_error("the connection of the disk that hangs cannot be given up: %s", why);
-	tell_failed(sidecar, "pivot", why, "hold", NULL);
+	sense->disks.unable = true;
+	for (unsigned i = 0; i < sense->fault_count; i++) {
+		const struct detect_fault *fault = &sense->faults[i].fault;
+
+		if (fault->kind != FAULT_DISK_HANG ||
+		    strcmp(sense->disks.disks[fault->index].connection, sense->disks.given_up))
+			continue;
+		tell_failed(sidecar, "pivot", why,
+			    strategy_names[judge(sidecar, fault)->strategy], NULL);
+		sense_again(sidecar, fault);
+		return;
+	}
 }
 
 /* Behind eight commands that wait QEMU does not even read one out of band.  With
@@ -99,20 +126,17 @@ void unhang_tick(struct sidecar *sidecar)
 
 bool unhang_attend(struct sidecar *sidecar, const struct detect_fault *fault)
 {
-	static struct policy_verdict verdict; /* one a process */
 	struct sense_disks *disks = &sidecar->sense.disks;
 	const char *connection = disks->disks[fault->index].connection;
-	const struct mind *mind = sidecar->config->mind;
-	struct policy_facts facts;
+	const struct policy_verdict *verdict;
 
 	if (!connection[0] || !sidecar->store)
 		return false;
-	situation_gather(sidecar, fault, &facts);
-	facts.qemu_answers = true; /* out of band it does */
-	policy_decide(&facts, &mind->settings, &mind->model, ring_now_ns(), &verdict);
-	if (verdict.strategy != STRATEGY_PIVOT)
+	disks->unable = false;
+	verdict = judge(sidecar, fault);
+	if (verdict->strategy != STRATEGY_PIVOT)
 		return false;
-	respond_announce(sidecar, &verdict);
+	respond_announce(sidecar, verdict);
 	snprintf(disks->given_up, sizeof(disks->given_up), "%s", connection);
 	snprintf(disks->given_up_file, sizeof(disks->given_up_file), "%s",
 		 sidecar->guest.disks[fault->index].file);

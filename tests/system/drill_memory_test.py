@@ -96,6 +96,39 @@ class Standbys(MemoryCase):
             self.assertEqual(vm.status(), "running")
 
 
+class Moved(MemoryCase):
+    """The guest left the images that the standby was started with."""
+
+    def test_a_standby_with_the_images_of_before_a_pivot(self):
+        with loaded(1, detached=True) as vm, Standby(vm, "") as standby:
+            proxy, sidecar = self.behind(vm, standby=standby.option())
+            vm.fail(0, "write")
+            sidecar.wait("recovered", strategy="pivot")
+            since = len(sidecar.events)
+            self.warn(proxy)
+            recovery = sidecar.wait("recovery", since=since)
+            self.assertEqual(recovery["strategy"], "hold")
+            vm.wait_more(50)
+            self.assertEqual((vm.status(), vm.qmp("query-migrate")), ("running", {}))
+
+    def test_a_standby_with_the_images_of_before_a_move(self):
+        with loaded(1, detached=True) as vm, Standby(vm, "") as standby:
+            spare = vm.work / "spare"
+            spare.mkdir()
+            proxy, sidecar = self.behind(vm, standby=standby.option(), spare=spare)
+            vm.fail(0, "write")
+            moved = sidecar.wait("recovered", strategy="mirror", timeout=60)
+            since = sidecar.events.index(moved)
+            sidecar.wait("protected", since=since, timeout=60)
+            self.warn(proxy)
+            failed = sidecar.wait("recovery-failed", since=since, strategy="failover")
+            self.assertEqual(failed["next"], "hold")
+            for word in ("vda", str(vm.disks[0].path), moved["image"]["path"]):
+                self.assertIn(word, failed["reason"])
+            vm.wait_more(50)
+            self.assertEqual((vm.status(), vm.qmp("query-migrate")), ("running", {}))
+
+
 class Monitor(MemoryCase):
     """The monitor ends and QEMU does not: it is tried again, and nothing is killed."""
 

@@ -153,6 +153,38 @@ class Restart(RestartCase):
             for images in (self.images_of(vm), sidecar.heads()):
                 self.nothing_lost(vm, images)
 
+    def snapshot(self, vm):
+        """Its owner's, of the first disk."""
+        image = vm.work / "snap.img"
+        disk = vm.disks[0]
+        vm.qmp("blockdev-snapshot-sync", {
+            "snapshot-file": str(image), "format": "qcow2",
+            **({"device": disk.node} if disk.style == "drive" else
+               {"node-name": disk.node, "snapshot-node-name": "snap"})})
+        return str(image)
+
+    def test_it_is_not_started_below_a_snapshot_of_its_owner(self):
+        for style in ("blockdev", "drive"):
+            with self.subTest(style), self.guest(disks=[Disk(style=style), Disk()]) as vm:
+                sidecar = self.protect(vm, restart="recorded")
+                self.snapshot(vm)
+                until(lambda: any("on top of" in event["reason"]
+                                  for event in sidecar.find("degraded")), "it is noticed")
+                vm.wait_more(50)
+                vm.kill()
+                recovery = sidecar.wait("recovery", strategy="hold")
+                self.assertIn("another image", recovery["why"])
+                self.assertEqual(sidecar.process.wait(30), 1)
+                self.assertEqual(vm.processes(), [])
+
+    def test_it_starts_on_a_snapshot_that_was_there_before(self):
+        for style in ("blockdev", "drive"):
+            with self.subTest(style), self.guest(disks=[Disk(style=style), Disk()]) as vm:
+                image = self.snapshot(vm)
+                sidecar = self.protect(vm, restart="recorded")
+                self.struck(vm, sidecar)
+                self.assertEqual(self.images_of(vm)[0], image)
+
     def test_it_starts_on_what_the_guest_was_rolled_back_to(self):
         with self.guest(rate=500) as vm:
             sidecar = self.protect(vm, restart="recorded")
@@ -218,6 +250,44 @@ class Hang(RestartCase):
         with self.guest() as vm:
             sidecar = self.protect(vm, restart="recorded")
             self.struck(vm, sidecar, kind="qemu-hang", end=lambda: hang_in_cycle(vm, sidecar))
+
+    def test_a_disk_that_hangs_is_left_with_its_qemu(self):
+        """QEMU waits for it in a cycle. All disks go back to the last generation."""
+        with self.guest(disks=[Disk(), Disk(nbdkit=True)]) as vm:
+            config = vm.work / "qheal.conf"
+            config.write_text("[allow]\ndisk-hang = restart\n")
+            sidecar = self.protect(vm, restart="recorded", on_loss="rollback", interval=1000,
+                                   config=config)
+            vm.wait_more(20)
+            vm.disks[1].hang()
+            sidecar.wait("fault", kind="disk-hang", resource="vdb", timeout=60)
+            said = sidecar.wait("recovery", strategy="restart", timeout=60)
+            self.assertGreater(said["predicted_loss_bytes"], 0)
+            recovered = sidecar.wait("recovered", strategy="restart", timeout=90)
+            names = [step["name"] for step in recovered["steps"]]
+            self.assertLess(names.index("flush"), names.index("kill"))
+            self.assertGreater(recovered["lost_bytes"], 0)
+            vm.process.wait(30)
+            vm.adopt()
+            vm.console.wait(UP, 90)
+            vm.wait_more(50)
+            images = self.images_of(vm)
+            self.assertTrue(all("/promoted/" in image for image in images), images)
+            vm.order("pause")
+            verdict = vm.check(images, at_least=1)
+            self.assertTrue(verdict["consistent"], verdict)
+
+    def test_it_is_not_killed_for_what_cannot_be_started_again(self):
+        with self.guest(disks=1) as vm:
+            sidecar = self.protect(vm, restart="recorded")
+            (sidecar.store / "definition.json").write_text("{}")
+            self.hangs(vm, sidecar)
+            failed = sidecar.wait("recovery-failed", strategy="restart", timeout=60)
+            self.assertIn("definition.json", failed["reason"])
+            self.assertIsNone(vm.process.poll())
+            vm.process.send_signal(signal.SIGCONT)
+            vm.wait_more(50)
+            self.assertEqual(vm.status(), "running")
 
     def test_an_owner_whose_dump_takes_its_time(self):
         """QEMU stops the guest and answers nothing until all of it is written."""

@@ -320,6 +320,26 @@ static void qemu_that_does_not_answer_hangs(void)
 	SEES("qemu-exit/exit");
 }
 
+/* To start it again on that disk would be of no use. */
+static void qemu_that_hangs_with_its_disk_is_the_disk_s_fault(void)
+{
+	begin();
+	facts.disks[0].progress_ns = NOW - 30 * S;
+	facts.asked_ns = NOW - 10 * S;
+	SEES("qemu-hang/hung");
+	facts.disks[0].probe_since_ns = NOW - S; /* it may have come just now */
+	SEES("qemu-hang/hung");
+	facts.disks[0].probe_since_ns = NOW - 3 * S; /* it is waited for */
+	SEES("");
+	facts.disks[0].probe_since_ns = NOW - 17 * S; /* not for ever */
+	SEES("qemu-hang/hung");
+	probe(0, PROBE_TIMEOUT, false);
+	SEES("disk-hang/hung");
+	probe(0, PROBE_GOOD, false);
+	facts.disks[0].probe_since_ns = 0;
+	SEES("qemu-hang/hung");
+}
+
 /* Its owner's snapshot or dump: it is waited for, and not for ever. */
 static void qemu_that_was_stopped_by_others_may_be_at_work_for_them(void)
 {
@@ -434,6 +454,9 @@ static void words_of_qemu_are_known(void)
 	CU_ASSERT_EQUAL(detect_run_of("io-error"), RUN_IO_ERROR);
 	CU_ASSERT_EQUAL(detect_run_of("guest-panicked"), RUN_PANICKED);
 	CU_ASSERT_EQUAL(detect_run_of("a new word"), RUN_OTHER);
+	CU_ASSERT(detect_on_its_way(detect_run_of("prelaunch")));
+	CU_ASSERT(detect_on_its_way(detect_run_of("inmigrate")));
+	CU_ASSERT(!detect_on_its_way(detect_run_of("paused")));
 }
 
 /* Whatever the facts: no write behind the list, the same list again. */
@@ -489,6 +512,7 @@ int main(void)
 		CASE(room_corruption_and_store_are_watched),
 		CASE(an_end_on_purpose_is_no_crash),
 		CASE(qemu_that_does_not_answer_hangs),
+		CASE(qemu_that_hangs_with_its_disk_is_the_disk_s_fault),
 		CASE(qemu_that_was_stopped_by_others_may_be_at_work_for_them),
 		CASE(qemu_that_writes_while_the_guest_stands_still_is_at_work),
 		CASE(a_panic_with_kdump_is_let_finish),

@@ -4,7 +4,10 @@
  */
 #include <CUnit/CUnit.h>
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cunit_main.h"
 #include "guest.h"
@@ -91,6 +94,74 @@ static void a_snapshot_of_others_is_noticed(void)
 	CU_ASSERT(strstr(err.text, "snap1") && strstr(err.text, "vdb") && strstr(err.text, "d1"));
 }
 
+static json_t *on_file(json_t *disk, const char *file)
+{
+	json_object_set_new(json_object_get(disk, "inserted"), "file", json_string(file));
+	return disk;
+}
+
+/* What hides below it is not the guest's newest; a filter and a node of ours hide nothing. */
+static void an_image_on_top_is_remembered_until_it_is_gone(void)
+{
+	static const struct {
+		const char *node, *file;
+		bool covered;
+	} table[] = {
+		{"#block77", "/snap", true},
+		{"d1", "/b", false},
+		{"snap", "/snap", true},
+		{"filter", "/b", false},
+		{"snap", "/snap", true},
+		{"qheal-p1-7", "/s/promoted/b", false},
+	};
+
+	setup();
+	strcpy(guest.disks[1].file, "/b");
+	for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		/* The other disk has its own trouble. */
+		refresh(disk("vda", "d0", 8192, "ok", NULL),
+			on_file(disk("vdb", table[i].node, 8192, "ok", NULL), table[i].file));
+		CU_ASSERT_EQUAL(guest.disks[1].covered_over, table[i].covered);
+		CU_ASSERT(!guest.disks[0].covered_over);
+	}
+}
+
+static void a_standby_has_to_have_the_same_images(void)
+{
+	static const struct {
+		const char *qdev, *file;
+		int rc;
+	} table[] = {
+		{"vdb", "/b", 0},
+		{"vdb", "/old", -EINVAL},
+		{"vdc", "/b", -EINVAL},
+		{"vdb", "/../b", 0}, /* by another way */
+	};
+	char path[] = "/tmp/qheal-images-XXXXXX", other[sizeof(path) + 8];
+	int fd = mkstemp(path);
+
+	CU_ASSERT_FATAL(fd >= 0);
+	close(fd);
+	snprintf(other, sizeof(other), "/tmp/../%s", path);
+	for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		bool way = i == 3;
+		json_t *reply = json_pack("[o]", on_file(disk(table[i].qdev, "x", 8192, "ok", NULL),
+							 way ? other : table[i].file));
+		static struct guest there;
+
+		setup();
+		memmove(&guest.disks[0], &guest.disks[1], sizeof(guest.disks[0]));
+		guest.disk_count = 1;
+		strcpy(guest.disks[0].file, way ? path : "/b");
+		memset(&there, 0, sizeof(there));
+		CU_ASSERT_EQUAL(guest_parse_block(&there, reply, &err), 0);
+		CU_ASSERT_EQUAL(guest_same_images(&guest, &there, &err), table[i].rc);
+		CU_ASSERT_EQUAL(strstr(err.text, "vdb") != NULL, table[i].rc != 0);
+		json_decref(reply);
+	}
+	unlink(path);
+}
+
 static void a_resize_is_noticed(void)
 {
 	setup();
@@ -175,6 +246,8 @@ int main(void)
 		CASE(bitmaps_and_io_status_are_taken_anew),
 		CASE(order_and_further_disks_do_not_matter),
 		CASE(a_snapshot_of_others_is_noticed),
+		CASE(an_image_on_top_is_remembered_until_it_is_gone),
+		CASE(a_standby_has_to_have_the_same_images),
 		CASE(a_resize_is_noticed),
 		CASE(a_disk_taken_out_is_noticed),
 		CASE(a_disk_that_changed_its_nature_is_noticed),

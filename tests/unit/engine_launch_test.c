@@ -167,6 +167,8 @@ static void a_definition_is_read_kept_and_started(void)
 	CU_ASSERT_EQUAL(definition_load(&kept, dir, &err), 0);
 	CU_ASSERT(json_equal(kept.argv, definition.argv));
 	CU_ASSERT(json_equal(kept.environment, definition.environment));
+	CU_ASSERT_EQUAL(kept.group_count, definition.group_count);
+	CU_ASSERT(!memcmp(kept.groups, definition.groups, sizeof(kept.groups)));
 
 	snprintf(log, sizeof(log), "%s/log", dir);
 	CU_ASSERT_EQUAL(launch_detached(&kept, log, &pid, &pidfd, &err), 0);
@@ -184,6 +186,82 @@ static void a_definition_is_read_kept_and_started(void)
 	CU_ASSERT(strstr(err.text, "/no/such/program") != NULL);
 	definition_release(&definition);
 	definition_release(&kept);
+	teardown();
+}
+
+static void run_shell(struct definition *definition, const char *words)
+{
+	struct pollfd end = {.events = POLLIN};
+	struct errinfo err = {0};
+	char log[128];
+	pid_t pid;
+
+	json_array_clear(definition->argv);
+	json_array_append_new(definition->argv, json_string("sh"));
+	json_array_append_new(definition->argv, json_string("-c"));
+	json_array_append_new(definition->argv, json_string(words));
+	strcpy(definition->exe, "/bin/sh");
+	strcpy(definition->cwd, "/");
+	snprintf(log, sizeof(log), "%s/log", dir);
+	CU_ASSERT_EQUAL_FATAL(launch_detached(definition, log, &pid, &end.fd, &err), 0);
+	CU_ASSERT_EQUAL(poll(&end, 1, 10000), 1);
+	close(end.fd);
+}
+
+/* Its file is gone, is no file any more, or is not its user's. */
+static void output_that_has_no_place_goes_to_the_log(void)
+{
+	struct definition definition;
+	struct errinfo err = {0};
+	char secret[128];
+	int fd;
+
+	setup();
+	CU_ASSERT_EQUAL(definition_read(&definition, getpid(), &err), 0);
+	snprintf(definition.out, PATH_MAX, "%s/out", dir);
+	snprintf(definition.err, PATH_MAX, "%s/no/such", dir);
+	run_shell(&definition, "echo one; echo two >&2");
+	CU_ASSERT_STRING_EQUAL(read_text("out"), "one\n");
+	CU_ASSERT(strstr(read_text("log"), "two\n") && strstr(read_text("log"), "no/such"));
+	unlink(definition.out);
+	CU_ASSERT_EQUAL(mkfifo(definition.out, 0600), 0);
+	run_shell(&definition, "echo three");
+	CU_ASSERT(strstr(read_text("log"), "three\n") != NULL);
+	snprintf(secret, sizeof(secret), "%s/secret", dir);
+	fd = open(secret, O_WRONLY | O_CREAT, 0600);
+	CU_ASSERT(fd >= 0);
+	close(fd);
+	if (geteuid() == 0) {
+		definition.uid = definition.gid = 65534;
+		definition.groups[0] = 12345;
+		definition.group_count = 1;
+		CU_ASSERT_EQUAL(chmod(dir, 0711), 0);
+		strcpy(definition.err, secret);
+		run_shell(&definition, "id -u >&2; id -G >&2");
+		CU_ASSERT_STRING_EQUAL(read_text("secret"), "");
+		CU_ASSERT(strstr(read_text("log"), "65534\n65534 12345\n") != NULL);
+	}
+	definition_release(&definition);
+	teardown();
+}
+
+static void what_cannot_be_started_here_is_known_before(void)
+{
+	struct definition definition;
+	struct errinfo err = {0};
+
+	setup();
+	CU_ASSERT_EQUAL(definition_read(&definition, getpid(), &err), 0);
+	CU_ASSERT_PTR_NULL(launch_lacks(&definition, true));
+	strcpy(definition.cwd, "/no/such");
+	CU_ASSERT(strstr(launch_lacks(&definition, false), "directory") != NULL);
+	strcpy(definition.cwd, "/");
+	definition.uid = geteuid() + 7;
+	CU_ASSERT(strstr(launch_lacks(&definition, true), "another user") != NULL);
+	CU_ASSERT_EQUAL(!launch_lacks(&definition, false), geteuid() == 0);
+	strcpy(definition.exe, "/no/such");
+	CU_ASSERT(strstr(launch_lacks(&definition, false), "program") != NULL);
+	definition_release(&definition);
 	teardown();
 }
 
@@ -234,6 +312,8 @@ int main(void)
 		CASE(hooks_end_in_every_way),
 		CASE(a_hook_is_killed_with_its_children),
 		CASE(a_definition_is_read_kept_and_started),
+		CASE(output_that_has_no_place_goes_to_the_log),
+		CASE(what_cannot_be_started_here_is_known_before),
 		CASE(a_damaged_definition_is_refused),
 		CASE(the_option_is_read),
 	};

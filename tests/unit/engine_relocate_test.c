@@ -171,6 +171,48 @@ static void a_disk_in_place_stays(void)
 	json_decref(argv);
 }
 
+/* -drive: the names of its nodes tell nothing, its image does. */
+static void a_drive_under_a_snapshot_is_moved_to_that(void)
+{
+	static const struct {
+		const char *option, *file;
+		int rc; /* 1: in place */
+	} table[] = {
+		{"file=/a", "/a", 1},
+		{"file=/a", "file:/a", 1},
+		{"file=b", "/w/b", 1},
+		{"file=/a,offset=512", "json:{\"offset\":512,\"file\":{\"filename\":\"/a\"}}", 1},
+		{"file.driver=file,file.filename=/a", "/a", 1},
+		{"file=nbd:unix:/s", "nbd+unix://?socket=/s", 1},
+		{"file=/a", "/snap", 0},
+		{"file=b", "/a/b", 0},
+		{"file=nbd:unix:/s", "/snap", 0},
+		{"file.driver=nbd,file.host=h", "/snap", 0},
+		{"file=/a", "nbd://h/x", -ENOTSUP},
+		{"file=/a", "snap", -ENOTSUP},
+		{"file=/a,snapshot=on", "/var/tmp/vl.x", -ENOTSUP},
+	};
+
+	for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		const struct relocate_disk disk = {.name = "vda", .node = "#block123", .cwd = "/w",
+						   .file = table[i].file, .format = "qcow2"};
+		const char *const words[] = {"-device", "ide-hd,id=vda,drive=d0", "-drive", NULL};
+		struct errinfo err = {0};
+		json_t *argv = argv_of(words);
+		const char *now;
+		char word[160];
+
+		snprintf(word, sizeof(word), "if=none,id=d0,%s", table[i].option);
+		json_array_append_new(argv, json_string(word));
+		CU_ASSERT_EQUAL(relocate_argv(argv, &disk, &err), table[i].rc < 0 ? table[i].rc : 0);
+		now = json_string_value(json_array_get(argv, 4));
+		CU_ASSERT_EQUAL(!strcmp(now, word), table[i].rc != 0);
+		CU_ASSERT_EQUAL(strstr(now, "file=/snap,format=qcow2") ||
+				strstr(now, "file=/a/b,format=qcow2"), table[i].rc == 0);
+		json_decref(argv);
+	}
+}
+
 static void words_of_a_first_start_go(void)
 {
 	static const char *const words[] = {"-incoming", "tcp:0:1", "-daemonize", "-m", "1", NULL};
@@ -178,6 +220,7 @@ static void words_of_a_first_start_go(void)
 	static const char *const stopped[] = {"-m", "1", "-S", NULL};
 	json_t *argv = argv_of(words);
 
+	json_array_insert_new(argv, 3, json_string("-S")); /* of who gave the first start */
 	relocate_start_words(argv, false);
 	same(argv, running);
 	relocate_start_words(argv, true);
@@ -197,6 +240,9 @@ static void what_cannot_be_started_again_is_told(void)
 		{{"-qmp", "unix:/run/other"}, "--qmp"},
 		{{"-qmp", "unix:q.sock", "-snapshot"}, "-snapshot"},
 		{{"-qmp", "unix:q.sock", "-loadvm", "x"}, "-loadvm"},
+		{{"-qmp", "unix:q.sock", "-runas", "qemu"}, "-runas"},
+		{{"-qmp", "unix:q.sock", "-run-with", "async-teardown=on,user=qemu"}, "-runas"},
+		{{"-qmp", "unix:q.sock", "-run-with", "async-teardown=on"}, NULL},
 		{{"-qmp", "unix:q.sock", "-netdev", "tap,id=n,fd=31"}, "descriptors"},
 		{{"-qmp", "unix:q.sock", "-netdev", "{\"type\":\"tap\",\"fd\":\"31\"}"}, "descriptors"},
 		{{"-qmp", "unix:q.sock", "-add-fd", "set=2,fd=3"}, "descriptors"},
@@ -222,6 +268,7 @@ int main(void)
 		CASE(a_disk_moves),
 		CASE(what_cannot_be_put_there_is_refused),
 		CASE(a_disk_in_place_stays),
+		CASE(a_drive_under_a_snapshot_is_moved_to_that),
 		CASE(words_of_a_first_start_go),
 		CASE(what_cannot_be_started_again_is_told),
 	};
