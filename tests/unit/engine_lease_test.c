@@ -109,7 +109,7 @@ static uint64_t dirty(const void *arg)
 
 static void a_heartbeat_renews_and_releases(void)
 {
-	struct heartbeat heartbeat;
+	struct heartbeat heartbeat = {0};
 	struct errinfo err = {0};
 	struct lease lease, here = {0};
 	struct stat stat_of;
