@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "store_private.h"
@@ -42,6 +43,16 @@ static int sub_dirs(const char *dir, int (*call)(const char *path), const char *
 	return 0;
 }
 
+/* "dir/" and "dir/." are "dir". */
+static void tail_cut(char *path)
+{
+	size_t length = strlen(path);
+
+	while (length > 1 && (path[length - 1] == '/' ||
+			      (path[length - 1] == '.' && path[length - 2] == '/')))
+		path[--length] = '\0';
+}
+
 /* The directory's own name: without it all that is below is lost with the power.
  * A parent that may not be read cannot be flushed: left to its owner. */
 static int parent_sync(const char *dir, struct errinfo *err)
@@ -51,6 +62,7 @@ static int parent_sync(const char *dir, struct errinfo *err)
 	int status;
 
 	snprintf(path, sizeof(path), "%s", dir);
+	tail_cut(path);
 	slash = strrchr(path, '/');
 	if (slash)
 		*(slash == path ? slash + 1 : slash) = '\0';
@@ -86,15 +98,74 @@ static int store_make(const char *dir, const struct store_spec *spec, struct err
 	return status;
 }
 
+/* --- what may be there already --- */
+
+static int something(void *arg, const char *name)
+{
+	return 1;
+}
+
+static int store_check(const char *dir, struct errinfo *err)
+{
+	char path[FILE_PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/store.json", dir);
+	fd = file_open(path, O_RDONLY);
+	file_close(fd);
+	if (fd >= 0)
+		return err_set(err, -EEXIST, "%s holds a store already", dir);
+	if (fd != -ENOENT)
+		return err_set(err, fd, "%s: cannot open it: %s", path, strerror(-fd));
+	return 0;
+}
+
+/* Of a store whose store.json is gone.  A kept point would be read from the new heads, and
+ * verify; a guest may run on an overlay above the old ones. */
+static int remains_check(const char *dir, struct errinfo *err)
+{
+	struct point_info *points;
+	char path[FILE_PATH_MAX];
+	unsigned count;
+	int status = points_list(dir, &points, &count, err);
+
+	if (status)
+		return status;
+	free(points);
+	if (count)
+		return err_set(err, -EEXIST,
+			       "%s has no store.json, but %u points of an earlier store, which a new "
+			       "one would make wrong: remove %s/points, or give another --store",
+			       dir, count, dir);
+	snprintf(path, sizeof(path), "%s/promoted", dir);
+	status = file_list(path, something, NULL);
+	if (status == 1)
+		return err_set(err, -EEXIST,
+			       "%s has no store.json, but images in %s that a guest may run on: "
+			       "remove them when none does, or give another --store",
+			       dir, path);
+	if (status && status != -ENOENT)
+		return err_set(err, status, "cannot list %s: %s", path, strerror(-status));
+	return 0;
+}
+
+static int names_check(const struct store_spec *spec, struct errinfo *err)
+{
+	int status = store_spec_check(spec, err);
+
+	for (unsigned i = 0; i < spec->disk_count && !status; i++)
+		status = store_new_name_check(spec->disks[i].name, err);
+	return status;
+}
+
 int store_create(const char *dir, const struct store_spec *spec, uint64_t need_bytes,
 		 struct errinfo *err)
 {
-	char path[FILE_PATH_MAX];
 	int status = store_dir_check(dir, err);
-	int lock, fd;
+	int lock;
 
 	if (!status)
-		status = store_spec_check(spec, err);
+		status = names_check(spec, err);
 	if (status)
 		return status;
 	status = file_make_dir(dir);
@@ -104,11 +175,9 @@ int store_create(const char *dir, const struct store_spec *spec, uint64_t need_b
 	lock = store_lock(dir, err);
 	if (lock < 0)
 		return lock;
-	snprintf(path, sizeof(path), "%s/store.json", dir);
-	fd = file_open(path, O_RDONLY);
-	file_close(fd);
-	if (fd >= 0)
-		status = err_set(err, -EEXIST, "%s holds a store already", dir);
+	status = store_check(dir, err);
+	if (!status)
+		status = remains_check(dir, err);
 	if (!status)
 		status = room_check(dir, need_bytes + 2 * (uint64_t)JOURNAL_AREA_BYTES, err);
 	if (!status)

@@ -38,7 +38,8 @@ TEST_LDFLAGS_copy = $(ALLOC_WRAP)
 TEST_LDFLAGS_image = -Wl,--wrap=ring_read,--wrap=file_read
 TEST_LDFLAGS_point = -Wl,--wrap=ring_read
 TEST_LDFLAGS_clone = -Wl,--wrap=ring_timer,--wrap=pace_slice,--wrap=file_clone
-TEST_LDFLAGS_restore = -Wl,--wrap=ring_write,--wrap=ring_flush
+TEST_LDFLAGS_restore = -Wl,--wrap=ring_write,--wrap=ring_flush,--wrap=open64
+TEST_LDFLAGS_store = -Wl,--wrap=poll
 TEST_LDFLAGS_overlay = $(ALLOC_WRAP) -Wl,--wrap=open64,--wrap=pwrite64,--wrap=ftruncate64 \
 	-Wl,--wrap=ring_write,--wrap=ring_flush
 

@@ -393,6 +393,32 @@ static void leftovers_of_a_process_that_ended_are_no_damage(void)
 	printf(" [%llu power cuts] ", (unsigned long long)cuts);
 }
 
+/* However the directory is written, its name is flushed. */
+static void name_of_a_new_store_survives_power_cut(void)
+{
+	static const char *const dirs[] = {"/store/", "/store//", "/store"};
+	struct store_spec spec = {.vm = "guest", .block_bytes = SIM_BLOCK, .disk_count = 1,
+				  .disks = {{"vda", 8 * SIM_BLOCK}}};
+	uint64_t cuts = 0;
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct sim_store *s = store_new(i, 0);
+
+		CU_ASSERT_EQUAL(store_create(dirs[i], &spec, 0, NULL), 0);
+		for (uint64_t seed = 0; seed < 16; seed++) {
+			struct sim *after = sim_cut(s->sim, seed);
+
+			sim_use(after);
+			CU_ASSERT_TRUE(file_used("/store/store.json") > 0);
+			sim_use(s->sim);
+			sim_free(after);
+			cuts++;
+		}
+		sim_store_free(s);
+	}
+	printf(" [%llu power cuts] ", (unsigned long long)cuts);
+}
+
 /* --- a full disk --- */
 
 static void deleted(void *arg, int status, const struct errinfo *error)
@@ -568,6 +594,8 @@ int main(void)
 		{"take_that_failed_leaves_no_damage", take_that_failed_leaves_no_damage},
 		{"leftovers_of_a_process_that_ended_are_no_damage",
 		 leftovers_of_a_process_that_ended_are_no_damage},
+		{"name_of_a_new_store_survives_power_cut",
+		 name_of_a_new_store_survives_power_cut},
 		{"store_opens_on_a_full_disk", store_opens_on_a_full_disk},
 		{"first_generation_is_noted_when_there_is_room",
 		 first_generation_is_noted_when_there_is_room},
