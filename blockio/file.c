@@ -20,10 +20,24 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Where there is no O_DIRECT the file is there, empty, although the open failed: the next one
+ * would find it.  So it is asked for afterwards. */
+static int file_make(const char *path, int flags)
+{
+	int fd = open(path, (flags & ~O_DIRECT) | O_CLOEXEC, 0600);
+
+	if (fd >= 0 && flags & O_DIRECT)
+		fcntl(fd, F_SETFL, flags);
+	return fd < 0 ? -errno : fd;
+}
+
 int file_open(const char *path, int flags)
 {
-	int fd = open(path, flags | O_CLOEXEC, 0600);
+	int fd;
 
+	if (flags & O_CREAT && flags & O_EXCL)
+		return file_make(path, flags);
+	fd = open(path, flags | O_CLOEXEC, 0600);
 	if (fd < 0 && errno == EINVAL && (flags & O_DIRECT))
 		fd = open(path, (flags & ~O_DIRECT) | O_CLOEXEC, 0600);
 	return fd < 0 ? -errno : fd;

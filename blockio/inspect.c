@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,9 +14,11 @@
 #include "journal.h"
 #include "store_private.h"
 
-/* Both areas are read one after the other; a generation committed in between can
- * look like damage, so the verdict has to stand a few times. */
+/* store.json and both areas are read one after the other; a generation committed in between,
+ * or a list of disks that changes, can look like damage, so the verdict has to stand a few times,
+ * each longer than a commit takes. */
 #define INSPECT_TRIES 5
+#define INSPECT_PAUSE_MS 20
 
 struct inspect_reader {
 	struct journal_reader reader;
@@ -52,21 +55,18 @@ static int journal_inspect(const char *dir, const struct store_json *json,
 	struct journal_found found[2];
 	struct journal_plan plan = {0};
 	struct journal_base base;
-	int status = -EUCLEAN;
+	struct errinfo failure = {0};
+	int status;
 
 	store_shape(json, &shape);
 	store_base(json, &base);
-	for (unsigned i = 0; i < INSPECT_TRIES && status == -EUCLEAN; i++) {
-		struct errinfo failure = {0};
-
-		status = area_inspect(dir, 0, &shape, &found[0], &failure);
-		if (!status)
-			status = area_inspect(dir, 1, &shape, &found[1], &failure);
-		if (!status)
-			status = journal_decide(found, &base, &plan, &failure);
-		if (status && (status != -EUCLEAN || i == INSPECT_TRIES - 1))
-			return err_set(err, status, "%s: %s", dir, failure.text);
-	}
+	status = area_inspect(dir, 0, &shape, &found[0], &failure);
+	if (!status)
+		status = area_inspect(dir, 1, &shape, &found[1], &failure);
+	if (!status)
+		status = journal_decide(found, &base, &plan, &failure);
+	if (status)
+		return err_set(err, status, "%s: %s", dir, failure.text);
 	if (plan.count)
 		info->state = STORE_READY;
 	info->generation = plan.generation;
@@ -75,25 +75,40 @@ static int journal_inspect(const char *dir, const struct store_json *json,
 	return 0;
 }
 
+static int look(const char *dir, struct store_json *json, struct store_info *info,
+		struct errinfo *err)
+{
+	int status = store_json_read(dir, json, err);
+
+	memset(info, 0, sizeof(*info));
+	if (status)
+		return status;
+	info->spec = json->spec;
+	memcpy(info->uuid, json->uuid, sizeof(info->uuid));
+	info->state = json->state;
+	info->promoted = store_frozen(json, &info->generation, &info->generation_time_us);
+	for (unsigned i = 0; i < json->spec.disk_count; i++)
+		info->placed |= (uint64_t)(json->promoted[i].image[0] != '\0') << i;
+	if (info->promoted || json->state < STORE_FILLED)
+		return 0;
+	return journal_inspect(dir, json, info, err);
+}
+
 int store_inspect(const char *dir, struct store_info *info, struct errinfo *err)
 {
 	struct store_json *json = malloc(sizeof(*json));
-	int status;
+	struct errinfo failure;
+	int status = -EUCLEAN;
 
 	memset(info, 0, sizeof(*info));
 	if (!json)
 		return err_set(err, -ENOMEM, "no memory to look at %s", dir);
-	status = store_json_read(dir, json, err);
-	if (!status) {
-		info->spec = json->spec;
-		memcpy(info->uuid, json->uuid, sizeof(info->uuid));
-		info->state = json->state;
-		info->promoted = store_frozen(json, &info->generation, &info->generation_time_us);
-		for (unsigned i = 0; i < json->spec.disk_count; i++)
-			info->placed |= (uint64_t)(json->promoted[i].image[0] != '\0') << i;
-		if (!info->promoted && json->state >= STORE_FILLED)
-			status = journal_inspect(dir, json, info, err);
+	for (unsigned i = 0; i < INSPECT_TRIES && status == -EUCLEAN; i++) {
+		if (i)
+			poll(NULL, 0, INSPECT_PAUSE_MS);
+		err_clear(&failure);
+		status = look(dir, json, info, &failure);
 	}
 	free(json);
-	return status;
+	return status ? err_set(err, status, "%s", failure.text) : 0;
 }

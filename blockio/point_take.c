@@ -371,9 +371,12 @@ static int take_make(struct point_take *take)
 
 static int take_check(struct points *points, const struct point_job *job, struct errinfo *err)
 {
-	const struct store *store = points->store;
+	struct store *store = points->store;
 	int status = point_name_check(job->request.name, err);
 
+	/* No point of a generation that store.json does not know of. */
+	if (!status && store->json_unsure)
+		status = store_json_update(store, err);
 	if (status)
 		return status;
 	if (store->info.state != STORE_READY || job->generation == 0)

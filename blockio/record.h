@@ -47,7 +47,7 @@ struct record {
 	uint32_t count;	   /* data: blocks; zero: runs */
 	uint64_t block;	   /* data: the first one */
 	uint64_t bytes;	   /* data: of the content, unpadded; commit: all of these added up */
-	uint64_t chain;	   /* commit, seal: over the checksums of all records before it */
+	uint64_t chain;	   /* commit: over the checksums of all records before it; else 0 */
 	int64_t time_us;   /* commit, seal: the point in time */
 	uint64_t checksum; /* XXH3-64 of what follows, seeded with that of what is before */
 	uint64_t place;	   /* offset of this page in its area */

@@ -66,14 +66,16 @@ struct store_info {
 struct store;
 
 /* Make a new store in DIR (created 0700 when missing; must be empty or hold no
- * store).  Refuses, with the missing bytes in the text, when the file system has
+ * store, nor points or promoted images of one: -EEXIST).  Refuses, with the missing bytes in the text, when the file system has
  * less room than NEED_BYTES. */
 int store_create(const char *dir, const struct store_spec *spec, uint64_t need_bytes,
 		 struct errinfo *err);
 
 /* Open for writing: takes the lock (-EBUSY: another sidecar has it), checks
  * format and files, recovers the journal.  -EUCLEAN: what was committed is damaged.
- * POOL has all its buffers and the store's block size.  Blocking; for start-up. */
+ * Where there is no room for what the journal holds it stays there, as after an apply that
+ * failed: store_settle() says so.  POOL has all its buffers and the store's block size.
+ * Blocking; for start-up. */
 int store_open(struct store **store, struct ring *ring, struct pool *pool, const char *dir,
 	       struct errinfo *err);
 void store_close(struct store *store); /* waits for running applies; NULL is allowed */

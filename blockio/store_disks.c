@@ -168,6 +168,8 @@ static int mark_disk(const struct store *store, const struct store_disk *disk,
 		return 0;
 	}
 	mark->from = store->info.generation + 1;
+	if (before < 0 && store_new_name_check(disk->name, err))
+		return -EINVAL;
 	return store->info.state == STORE_READY ? refuse_needed(store, disk, err) : 0;
 }
 

@@ -44,6 +44,15 @@ int store_name_check(const char *name, struct errinfo *err)
 	return 0;
 }
 
+int store_new_name_check(const char *name, struct errinfo *err)
+{
+	if (!strcmp(name, "point.json")) /* it has that place in a point */
+		return err_set(err, -EINVAL,
+			       "no disk of a store can be named '%s': give the device another id=",
+			       name);
+	return 0;
+}
+
 static int disk_check(const struct store_spec *spec, unsigned disk, struct errinfo *err)
 {
 	const struct store_disk *which = &spec->disks[disk];

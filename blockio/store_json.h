@@ -52,6 +52,8 @@ struct store_json {
 
 /* Is NAME fit to be a directory of a disk?  -EINVAL with the reason. */
 int store_name_check(const char *name, struct errinfo *err);
+/* Of a disk that no store has yet. */
+int store_new_name_check(const char *name, struct errinfo *err);
 /* Everything a store can be made of, or -EINVAL with the reason. */
 int store_spec_check(const struct store_spec *spec, struct errinfo *err);
 

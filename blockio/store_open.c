@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Making, opening and closing a store.  A directory is a store from the moment
- * store.json is in it, which is written last.
+ * Opening and closing a store.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +39,7 @@ void store_promoted_path(const char *dir, const char *disk, uint64_t generation,
 		 (unsigned long long)generation);
 }
 
-static int dir_check(const char *dir, struct errinfo *err)
+int store_dir_check(const char *dir, struct errinfo *err)
 {
 	const size_t max = sizeof(((struct store *)NULL)->dir) - 1;
 
@@ -50,8 +49,7 @@ static int dir_check(const char *dir, struct errinfo *err)
 	return 0;
 }
 
-/* Returns the descriptor that holds the lock. */
-static int store_lock(const char *dir, struct errinfo *err)
+int store_lock(const char *dir, struct errinfo *err)
 {
 	char path[FILE_PATH_MAX];
 	int fd, status;
@@ -70,116 +68,6 @@ static int store_lock(const char *dir, struct errinfo *err)
 			       "give another --store",
 			       dir);
 	return err_set(err, status, "cannot lock %s: %s", path, strerror(-status));
-}
-
-/* --- making --- */
-
-static int room_check(const char *dir, uint64_t need, struct errinfo *err)
-{
-	uint64_t room;
-	int status = file_room(dir, &room);
-
-	if (status)
-		return err_set(err, status, "%s: cannot tell its free space: %s", dir,
-			       strerror(-status));
-	if (room < need)
-		return err_set(err, -ENOSPC,
-			       "%s has room for %llu bytes, the store needs %llu: %llu bytes are "
-			       "missing",
-			       dir, (unsigned long long)room, (unsigned long long)need,
-			       (unsigned long long)(need - room));
-	return 0;
-}
-
-static int sub_dirs(const char *dir, int (*call)(const char *path), const char *what,
-		    struct errinfo *err)
-{
-	static const char *const names[] = {"journal", "disks", "promoted"};
-	char path[FILE_PATH_MAX];
-	int status = 0;
-
-	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]) && !status; i++) {
-		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
-		status = call(path);
-	}
-	if (status)
-		return err_set(err, status, "%s: cannot %s it: %s", path, what, strerror(-status));
-	return 0;
-}
-
-/* The directory's own name: without it all that is below is lost with the power.
- * A parent that may not be read cannot be flushed: left to its owner. */
-static int parent_sync(const char *dir, struct errinfo *err)
-{
-	char path[FILE_PATH_MAX];
-	char *slash;
-	int status;
-
-	snprintf(path, sizeof(path), "%s", dir);
-	slash = strrchr(path, '/');
-	if (slash)
-		*(slash == path ? slash + 1 : slash) = '\0';
-	status = file_sync_dir(slash ? path : ".");
-	if (status && status != -EACCES)
-		return err_set(err, status, "cannot flush the directory of %s: %s", dir,
-			       strerror(-status));
-	return 0;
-}
-
-static int store_make(const char *dir, const struct store_spec *spec, struct errinfo *err)
-{
-	struct store_json json = {.spec = *spec, .state = STORE_EMPTY};
-	int status = file_random(json.uuid_bytes, sizeof(json.uuid_bytes));
-
-	if (status)
-		return err_set(err, status, "no random number from the kernel: %s",
-			       strerror(-status));
-	json.uuid_bytes[6] = (json.uuid_bytes[6] & 0x0f) | 0x40; /* RFC 9562: version 4, */
-	json.uuid_bytes[8] = (json.uuid_bytes[8] & 0x3f) | 0x80; /* variant 1 */
-	uuid_format(json.uuid_bytes, json.uuid);
-	status = sub_dirs(dir, file_make_dir, "make", err);
-	for (unsigned i = 0; i < spec->disk_count && !status; i++)
-		status = head_create(dir, spec, i, err);
-	if (!status)
-		status = journal_create(dir, err);
-	if (!status)
-		status = sub_dirs(dir, file_sync_dir, "flush", err);
-	if (!status)
-		status = parent_sync(dir, err);
-	if (!status)
-		status = store_json_write(dir, &json, err);
-	return status;
-}
-
-int store_create(const char *dir, const struct store_spec *spec, uint64_t need_bytes,
-		 struct errinfo *err)
-{
-	char path[FILE_PATH_MAX];
-	int status = dir_check(dir, err);
-	int lock, fd;
-
-	if (!status)
-		status = store_spec_check(spec, err);
-	if (status)
-		return status;
-	status = file_make_dir(dir);
-	if (status)
-		return err_set(err, status, "%s: cannot make this directory: %s", dir,
-			       strerror(-status));
-	lock = store_lock(dir, err);
-	if (lock < 0)
-		return lock;
-	snprintf(path, sizeof(path), "%s/store.json", dir);
-	fd = file_open(path, O_RDONLY);
-	file_close(fd);
-	if (fd >= 0)
-		status = err_set(err, -EEXIST, "%s holds a store already", dir);
-	if (!status)
-		status = room_check(dir, need_bytes + 2 * (uint64_t)JOURNAL_AREA_BYTES, err);
-	if (!status)
-		status = store_make(dir, spec, err);
-	file_close(lock);
-	return status;
 }
 
 /* --- opening --- */
@@ -289,20 +177,31 @@ static int journal_find(struct store *store, struct journal_found found[2],
 	return 0;
 }
 
+/* Want of room refuses no store: only who opens it can delete points.  What could not be done
+ * is tried again before anything relies on it: the generations wait in the journal. */
+static int full_is_well(int status, const struct errinfo *why, struct errinfo *err)
+{
+	if (!status || status == -ENOSPC || status == -EDQUOT)
+		return 0;
+	return err_set(err, status, "%s", why->text);
+}
+
 static int journal_recover(struct store *store, const struct journal_found found[2],
 			   const struct journal_plan *plan, struct errinfo *err)
 {
 	struct store_json *json = &store->json;
+	struct errinfo why = {0};
 	int status;
 
 	for (unsigned i = 0; i < plan->count; i++)
 		journal_adopt(&store->journal, plan->area[i], &found[plan->area[i]]);
-	status = replay_patiently(store, err);
+	status = full_is_well(replay_patiently(store, &why), &why, err);
 	/* The power went between the first commit and its mark. */
 	if (!status && plan->count && (json->state == STORE_FILLED || disks_unnoted(json))) {
 		json->state = STORE_READY;
 		disks_note_more(json);
-		status = store_json_update(store, err);
+		err_clear(&why);
+		status = full_is_well(store_json_update(store, &why), &why, err);
 	}
 	return status;
 }
@@ -426,7 +325,7 @@ int store_open(struct store **out, struct ring *ring, struct pool *pool, const c
 	       struct errinfo *err)
 {
 	struct store *store;
-	int status = dir_check(dir, err);
+	int status = store_dir_check(dir, err);
 
 	*out = NULL;
 	if (status)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What store.c (generations), store_open.c (begin and end of a store's life) and
- * store_fill.c (the first copy) share.
+ * What store.c (generations), store_make.c and store_open.c (begin and end of a store's
+ * life) and store_fill.c (the first copy) share.
  */
 #ifndef BLOCKIO_STORE_PRIVATE_H
 #define BLOCKIO_STORE_PRIVATE_H
@@ -77,6 +77,9 @@ struct store {
 	bool fresh_filled; /* store_fresh_end() was done(0): the generation may be committed */
 };
 
+int store_dir_check(const char *dir, struct errinfo *err); /* is the path one that we can use? */
+/* Returns the descriptor that holds the lock. */
+int store_lock(const char *dir, struct errinfo *err);
 void store_fill_init(struct store *store);
 /* Start the oldest generation that is not in the heads; false: there is none. */
 bool store_apply_next(struct store *store);

@@ -67,7 +67,7 @@ enum target_begin {
 	TARGET_UPDATE,	/* what it has is looked at: in place, or continued */
 };
 
-/* A file (made when missing, unless UPDATE) or a block device of at least SIZE
+/* A file (made by NEW, there for the others) or a block device of at least SIZE
  * bytes.  -EBUSY: in use by QEMU, mounted, or being restored to; -EEXIST;
  * -EFBIG: it is too small, or a file to be updated has another size. */
 int target_open_raw(struct target **target, struct ring *ring, const char *path, uint64_t size,

@@ -16,6 +16,9 @@ static const char farewell[] =
 	"\xff{\"execute\":\"guest-fsfreeze-thaw\"}\n"
 	"\xff{\"execute\":\"guest-sync-delimited\",\"arguments\":{\"id\":71}}\n";
 
+/* The call ends at its own limit, with a sentence of its own, before we stop waiting. */
+#define CALL_MARGIN_MS 1000
+
 static const char *path_of(const char *address)
 {
 	return strncmp(address, "unix:", 5) ? address : address + 5;
@@ -190,7 +193,7 @@ int quiesce_begin(struct quiesce *quiesce, struct loop *loop, struct errinfo *er
 	quiesce->open = true;
 	ring_timer(loop->ring, &quiesce->limit_op, ring_now_ns() + quiesce->limit_ms * NS_PER_MS);
 	call_send(quiesce, &quiesce->freeze, "guest-fsfreeze-freeze", quiesce->limit_ms);
-	call_wait(quiesce, &quiesce->freeze, quiesce->limit_ms);
+	call_wait(quiesce, &quiesce->freeze, quiesce->limit_ms + CALL_MARGIN_MS);
 	if (quiesce->freeze.known && !quiesce->freeze.status)
 		return 0;
 	return begin_failed(quiesce, err);

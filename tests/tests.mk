@@ -38,7 +38,8 @@ TEST_LDFLAGS_copy = $(ALLOC_WRAP)
 TEST_LDFLAGS_image = -Wl,--wrap=ring_read,--wrap=file_read
 TEST_LDFLAGS_point = -Wl,--wrap=ring_read
 TEST_LDFLAGS_clone = -Wl,--wrap=ring_timer,--wrap=pace_slice,--wrap=file_clone
-TEST_LDFLAGS_restore = -Wl,--wrap=ring_write,--wrap=ring_flush
+TEST_LDFLAGS_restore = -Wl,--wrap=ring_write,--wrap=ring_flush,--wrap=open64
+TEST_LDFLAGS_store = -Wl,--wrap=poll
 TEST_LDFLAGS_overlay = $(ALLOC_WRAP) -Wl,--wrap=open64,--wrap=pwrite64,--wrap=ftruncate64 \
 	-Wl,--wrap=ring_write,--wrap=ring_flush
 
@@ -48,7 +49,7 @@ TEST_OBJECTS_store_sim = $(SIM_OBJ) $(filter $(addprefix %/,apply.o clone.o flus
 	journal.o journal_area.o journal_scan.o journal_zero.o keep.o keep_files.o \
 	keep_move.o keep_op.o keep_read.o point.o point_delete.o point_json.o point_store.o point_take.o \
 	pool.o record.o store.o store_fill.o \
-	store_json.o store_open.o store_disks.o point.o point_json.o sum.o),$(BLOCKIO_OBJ))
+	store_json.o store_make.o store_open.o store_disks.o point.o point_json.o sum.o),$(BLOCKIO_OBJ))
 TEST_OBJECTS_store_shape_sim = $(TEST_OBJECTS_store_sim)
 $(BUILD)/tests/store_sim_test $(BUILD)/tests/store_shape_sim_test: $(SIM_OBJ)
 

@@ -64,7 +64,7 @@ struct sim {
 	void *step_arg;
 	uint64_t steps, fail_first, fail_count;
 	int fail_status;
-	const char *lie;
+	const char *lie, *full;
 };
 
 static struct sim *current;
@@ -137,6 +137,11 @@ void sim_lie(struct sim *sim, const char *suffix)
 	sim->lie = suffix;
 }
 
+void sim_full(struct sim *sim, const char *suffix)
+{
+	sim->full = suffix;
+}
+
 /* Every operation passes here first; one that only reads may fail, but the disk is
  * the same before and after it. */
 static int sim_read_step(struct sim *sim)
@@ -155,11 +160,16 @@ static int sim_step(struct sim *sim)
 	return sim_read_step(sim);
 }
 
+static bool ends_with(const char *path, const char *end)
+{
+	size_t length = strlen(path), suffix = end ? strlen(end) : 0;
+
+	return suffix && length >= suffix && strcmp(path + length - suffix, end) == 0;
+}
+
 static bool sim_lies(const struct sim *sim, const char *path)
 {
-	size_t length = strlen(path), suffix = sim->lie ? strlen(sim->lie) : 0;
-
-	return suffix && length >= suffix && strcmp(path + length - suffix, sim->lie) == 0;
+	return ends_with(path, sim->lie);
 }
 
 /* --- names --- */
@@ -468,6 +478,8 @@ int file_write(int fd, const void *buffer, size_t length, uint64_t offset)
 {
 	int status = sim_step(current);
 
+	if (ends_with(current->fds[fd].path, current->full))
+		return -ENOSPC;
 	if (!status)
 		sim_file_change(fd_file(current, fd), SIM_WRITE, buffer, offset, length);
 	return status;
@@ -681,6 +693,8 @@ static bool op_run(struct sim *sim, struct ring_op *op, int *result)
 		return true;
 	}
 	*result = sim_step(sim);
+	if (op->kind == OP_WRITE && ends_with(sim->fds[op->fd].path, sim->full))
+		*result = -ENOSPC;
 	if (op->kind == OP_FLUSH || op->progress) {
 		*result = fd_flush(sim, op->fd, *result);
 		*result = *result ? *result : (int)op->length;

@@ -36,6 +36,9 @@ void sim_fail(struct sim *sim, uint64_t nth, uint64_t count, int status);
  * say that all is well.  NULL: all is honest. */
 void sim_lie(struct sim *sim, const char *suffix);
 
+/* There is no room for what is written to files whose path ends with SUFFIX.  NULL: there is. */
+void sim_full(struct sim *sim, const char *suffix);
+
 /* Can files share blocks?  At first they cannot. */
 void sim_clones(struct sim *sim, bool possible);
 

@@ -3,8 +3,10 @@
  * The control socket with real clients, good and bad, and `qheal status` against
  * it.  The sidecar is a store and a loop.
  */
+#include <linux/sockios.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -319,13 +321,29 @@ static void setup_ready(void)
 	CU_ASSERT_EQUAL_FATAL(fixture_commit(&fixture, 1000000), 0);
 }
 
+/* The sidecar has read all that it was sent, and with its end heard what it is. */
+static bool is_heard(void *arg)
+{
+	int unread = -1;
+
+	ioctl(*(int *)arg, SIOCOUTQ, &unread);
+	return unread == 0;
+}
+
 static int order_new(const char *request)
 {
 	int fd = client_new();
 
 	client_say(fd, request, strlen(request));
-	pump(5);
+	CU_ASSERT_EQUAL(loop_until(&sidecar.loop, is_heard, &fd,
+				   ring_now_ns() + 60000 * NS_PER_MS), 0);
 	return fd;
+}
+
+/* Whoever left before has been seen to: who asks now comes behind. */
+static void departures_are_seen(void)
+{
+	CU_ASSERT(answers());
 }
 
 static void carry_out(const char *name)
@@ -415,12 +433,12 @@ static void who_goes_away_does_not_take_the_answer_of_another(void)
 	fds[0] = order_new("{\"command\":\"point\",\"name\":\"a\"}\n");
 	fds[1] = order_new("{\"command\":\"point\",\"name\":\"b\"}\n");
 	close(fds[0]);
-	pump(20);
+	departures_are_seen();
 	fds[2] = order_new("{\"command\":\"point\",\"name\":\"c\"}\n");
 	carry_out("a");
 	order = control_take_order(control);
 	close(fds[1]);
-	pump(20);
+	departures_are_seen();
 	control_reply(control, json_pack("{s:s}", "done", "b"));
 	json_decref(order);
 	CU_ASSERT(!is_over(&fds[2]));
@@ -440,7 +458,7 @@ static void a_roll_back_whose_client_left_is_withdrawn(void)
 	fds[0] = order_new("{\"command\":\"rollback\",\"name\":\"r\",\"point\":\"p\"}\n");
 	fds[1] = order_new("{\"command\":\"point\",\"name\":\"a\"}\n");
 	close(fds[0]);
-	pump(20);
+	departures_are_seen();
 	carry_out("a");
 	CU_ASSERT(!control_has_order(control));
 	close(fds[1]);
@@ -454,9 +472,8 @@ static void one_that_closed_its_half_gets_the_answer_of_its_order(void)
 	setup_ready();
 	fd = order_new("{\"command\":\"point\",\"name\":\"a\"}\n");
 	shutdown(fd, SHUT_WR);
-	pump(20);
+	departures_are_seen();
 	carry_out("a");
-	pump(5);
 	CU_ASSERT_STRING_EQUAL(client_hear(fd), "{\"done\":\"a\"}\n");
 	teardown();
 }

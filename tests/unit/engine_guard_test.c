@@ -28,7 +28,13 @@
 static pid_t sidecar, guard_pid; /* the latter becomes our child when the former dies */
 static int qemu;		 /* QEMU's end of the monitor */
 
-enum wish { JUST_HOLD, WITHOUT_STANDARD_FILES, WITH_A_FULL_SOCKET, IN_A_PAUSE };
+enum wish {
+	JUST_HOLD,
+	WITHOUT_STANDARD_FILES,
+	WITH_A_FULL_SOCKET,
+	IN_A_PAUSE,
+	BEGINNING_A_PAUSE, /* the guard is stopped, and has not heard of it yet */
+};
 
 static char fence[64]; /* the file of a pause */
 
@@ -55,7 +61,10 @@ static void be_the_sidecar(int monitor_fd, int report_fd, enum wish wish)
 	rc = guard_start_fenced(&guard, fence, &err);
 	if (!rc)
 		rc = guard_hold(&guard, monitor_fd, &err);
-	if (!rc && wish == IN_A_PAUSE)
+	/* It ends a pause itself after a while, which must not be before we are killed. */
+	if (!rc && wish == BEGINNING_A_PAUSE)
+		kill(guard.pid, SIGSTOP);
+	if (!rc && (wish == IN_A_PAUSE || wish == BEGINNING_A_PAUSE))
 		rc = guard_pause(&guard, &err);
 	while (wish == WITH_A_FULL_SOCKET &&
 	       send(monitor_fd, junk, sizeof(junk), MSG_DONTWAIT) > 0)
@@ -237,10 +246,11 @@ static void a_sidecar_killed_in_a_pause_has_its_cont_sent(void)
 	char text[256];
 
 	fence_make();
-	setup(IN_A_PAUSE);
+	setup(BEGINNING_A_PAUSE);
 	CU_ASSERT(!ends_within(50));
 	CU_ASSERT_EQUAL(access(fence, F_OK), 0);
 	kill_sidecar();
+	kill(guard_pid, SIGCONT);
 	CU_ASSERT_PTR_EQUAL(strstr(heard(text), "{\"execute\":\"cont\""), text);
 	CU_ASSERT_EQUAL(access(fence, F_OK), -1);
 	say("{\"return\": {}, \"id\": \"qheal-cont\"}\r\n");

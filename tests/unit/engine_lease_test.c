@@ -113,6 +113,7 @@ static void a_heartbeat_renews_and_releases(void)
 	struct errinfo err = {0};
 	struct lease lease, here = {0};
 	struct stat stat_of;
+	uint64_t before;
 	char path[96];
 
 	CU_ASSERT_EQUAL(lease_read(dir, &lease, &err), -ENOENT);
@@ -130,14 +131,16 @@ static void a_heartbeat_renews_and_releases(void)
 				   ring_now_ns() + 60000 * NS_PER_MS), 0);
 	heartbeat_stop(&heartbeat, &loop, false);
 	CU_ASSERT_EQUAL(lease_read(dir, &lease, &err), 0);
-	CU_ASSERT_EQUAL(lease.count, 3);
+	CU_ASSERT(heartbeat.lease.count >= 3);
+	CU_ASSERT_EQUAL(lease.count, heartbeat.lease.count);
 	CU_ASSERT_EQUAL(lease.dirty_bytes, 4711);
 	CU_ASSERT(!lease.released);
 	/* The next one counts on: nobody may take its first for an old one. */
+	before = lease.count;
 	CU_ASSERT_EQUAL(heartbeat_start(&heartbeat, loop.ring, dir, "web1", LEASE_MIN_S, &err), 0);
 	heartbeat_stop(&heartbeat, &loop, true);
 	CU_ASSERT_EQUAL(lease_read(dir, &lease, &err), 0);
-	CU_ASSERT_EQUAL(lease.count, 5);
+	CU_ASSERT_EQUAL(lease.count, before + 2);
 	CU_ASSERT(lease.released);
 	heartbeat_stop(&heartbeat, &loop, true); /* no effect */
 }
@@ -158,19 +161,22 @@ static void who_may_have_the_store(void)
 {
 	struct lease lease = some_lease(), found;
 	struct errinfo err = {0};
-	int64_t began_ns = ring_now_ns();
+	int64_t began_ns;
 
+	loop.quit = true; /* who waits comes back with -EINTR */
 	put(&lease); /* released */
 	CU_ASSERT_EQUAL(lease_refuse_other(&loop, dir, &err), 0);
 	lease.released = false;
 	lease_here(&lease);
 	put(&lease); /* of this host, whose store has a lock */
 	CU_ASSERT_EQUAL(lease_refuse_other(&loop, dir, &err), 0);
-	CU_ASSERT(ring_now_ns() - began_ns < 1000 * NS_PER_MS);
 	lease = some_lease();
 	lease.released = false;
 	lease.seconds = LEASE_MIN_S;
 	put(&lease); /* of one that says nothing any more */
+	CU_ASSERT_EQUAL(lease_refuse_other(&loop, dir, &err), -EINTR);
+	loop.quit = false;
+	began_ns = ring_now_ns();
 	CU_ASSERT_EQUAL(lease_refuse_other(&loop, dir, &err), 0);
 	CU_ASSERT(ring_now_ns() - began_ns >= LEASE_MIN_S * 1000 * NS_PER_MS);
 	lease_release(dir); /* who has the store now wants none */

@@ -173,6 +173,7 @@ static void a_silent_qemu_times_out_and_its_late_reply_does_no_harm(void)
 	/* The batch was on a stack that is gone. */
 	answer_first(7);
 	fake.answer = NULL;
+	monitor.timeout_ms = MONITOR_TIMEOUT_MS;
 	err_clear(&err);
 	CU_ASSERT_EQUAL(monitor_call(&monitor, "query-status", NULL, NULL, &err), 0);
 	teardown();

@@ -472,16 +472,12 @@ static void closing_inside_a_callback_is_safe(void)
 	free(answers);
 }
 
-static void an_idle_connection_uses_no_processor(void)
+static bool is_idle(void)
 {
 	struct rusage before, after;
-	char words[] = "memory 1M";
 	struct ring_wait wait;
 	int runs = 0;
 
-	setup();
-	nbdkit(words);
-	open_good(ALLOCATION);
 	ring_wait_init(&wait);
 	ring_timer(ring, &wait.op, ring_now_ns() + 100 * 1000 * 1000);
 	getrusage(RUSAGE_SELF, &before);
@@ -490,8 +486,21 @@ static void an_idle_connection_uses_no_processor(void)
 		runs++;
 	}
 	getrusage(RUSAGE_SELF, &after);
-	CU_ASSERT(runs <= 2);
-	CU_ASSERT(after.ru_nvcsw - before.ru_nvcsw <= 3);
+	return runs <= 2 && after.ru_nvcsw - before.ru_nvcsw <= 3;
+}
+
+static void an_idle_connection_uses_no_processor(void)
+{
+	char words[] = "memory 1M";
+	bool idle = false;
+
+	setup();
+	nbdkit(words);
+	open_good(ALLOCATION);
+	/* One that polls never is; to wait for a page, as for the answer, is not polling. */
+	for (int i = 0; i < 10 && !idle; i++)
+		idle = is_idle();
+	CU_ASSERT(idle);
 	teardown();
 }
 

@@ -27,8 +27,8 @@ static void talk_commands(struct talk *talk)
 
 	qmp_subscribe(f->qmp, "STOP", talk_event, talk);
 	qmp_cork(f->qmp);
-	talk->a_queued = qmp_execute(f->qmp, "transaction", args, 1000, record_reply, &talk->a) > 0;
-	talk->b_queued = execute(f, "query-x", 1000, &talk->b) > 0;
+	talk->a_queued = qmp_execute(f->qmp, "transaction", args, 60000, record_reply, &talk->a) > 0;
+	talk->b_queued = execute(f, "query-x", 60000, &talk->b) > 0;
 	qmp_uncork(f->qmp);
 	peer_hear(f);
 	for (id = f->sent; (id = strstr(id, "\"id\":")); id++)

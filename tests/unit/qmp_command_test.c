@@ -162,13 +162,15 @@ static void deadline_ends_a_command_and_drops_its_late_reply(void)
 {
 	struct fixture f;
 	struct record a = {0}, b = {0};
-	int64_t first, second;
+	int64_t first, second, start_ms;
 
 	fixture_init(&f, false);
+	start_ms = now_ms();
 	first = execute(&f, "slow", 500, &a);
 	second = execute(&f, "slower", 60000, &b);
 	CU_ASSERT(qmp_deadline(f.qmp) < INT64_MAX);
-	CU_ASSERT(!qmp_process(f.qmp, 0) && !a.calls);
+	CU_ASSERT(!qmp_process(f.qmp, 0));
+	CU_ASSERT(!a.calls || now_ms() - start_ms >= 500); /* a machine that stood still */
 	usleep(510000);
 	CU_ASSERT(!qmp_process(f.qmp, 0));
 	CU_ASSERT(a.calls == 1 && a.status == -ETIMEDOUT && !b.calls);

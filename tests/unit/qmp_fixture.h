@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cunit_main.h"
@@ -45,6 +46,14 @@ struct record {
 	json_int_t result; /* "return" if it is a number */
 	struct fixture *fixture;
 };
+
+static inline int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 static inline void fixture_ready(void *arg, struct qmp *qmp)
 {

@@ -44,14 +44,6 @@ static void result_reply(void *arg, const struct qmp_reply *reply)
 		 reply->error_text ? reply->error_text : "");
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* The loop of a caller: until *FLAG is WANTED, the end of the connection, or the
  * end of patience. */
 static bool live_wait(struct live *live, const unsigned *flag, unsigned wanted)

@@ -82,7 +82,7 @@ static void chain_reply(void *arg, const struct qmp_reply *reply)
 	record_reply(arg, reply);
 	CU_ASSERT(!qmp_process(record->fixture->qmp, POLLIN)); /* does nothing in here */
 	if (record->calls < 5)
-		CU_ASSERT(qmp_execute(record->fixture->qmp, "next", NULL, 1000, chain_reply,
+		CU_ASSERT(qmp_execute(record->fixture->qmp, "next", NULL, 60000, chain_reply,
 				      record) > 0);
 }
 
@@ -93,7 +93,7 @@ static void reply_may_send_the_next_command(void)
 
 	fixture_init(&f, false);
 	peer_hear(&f);
-	qmp_execute(f.qmp, "first", NULL, 1000, chain_reply, &a);
+	qmp_execute(f.qmp, "first", NULL, 60000, chain_reply, &a);
 	for (unsigned i = 1; i <= 5; i++) {
 		CU_ASSERT(!peer_reply(&f, id_in(peer_hear(&f)), "\"return\": 1"));
 		CU_ASSERT(a.calls == i);

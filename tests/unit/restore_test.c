@@ -38,6 +38,22 @@ void __wrap_ring_flush(struct ring *ring, struct ring_op *op, int fd)
 	__real_ring_flush(ring, op, fail_flush ? -1 : fd);
 }
 
+/* As a file system without O_DIRECT has it: by then the file is made. */
+static bool direct_fails;
+
+int __real_open64(const char *path, int flags, ...);
+int __wrap_open64(const char *path, int flags, ...);
+int __wrap_open64(const char *path, int flags, ...)
+{
+	int fd = __real_open64(path, flags, 0600);
+
+	if (fd < 0 || !direct_fails || !(flags & O_DIRECT))
+		return fd;
+	close(fd);
+	errno = EINVAL;
+	return -1;
+}
+
 /* --- a store of one generation, and a file to restore to --- */
 
 struct restore_fixture {
@@ -164,6 +180,25 @@ static void a_new_file_is_the_image(void)
 	restore_free(t.restore);
 	CU_ASSERT_EQUAL(target_open_raw(&second, t.f.ring, t.path, SIZE, TARGET_NEW, &t.f.err),
 			-EEXIST);
+	teardown(&t);
+}
+
+static void a_file_is_made_where_there_is_no_direct_io(void)
+{
+	struct restore_fixture t;
+
+	setup(&t);
+	direct_fails = true;
+	target_get(&t, TARGET_NEW, false);
+	CU_ASSERT_EQUAL(restore_all(&t, false), 0);
+	CU_ASSERT_TRUE(file_is_right(&t));
+	restore_free(t.restore);
+	target_get(&t, TARGET_REPLACE, false);
+	target_close(t.target);
+	t.target = NULL;
+	CU_ASSERT_EQUAL(target_open_raw(&t.target, t.f.ring, t.path, SIZE, TARGET_NEW, &t.f.err),
+			-EEXIST);
+	direct_fails = false;
 	teardown(&t);
 }
 
@@ -310,6 +345,8 @@ int main(void)
 {
 	static const struct cunit_case cases[] = {
 		{"a new file is the image", a_new_file_is_the_image},
+		{"a file is made where there is no direct I/O",
+		 a_file_is_made_where_there_is_no_direct_io},
 		{"a failed write is continued", a_failed_write_is_continued},
 		{"a failed write of a qcow2 is continued", a_failed_write_of_a_qcow2_is_continued},
 		{"a failed flush fails the restore", a_failed_flush_fails_the_restore},

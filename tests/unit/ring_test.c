@@ -406,14 +406,12 @@ static void a_timer_fires_at_its_time_and_not_before(void)
 	teardown();
 }
 
-static void an_idle_ring_uses_no_processor(void)
+static int64_t idle_us(void)
 {
 	struct rusage before, after;
 	struct probe timer;
-	int64_t used_us;
 	int runs = 0;
 
-	setup();
 	probe_init(&timer);
 	getrusage(RUSAGE_SELF, &before);
 	ring_timer(ring, &timer.op, ring_now_ns() + 200 * MS);
@@ -422,11 +420,21 @@ static void an_idle_ring_uses_no_processor(void)
 		runs++;
 	}
 	getrusage(RUSAGE_SELF, &after);
-	used_us = (after.ru_utime.tv_sec - before.ru_utime.tv_sec) * 1000000 +
-		  after.ru_utime.tv_usec - before.ru_utime.tv_usec +
-		  (after.ru_stime.tv_sec - before.ru_stime.tv_sec) * 1000000 +
-		  after.ru_stime.tv_usec - before.ru_stime.tv_usec;
 	CU_ASSERT_EQUAL(runs, 1);
+	return (after.ru_utime.tv_sec - before.ru_utime.tv_sec) * 1000000 +
+	       after.ru_utime.tv_usec - before.ru_utime.tv_usec +
+	       (after.ru_stime.tv_sec - before.ru_stime.tv_sec) * 1000000 +
+	       after.ru_stime.tv_usec - before.ru_stime.tv_usec;
+}
+
+/* One that polls uses all of it each time; others' interrupts are counted now and then. */
+static void an_idle_ring_uses_no_processor(void)
+{
+	int64_t used_us = INT64_MAX;
+
+	setup();
+	for (int i = 0; i < 10 && used_us >= 20000; i++)
+		used_us = idle_us();
 	CU_ASSERT(used_us < 20000);
 	teardown();
 }

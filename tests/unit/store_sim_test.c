@@ -393,6 +393,131 @@ static void leftovers_of_a_process_that_ended_are_no_damage(void)
 	printf(" [%llu power cuts] ", (unsigned long long)cuts);
 }
 
+/* However the directory is written, its name is flushed. */
+static void name_of_a_new_store_survives_power_cut(void)
+{
+	static const char *const dirs[] = {"/store/", "/store//", "/store"};
+	struct store_spec spec = {.vm = "guest", .block_bytes = SIM_BLOCK, .disk_count = 1,
+				  .disks = {{"vda", 8 * SIM_BLOCK}}};
+	uint64_t cuts = 0;
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct sim_store *s = store_new(i, 0);
+
+		CU_ASSERT_EQUAL(store_create(dirs[i], &spec, 0, NULL), 0);
+		for (uint64_t seed = 0; seed < 16; seed++) {
+			struct sim *after = sim_cut(s->sim, seed);
+
+			sim_use(after);
+			CU_ASSERT_TRUE(file_used("/store/store.json") > 0);
+			sim_use(s->sim);
+			sim_free(after);
+			cuts++;
+		}
+		sim_store_free(s);
+	}
+	printf(" [%llu power cuts] ", (unsigned long long)cuts);
+}
+
+/* --- a full disk --- */
+
+static void deleted(void *arg, int status, const struct errinfo *error)
+{
+	*(int *)arg = status;
+}
+
+static int delete_oldest(struct sim_store *s)
+{
+	unsigned count;
+	const struct point_info *points = store_points(s->store, &count);
+	struct sim_point *point = &s->points[points[0].id - 1];
+	int status = 1;
+
+	point->state = SIM_POINT_MAYBE;
+	store_point_delete(s->store, points[0].id, deleted, &status);
+	while (status == 1)
+		ring_run(s->ring);
+	point->state = status ? SIM_POINT_MAYBE : SIM_POINT_GONE;
+	return status;
+}
+
+/* No room for what FULL names; the last generation waits in the journal. */
+static struct sim_store *store_without_room(const char *full)
+{
+	struct sim_store *s = store_with_points(5, false);
+
+	cut_from = 0;
+	sim_on_step(s->sim, step_cut_only, s);
+	sim_full(s->sim, full);
+	CU_ASSERT_EQUAL(sim_store_generation(s, 12), 0);
+	CU_ASSERT_EQUAL(sim_store_settle(s), -ENOSPC);
+	sim_store_close(s);
+	CU_ASSERT_EQUAL_FATAL(sim_store_open(s), 0);
+	return s;
+}
+
+/* Where it waits nothing is done that needs it in the heads; points can be deleted. */
+static void store_opens_on_a_full_disk(void)
+{
+	static const char *const full[] = {"/kept.raw", "/kept", "/disks/vda/head.raw",
+					   "/disks/vda/sums"};
+	uint64_t cuts = 0;
+
+	for (unsigned i = 0; i < sizeof(full) / sizeof(full[0]); i++) {
+		struct sim_store *s = store_without_room(full[i]);
+		const struct store_placement placement = {0, "overlay"};
+		const struct store_info *info = store_info(s->store);
+
+		CU_ASSERT_EQUAL(info->generation, s->acknowledged);
+		CU_ASSERT_EQUAL(store_promote(s->store, &placement, 1, NULL), -EBUSY);
+		CU_ASSERT_EQUAL(store_set_disks(s->store, info->spec.disks, 2, NULL), -EBUSY);
+		take(s);
+		CU_ASSERT_EQUAL(points_count(s), 3);
+		CU_ASSERT_EQUAL(sim_store_settle(s), -ENOSPC);
+		sim_store_look(s);
+		for (unsigned left = 3; left; left--)
+			CU_ASSERT_EQUAL(delete_oldest(s), 0);
+		if (i > 1)
+			sim_full(s->sim, NULL);
+		CU_ASSERT_EQUAL(sim_store_settle(s), 0);
+		sim_full(s->sim, NULL);
+		CU_ASSERT_EQUAL(sim_store_generation(s, 6), 0);
+		CU_ASSERT_EQUAL(sim_store_settle(s), 0);
+		CU_ASSERT_TRUE(sim_store_right(s));
+		cuts_end(s, i, &cuts);
+	}
+	printf(" [%llu power cuts] ", (unsigned long long)cuts);
+}
+
+/* The commit is on the disk, and store.json could not say so. */
+static void first_generation_is_noted_when_there_is_room(void)
+{
+	struct sim_store *s = store_new(11, 0);
+	uint64_t cuts = 0;
+
+	CU_ASSERT_EQUAL(sim_store_create(s), 0);
+	CU_ASSERT_EQUAL(sim_store_open(s), 0);
+	CU_ASSERT_EQUAL(sim_store_fill(s), 0);
+	sim_full(s->sim, "/store.json.new");
+	CU_ASSERT_EQUAL(sim_store_generation(s, 6), -ENOSPC);
+	sim_store_close(s);
+	CU_ASSERT_EQUAL_FATAL(sim_store_open(s), 0);
+	CU_ASSERT_EQUAL(store_info(s->store)->generation, 1);
+	*s->committed = *s->attempts[0];
+	s->acknowledged = 1;
+	s->phase = SIM_RUNNING;
+	CU_ASSERT_EQUAL(sim_store_settle(s), 0);
+	take(s);
+	CU_ASSERT_EQUAL(points_count(s), 0);
+	CU_ASSERT_EQUAL(sim_store_generation(s, 6), -ENOSPC);
+	sim_full(s->sim, NULL);
+	CU_ASSERT_EQUAL(take(s), 0);
+	CU_ASSERT_EQUAL(sim_store_generation(s, 6), 0);
+	CU_ASSERT_EQUAL(sim_store_settle(s), 0);
+	CU_ASSERT_TRUE(sim_store_right(s));
+	cuts_end(s, 11, &cuts);
+}
+
 /* SIM_FAIL=N,COUNT,ERRNO: only this one, as a failed one is printed. */
 static bool history_fails_alone(uint64_t *cuts)
 {
@@ -469,6 +594,11 @@ int main(void)
 		{"take_that_failed_leaves_no_damage", take_that_failed_leaves_no_damage},
 		{"leftovers_of_a_process_that_ended_are_no_damage",
 		 leftovers_of_a_process_that_ended_are_no_damage},
+		{"name_of_a_new_store_survives_power_cut",
+		 name_of_a_new_store_survives_power_cut},
+		{"store_opens_on_a_full_disk", store_opens_on_a_full_disk},
+		{"first_generation_is_noted_when_there_is_room",
+		 first_generation_is_noted_when_there_is_room},
 	};
 
 	static const struct cunit_case endless[] = {{"torture", torture}};

@@ -6,6 +6,7 @@
 #include "store_fixture.h"
 
 #include <limits.h>
+#include <poll.h>
 #include <sys/stat.h>
 
 #include "cunit_main.h"
@@ -347,6 +348,96 @@ static void second_store_in_one_place_is_refused(void)
 	fixture_release(&f);
 }
 
+/* The heads would be emptied below points that are read through them, or below a guest. */
+static void remains_of_a_store_are_not_built_over(void)
+{
+	static const struct {
+		const char *path, *sentence;
+	} remains[] = {
+		{"points/00000003", "1 points of an earlier store"},
+		{"promoted/vda-7.qcow2", "images in"},
+	};
+	struct store_spec spec = fixture_spec(4 * MIB, 0);
+	struct fixture f;
+	char path[512];
+
+	fixture_init(&f);
+	fixture_create(&f, 4 * MIB, 0);
+	store_close(f.store);
+	f.store = NULL;
+	fixture_remove(f.dir, "store.json");
+	for (unsigned i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", f.dir, remains[i].path);
+		CU_ASSERT_EQUAL(mkdir(path, 0700), 0);
+		err_clear(&f.err);
+		CU_ASSERT_EQUAL(store_create(f.dir, &spec, 0, &f.err), -EEXIST);
+		CU_ASSERT_TRUE(text_has(&f.err, remains[i].sentence));
+		fixture_remove(f.dir, remains[i].path);
+	}
+	snprintf(path, sizeof(path), "%s/store.json", f.dir); /* what it is cannot be told */
+	CU_ASSERT_EQUAL(symlink("store.json", path), 0);
+	err_clear(&f.err);
+	CU_ASSERT_EQUAL(store_create(f.dir, &spec, 0, &f.err), -ELOOP);
+	CU_ASSERT_TRUE(text_has(&f.err, "store.json"));
+	fixture_remove(f.dir, "store.json");
+	err_clear(&f.err);
+	CU_ASSERT_EQUAL(store_create(f.dir, &spec, 0, &f.err), 0);
+	fixture_release(&f);
+}
+
+static void a_disk_that_has_a_place_of_a_points_file_is_refused(void)
+{
+	struct store_spec spec = fixture_spec(4 * MIB, MIB);
+	struct fixture f;
+
+	fixture_init(&f);
+	fixture_create(&f, 4 * MIB, 0);
+	strcpy(spec.disks[1].name, "point.json");
+	CU_ASSERT_EQUAL(store_set_disks(f.store, spec.disks, 2, &f.err), -EINVAL);
+	CU_ASSERT_TRUE(text_has(&f.err, "point.json"));
+	store_close(f.store);
+	f.store = NULL;
+	fixture_remove(f.dir, "store.json");
+	CU_ASSERT_EQUAL(store_create(f.dir, &spec, 0, NULL), -EINVAL);
+	fixture_release(&f);
+}
+
+/* What a look meets between its reading of store.json and that of the journal. */
+static char meanwhile_from[512], meanwhile_to[512];
+
+int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
+int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
+{
+	rename(meanwhile_from, meanwhile_to);
+	return 0;
+}
+
+static void a_look_beside_a_change_of_the_disks_finds_no_damage(void)
+{
+	struct store_spec spec = fixture_spec(4 * MIB, MIB);
+	struct store_info info;
+	struct fixture f;
+	char before[512];
+
+	fixture_init(&f);
+	fixture_create(&f, 4 * MIB, 0);
+	fixture_fill(&f, 1);
+	fixture_begin(&f);
+	CU_ASSERT_EQUAL(fixture_commit(&f, 1), 0);
+	CU_ASSERT_EQUAL(fixture_settle(&f), 0);
+	snprintf(meanwhile_from, sizeof(meanwhile_from), "%s/after", f.dir);
+	snprintf(meanwhile_to, sizeof(meanwhile_to), "%s/store.json", f.dir);
+	snprintf(before, sizeof(before), "%s/before", f.dir);
+	CU_ASSERT_EQUAL(link(meanwhile_to, before), 0);
+	CU_ASSERT_EQUAL(store_set_disks(f.store, spec.disks, 2, &f.err), 0);
+	CU_ASSERT_EQUAL(rename(meanwhile_to, meanwhile_from), 0);
+	CU_ASSERT_EQUAL(rename(before, meanwhile_to), 0);
+	CU_ASSERT_EQUAL(store_inspect(f.dir, &info, &f.err), 0);
+	CU_ASSERT_EQUAL(info.spec.disk_count, 2);
+	CU_ASSERT_EQUAL(info.generation, 1);
+	fixture_release(&f);
+}
+
 static void files_are_for_the_owner_only(void)
 {
 	static const char *const names[] = {"", "journal", "disks/vda", "promoted", "store.json",
@@ -501,6 +592,11 @@ int main(void)
 		{"inspect_sees_what_the_sidecar_has", inspect_sees_what_the_sidecar_has},
 		{"store_in_use_is_refused", store_in_use_is_refused},
 		{"second_store_in_one_place_is_refused", second_store_in_one_place_is_refused},
+		{"remains_of_a_store_are_not_built_over", remains_of_a_store_are_not_built_over},
+		{"a_disk_that_has_a_place_of_a_points_file_is_refused",
+		 a_disk_that_has_a_place_of_a_points_file_is_refused},
+		{"a_look_beside_a_change_of_the_disks_finds_no_damage",
+		 a_look_beside_a_change_of_the_disks_finds_no_damage},
 		{"files_are_for_the_owner_only", files_are_for_the_owner_only},
 		{"damage_is_refused_with_a_sentence", damage_is_refused_with_a_sentence},
 		{"journal_that_lost_everything_is_noticed",
