@@ -6,6 +6,7 @@
 #include <CUnit/CUnit.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -46,6 +48,15 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* It has read all it was sent: it is past its beginning, in which it closes what is not its. */
+static void wait_until_heard(int socket_fd)
+{
+	int unread = 1;
+
+	while (!ioctl(socket_fd, SIOCOUTQ, &unread) && unread)
+		usleep(1000);
+}
+
 static void be_the_sidecar(int monitor_fd, int report_fd, enum wish wish)
 {
 	struct errinfo err = {0};
@@ -62,8 +73,10 @@ static void be_the_sidecar(int monitor_fd, int report_fd, enum wish wish)
 	if (!rc)
 		rc = guard_hold(&guard, monitor_fd, &err);
 	/* It ends a pause itself after a while, which must not be before we are killed. */
-	if (!rc && wish == BEGINNING_A_PAUSE)
+	if (!rc && wish == BEGINNING_A_PAUSE) {
+		wait_until_heard(guard.socket_fd);
 		kill(guard.pid, SIGSTOP);
+	}
 	if (!rc && (wish == IN_A_PAUSE || wish == BEGINNING_A_PAUSE))
 		rc = guard_pause(&guard, &err);
 	while (wish == WITH_A_FULL_SOCKET &&
