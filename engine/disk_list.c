@@ -43,6 +43,18 @@ static bool same_list(const struct store_spec *spec, const struct guest *guest)
 	return true;
 }
 
+/* An earlier version wrote the first bytes of a long name. */
+#define SHORT_NAME 63
+
+bool disk_list_same_guest(const struct store_spec *spec, const struct guest *guest)
+{
+	if (strcmp(spec->vm_uuid, guest->uuid))
+		return false;
+	return !strcmp(spec->vm, guest->name) ||
+	       (guest->uuid[0] && strlen(spec->vm) == SHORT_NAME &&
+		!strncmp(spec->vm, guest->name, SHORT_NAME));
+}
+
 int disk_list_check(const struct store_info *info, const struct guest *selected,
 		    const struct guest *all, bool drop, const char *dir, bool *changed,
 		    struct errinfo *err)
@@ -50,7 +62,7 @@ int disk_list_check(const struct store_info *info, const struct guest *selected,
 	const struct store_spec *spec = &info->spec;
 	unsigned common = 0;
 
-	if (strcmp(spec->vm_uuid, all->uuid) || strcmp(spec->vm, all->name))
+	if (!disk_list_same_guest(spec, all))
 		return err_set(err, -EPERM, "%s is the store of another guest (%s %s; this one is "
 			       "%s %s)", dir, spec->vm, spec->vm_uuid, all->name, all->uuid);
 	*changed = !same_list(spec, selected);

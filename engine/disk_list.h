@@ -13,6 +13,9 @@
 
 #include "sidecar.h"
 
+/* The store is of this guest, by name and uuid. */
+bool disk_list_same_guest(const struct store_spec *spec, const struct guest *guest);
+
 /* Pure.  SELECTED: the guest's disks to be protected, ALL: those it has.  CHANGED:
  * the store's list has to become that of SELECTED.  -EPERM with the reason. */
 int disk_list_check(const struct store_info *info, const struct guest *selected,

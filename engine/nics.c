@@ -155,7 +155,10 @@ bool nics_event(struct sidecar *sidecar, const char *name, const json_t *data)
 			nic->gone = !nic->unplugging;
 			facts->nics[i].backend_lost &= !nic->gone;
 		}
-		if (nic->gone || strcmp(json_text(data, "netdev-id"), nic->netdev))
+		if (strcmp(json_text(data, "netdev-id"), nic->netdev))
+			continue;
+		nic->gone &= !connected; /* its owner may have put it back */
+		if (nic->gone)
 			continue;
 		nic->connected = connected;
 		facts->nics[i].backend_lost = lost;

@@ -117,7 +117,8 @@ static void hold(struct response *response, const struct policy_verdict *verdict
 	struct sidecar *sidecar = response->sidecar;
 
 	close_incident(response, "held", verdict->why);
-	if (response->fault.kind == FAULT_GUEST_SILENT && response->facts.guest_progress)
+	if ((response->fault.kind == FAULT_GUEST_SILENT ||
+	     response->fault.kind == FAULT_GUEST_WATCHDOG) && response->facts.guest_progress)
 		sense_agent_held(sidecar);
 	if (response->fault.warning || !sidecar->stopped)
 		return;

@@ -116,6 +116,27 @@ static void excuse_silence(struct sidecar *sidecar)
 	sense_agent_excuse(sidecar);
 }
 
+/* What was told and is not seen at this moment, for a reason that does not end it. */
+static bool stays(const struct sense *sense, const struct sense_fault *known,
+		  const struct detect_verdict *verdict)
+{
+	const struct detect_facts *facts = &sense->facts;
+
+	/* A pause of a moment, as ours for a generation. */
+	if (known->fault.kind == FAULT_GUEST_SILENT)
+		return detect_on_its_way(facts->run) && facts->agent_asked_ns;
+	/* A probe that is late as well does not make QEMU answer. */
+	if (known->fault.kind != FAULT_QEMU_HANG || !facts->asked_ns || facts->process_ended ||
+	    facts->asked_ns > known->since_ns)
+		return false;
+	for (unsigned i = 0; i < verdict->count; i++) {
+		if (verdict->faults[i].kind == FAULT_QEMU_HANG ||
+		    verdict->faults[i].kind == FAULT_DISK_HANG)
+			return false;
+	}
+	return true;
+}
+
 void sense_judge(struct sidecar *sidecar)
 {
 	static struct detect_verdict verdict; /* large, and one a process */
@@ -147,6 +168,10 @@ void sense_judge(struct sidecar *sidecar)
 		if (verdict.faults[i].kind == FAULT_DISK_HANG)
 			now[count - 1].attended = unhang_attend(sidecar, &verdict.faults[i]);
 		now[count - 1].attended |= sense_store_hung(sidecar, &verdict.faults[i]);
+	}
+	for (unsigned i = 0; i < sense->fault_count && count < DETECT_FAULTS_MAX; i++) {
+		if (stays(sense, &sense->faults[i], &verdict))
+			now[count++] = sense->faults[i];
 	}
 	memcpy(sense->faults, now, count * sizeof(now[0]));
 	sense->fault_count = count;

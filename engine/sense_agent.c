@@ -137,13 +137,15 @@ void sense_agent_held(struct sidecar *sidecar)
  * is little used has pauses, too. */
 static void look_whether_still(struct sidecar *sidecar, int64_t now_ns)
 {
-	static const struct detect_fault silent = {.kind = FAULT_GUEST_SILENT, .index = -1};
+	static const struct detect_fault held[] = {{.kind = FAULT_GUEST_SILENT, .index = -1},
+						   {.kind = FAULT_GUEST_WATCHDOG, .index = -1}};
 
 	if (!sidecar->sense.agent.held_at_work ||
 	    sense_disks_at_work(sidecar, now_ns - detect_limits_default.agent_ns))
 		return;
 	sidecar->sense.agent.held_at_work = false;
-	sense_again(sidecar, &silent);
+	sense_again(sidecar, &held[0]);
+	sense_again(sidecar, &held[1]);
 }
 
 void sense_agent_tick(struct sidecar *sidecar)
@@ -151,9 +153,9 @@ void sense_agent_tick(struct sidecar *sidecar)
 	struct sense_agent *agent = &sidecar->sense.agent;
 	int64_t now_ns = ring_now_ns();
 
+	look_whether_still(sidecar, now_ns);
 	if (!sidecar->quiesce.address)
 		return;
-	look_whether_still(sidecar, now_ns);
 	if (agent->began_ns)
 		answer_or_wait(sidecar);
 	if (sidecar->sense.facts.run != RUN_RUNNING || qemu_is_silent(sidecar, now_ns))

@@ -41,7 +41,8 @@ struct sense_agent {
 void sense_agent_tick(struct sidecar *sidecar);
 /* It had no chance to answer: it is not silent. */
 void sense_agent_excuse(struct sidecar *sidecar);
-/* Its silence was held because the guest is at work: judged again when it is not. */
+/* Its silence, or that of a watchdog, was held because the guest is at work: judged again when
+ * it is not. */
 void sense_agent_held(struct sidecar *sidecar);
 /* Somebody of ours needs the agent now. */
 void sense_agent_yield(struct sidecar *sidecar);

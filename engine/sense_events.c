@@ -57,7 +57,8 @@ static bool is_of_somebody_else(const struct sidecar *sidecar)
 	return !sidecar->monitor.stop_sent && sidecar->fault.kind == FAULT_NONE &&
 	       sidecar->state != SIDECAR_RECOVERING &&
 	       ring_now_ns() - sidecar->fault_ns > SAME_FAULT_NS && !facts->panicked_ns &&
-	       !facts->watchdog_ns && facts->shutdown == SHUTDOWN_NOT;
+	       ring_now_ns() - facts->watchdog_ns > SAME_FAULT_NS &&
+	       facts->shutdown == SHUTDOWN_NOT;
 }
 
 static void note_event(struct sidecar *sidecar, const char *name, const json_t *data)

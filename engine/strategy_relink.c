@@ -103,19 +103,23 @@ static int unplug(struct relink *relink, struct errinfo *err)
 	struct sidecar *sidecar = relink->sidecar;
 	struct nic *nic = relink->nic;
 	struct errinfo refusal = {0};
-	int rc = monitor_call(&sidecar->monitor, "device_del", json_pack("{s:s}", "id", nic->device),
-			      NULL, &refusal);
+	bool before = nic->unplugging; /* in an earlier try */
+	int rc;
 
+	nic->unplugging = true; /* its event may come before the answer */
+	rc = monitor_call(&sidecar->monitor, "device_del", json_pack("{s:s}", "id", nic->device),
+			  NULL, &refusal);
+	if (rc)
+		nic->unplugging = before;
 	if (rc && strstr(refusal.text, "not found")) {
-		nic->gone = !nic->unplugging; /* else the guest let go of it late */
+		nic->gone = !before; /* else the guest let go of it late */
 		return nic->gone ? err_set(err, -ENODEV, "the card %s was taken out by its owner",
 					   nic->device) : 0;
 	}
 	if (rc && !strstr(refusal.text, "already in the process of unplug"))
 		return err_set(err, rc, "%s", refusal.text);
-	if (rc && !nic->unplugging)
+	if (rc && !before)
 		return err_set(err, -EBUSY, "its owner is taking the card %s out", nic->device);
-	nic->unplugging = true;
 	loop_until(&sidecar->loop, deleted, relink, ring_now_ns() + UNPLUG_WAIT_MS * NS_PER_MS);
 	return nic->deleted ? 0 : err_set(err, -EBUSY, "the guest does not let go of its card %s",
 					  nic->device);

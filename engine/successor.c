@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "disk_list.h"
 #include "file.h"
 #include "jsontext.h"
 #include "mind.h"
@@ -150,10 +151,7 @@ static enum claim claim_of(const struct sidecar *sidecar, struct store_info *inf
 	rc = store_inspect(config->successor, info, &ignored);
 	if (rc)
 		return rc == -ENOENT ? CLAIM_CLAIMED : CLAIM_TAKEN;
-	return strcmp(info->spec.vm, sidecar->guest.name) ||
-			       strcmp(info->spec.vm_uuid, sidecar->guest.uuid)
-		       ? CLAIM_TAKEN
-		       : CLAIM_MADE;
+	return disk_list_same_guest(&info->spec, &sidecar->guest) ? CLAIM_MADE : CLAIM_TAKEN;
 }
 
 /* A directory that has the origin from the first moment on; it takes no other's place. */
