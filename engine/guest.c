@@ -27,6 +27,21 @@ static bool id_of_path(const char *qom, char *id, size_t size)
 	return true;
 }
 
+bool guest_is_filter(const char *driver)
+{
+	static const char *const filters[] = {
+		"throttle", "copy-on-read", "copy-before-write", "blkdebug", "blkverify",
+		"blklogwrites", "blkreplay", "quorum", "replication", "preallocate", "compress",
+		"snapshot-access", "",
+	};
+
+	for (unsigned i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
+		if (!strcmp(driver, filters[i]))
+			return true;
+	}
+	return false;
+}
+
 static void parse_bitmaps(struct guest_disk *disk, const json_t *list)
 {
 	const json_t *item;
@@ -186,7 +201,7 @@ static void query_iothread(struct guest_disk *disk, struct monitor *monitor)
 	qom_text(monitor, path, "iothread", disk->iothread, sizeof(disk->iothread));
 }
 
-static void query_policies(struct guest *guest, struct monitor *monitor)
+void guest_query_policies(struct guest *guest, struct monitor *monitor)
 {
 	unsigned kept = 0;
 
@@ -256,7 +271,7 @@ int guest_query(struct guest *guest, struct monitor *monitor, struct errinfo *er
 	rc = guest_parse_block(guest, reply, err);
 	json_decref(reply);
 	if (!rc)
-		query_policies(guest, monitor);
+		guest_query_policies(guest, monitor);
 	return rc;
 }
 

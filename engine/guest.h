@@ -70,6 +70,10 @@ int guest_select(struct guest *guest, const char *const *names, unsigned count,
 /* A later query-block (guest_refresh.c): bitmaps, io-status and covered_over of GUEST's
  * disks anew.  -ESTALE: others changed a root node or a size, in words. */
 int guest_refresh(struct guest *guest, const json_t *reply, struct errinfo *err);
+/* Leaves out devices without rerror and werror: what they have goes over with the memory, or
+ * cannot be handled. */
+void guest_query_policies(struct guest *guest, struct monitor *monitor);
+bool guest_is_filter(const char *driver);
 /* Every disk of HERE has its device on the same image THERE, in another QEMU.  -EINVAL names
  * the first that has not. */
 int guest_same_images(const struct guest *here, const struct guest *there, struct errinfo *err);

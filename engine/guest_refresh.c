@@ -40,8 +40,8 @@ static const struct guest_disk *same_device(const struct guest *guest, const cha
 	return NULL;
 }
 
-/* Also when the rest is in no order.  A filter has the file of what is below it, and a node of
- * ours is known to the store. */
+/* Also when the rest is in no order.  A filter has the file of what is below it, or words of its
+ * own (throttle); a node of ours is known to the store. */
 static void note_covered(struct guest *guest, const struct guest *now)
 {
 	for (unsigned i = 0; i < guest->disk_count; i++) {
@@ -51,6 +51,7 @@ static void note_covered(struct guest *guest, const struct guest *now)
 		if (fresh)
 			disk->covered_over = strcmp(fresh->node, disk->node) &&
 					     strcmp(fresh->file, disk->file) &&
+					     !(fresh->driver[0] && guest_is_filter(fresh->driver)) &&
 					     strncmp(fresh->node, OUR_NODES, strlen(OUR_NODES));
 	}
 }

@@ -173,9 +173,7 @@ static const char *failover_lacks(const struct policy_facts *facts)
 	if (facts->fault.kind == FAULT_QEMU_HANG && facts->fault.cause == CAUSE_UNKNOWN)
 		return "QEMU's process lives: its guest may still run";
 	if (!policy_failover_boots(facts))
-		return facts->on_replica ? "a disk of the guest was moved, and the standby was "
-					   "started before that"
-					 : NULL;
+		return NULL; /* whether the standby has its images, that itself tells */
 	if (!facts->standby_boots)
 		return "the standby takes a running guest, it does not boot one";
 	if (!facts->restart_known)

@@ -67,7 +67,8 @@ static int synchronise(struct sidecar *sidecar, bool *resumed, struct errinfo *e
 	int rc = leftovers_bitmaps(sidecar, &covered, err);
 
 	sidecar->figures.resynced = false;
-	sidecar->monitor.unanswered |= rc != 0; /* nothing else would put them in order */
+	/* Nothing else would put them in order; a disk's new size is seen before they change. */
+	sidecar->monitor.unanswered |= rc && rc != -ESTALE;
 	if (rc)
 		return rc;
 	sidecar->uncovered = covered != all;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guest.h"
 #include "jsontext.h"
 #include "qemu_options.h"
 
@@ -182,21 +183,6 @@ static int drop_children(json_t *argv, json_t *options, struct habits *habits,
 
 /* --- the new value --- */
 
-static bool is_filter(const char *driver)
-{
-	static const char *const filters[] = {
-		"throttle", "copy-on-read", "copy-before-write", "blkdebug", "blkverify",
-		"blklogwrites", "blkreplay", "quorum", "replication", "preallocate", "compress",
-		"snapshot-access", "",
-	};
-
-	for (unsigned i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
-		if (!strcmp(driver, filters[i]))
-			return true;
-	}
-	return false;
-}
-
 /* What belongs to the disk, whatever the image is. */
 static bool root_keeps(const char *key)
 {
@@ -285,7 +271,7 @@ static int move_blockdev(json_t *argv, const struct found *found, const struct r
 	struct habits habits = {0};
 	int rc;
 
-	if (is_filter(driver))
+	if (guest_is_filter(driver))
 		return err_set(err, -ENOTSUP, "the root of disk %s on the command line is a %s node, "
 			       "above which nothing can be exchanged", disk->name, driver);
 	/* Only a name in its place, so that it speaks of its children no more. */

@@ -91,6 +91,8 @@ static int check_disks(struct move *move, struct errinfo *err)
 	int rc = ask_disks(&move->sidecar->monitor, &here, err);
 
 	if (!rc)
+		guest_query_policies(&here, &move->sidecar->monitor);
+	if (!rc)
 		rc = ask_disks(&move->there, &there, err);
 	return rc ? rc : guest_same_images(&here, &there, err);
 }

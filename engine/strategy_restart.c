@@ -35,10 +35,19 @@ static bool answers(void *arg)
 	const struct response *response = arg;
 
 	const struct sidecar *sidecar = response->sidecar;
+	const struct sense *sense = &sidecar->sense;
 
-	if (response->fault.kind == FAULT_QEMU_HANG && !sidecar->sense.facts.asked_ns)
+	if (sidecar->loop.quit || (response->fault.kind == FAULT_QEMU_HANG && !sense->facts.asked_ns))
 		return true;
-	return !sense_has(sidecar, &response->fault) || sidecar->loop.quit;
+	for (unsigned i = 0; i < sense->fault_count; i++) {
+		const struct detect_fault *fault = &sense->faults[i].fault;
+
+		/* Perhaps in other words: another disk of the same storage is seen first. */
+		if (!fault->warning &&
+		    (fault->kind == FAULT_QEMU_HANG || fault->kind == FAULT_DISK_HANG))
+			return false;
+	}
+	return true;
 }
 
 /* The last chance: an answer that is there is read before anything is killed. */

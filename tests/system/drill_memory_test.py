@@ -106,8 +106,9 @@ class Moved(MemoryCase):
             sidecar.wait("recovered", strategy="pivot")
             since = len(sidecar.events)
             self.warn(proxy)
-            recovery = sidecar.wait("recovery", since=since)
-            self.assertEqual(recovery["strategy"], "hold")
+            failed = sidecar.wait("recovery-failed", since=since, strategy="failover")
+            self.assertEqual(failed["next"], "hold")
+            self.assertIn("start the standby with the images", failed["reason"])
             vm.wait_more(50)
             self.assertEqual((vm.status(), vm.qmp("query-migrate")), ("running", {}))
 

@@ -13,6 +13,9 @@ TERM_MAX_S = 5  # a commit is flushed, exports end; a disk that others use too t
 
 
 class Terminated(HarmTest):
+    def setUp(self):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may be under nohup
+
     def terminate(self, sidecar, sig=signal.SIGTERM):
         """Ends it politely; how long that took."""
         began = time.monotonic()

@@ -208,12 +208,6 @@ static void nothing_that_may_run_is_started_a_second_time(void)
 	facts.running = true;
 	facts.standby_boots = false;
 	DECIDES("hold");
-	/* The standby was started with the images of before. */
-	begin(FAULT_MEMORY, CAUSE_MORE_ERRORS);
-	facts.fault.warning = facts.running = true;
-	DECIDES("failover");
-	facts.on_replica = true;
-	DECIDES("hold");
 }
 
 static void the_owner_and_the_configuration_are_obeyed(void)
@@ -401,8 +395,6 @@ static bool would_harm(enum strategy strategy)
 		return true; /* its owner may be at the disk */
 	if (on_head && (!facts.replica_ready || !facts.head_intact || facts.on_replica))
 		return true; /* bad or old data under a guest */
-	if (strategy == STRATEGY_FAILOVER && facts.on_replica)
-		return true; /* old data under a guest */
 	if (swaps && !facts.swappable)
 		return true; /* half a swap */
 	if (strategy == STRATEGY_PIVOT && hang && !facts.yankable)

@@ -23,6 +23,7 @@ static struct detect_facts *const facts = &sidecar.sense.facts;
 /* A guest with a disk, which runs, under a sidecar whose last tick was just now. */
 static void begin(void)
 {
+	json_decref(sidecar.last_fault); /* of the case before */
 	memset(&sidecar, 0, sizeof(sidecar));
 	memset(&mind, 0, sizeof(mind));
 	config = (struct config){.mind = &mind, .store = "/nowhere"};
@@ -224,5 +225,8 @@ int main(void)
 		CASE(a_card_that_its_owner_took_out_is_not_missed),
 	};
 
-	return cunit_run("engine_sense_facts", cases, sizeof(cases) / sizeof(cases[0]));
+	int status = cunit_run("engine_sense_facts", cases, sizeof(cases) / sizeof(cases[0]));
+
+	json_decref(sidecar.last_fault);
+	return status;
 }
