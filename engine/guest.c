@@ -249,6 +249,12 @@ static int query_identity(struct guest *guest, struct monitor *monitor, struct e
 	return rc;
 }
 
+int guest_query_nodes(struct monitor *monitor, json_t **nodes, struct errinfo *err)
+{
+	return monitor_call(monitor, "query-named-block-nodes", json_pack("{s:b}", "flat", 1), nodes,
+			    err);
+}
+
 int guest_query(struct guest *guest, struct monitor *monitor, struct errinfo *err)
 {
 	json_t *reply = NULL;

@@ -74,6 +74,8 @@ int guest_refresh(struct guest *guest, const json_t *reply, struct errinfo *err)
  * cannot be handled. */
 void guest_query_policies(struct guest *guest, struct monitor *monitor);
 bool guest_is_filter(const char *driver);
+/* All of QEMU's block nodes, without their children; *NODES is a new reference, NULL on failure. */
+int guest_query_nodes(struct monitor *monitor, json_t **nodes, struct errinfo *err);
 /* Every disk of HERE has its device on the same image THERE, in another QEMU.  -EINVAL names
  * the first that has not. */
 int guest_same_images(const struct guest *here, const struct guest *there, struct errinfo *err);

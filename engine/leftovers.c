@@ -139,8 +139,7 @@ static int drop_nodes(struct sidecar *sidecar, const char *kind, struct errinfo 
 	json_t *list = NULL;
 	struct batch batch;
 	size_t i;
-	int rc = monitor_call(&sidecar->monitor, "query-named-block-nodes",
-			      json_pack("{s:b}", "flat", 1), &list, err);
+	int rc = guest_query_nodes(&sidecar->monitor, &list, err);
 
 	if (rc)
 		return rc;

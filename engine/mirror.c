@@ -75,8 +75,7 @@ static void note_cover(struct sidecar *sidecar, unsigned disk)
 	json_t *list = NULL;
 	size_t i;
 
-	if (monitor_call(&sidecar->monitor, "query-named-block-nodes",
-			 json_pack("{s:b}", "flat", 1), &list, NULL))
+	if (guest_query_nodes(&sidecar->monitor, &list, NULL))
 		return;
 	json_array_foreach(list, i, node) {
 		if (!strcmp(json_text(node, "drv"), "mirror_top") &&

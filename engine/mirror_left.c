@@ -50,8 +50,7 @@ void mirror_drop_left(struct sidecar *sidecar, enum mirror_left left)
 	json_t *list = NULL;
 	size_t i;
 
-	if (monitor_call(&sidecar->monitor, "query-named-block-nodes",
-			 json_pack("{s:b}", "flat", 1), &list, NULL))
+	if (guest_query_nodes(&sidecar->monitor, &list, NULL))
 		return;
 	json_array_foreach(list, i, node) {
 		const char *name = json_text(node, "node-name"), *file = json_text(node, "file");
@@ -136,8 +135,7 @@ static void drop_partials(struct sidecar *sidecar)
 	struct partial partial = {.sidecar = sidecar};
 	json_t *list = NULL;
 
-	if (monitor_call(&sidecar->monitor, "query-named-block-nodes",
-			 json_pack("{s:b}", "flat", 1), &list, NULL))
+	if (guest_query_nodes(&sidecar->monitor, &list, NULL))
 		return;
 	partial.nodes = list;
 	file_list(sidecar->config->spare, drop_partial, &partial);

@@ -34,8 +34,7 @@ int promote_clean(struct sidecar *sidecar, struct errinfo *err)
 	json_t *list = NULL;
 	char own[8];
 	size_t i;
-	int rc = monitor_call(&sidecar->monitor, "query-named-block-nodes",
-			      json_pack("{s:b}", "flat", 1), &list, err);
+	int rc = guest_query_nodes(&sidecar->monitor, &list, err);
 
 	snprintf(own, sizeof(own), "-%.4s-", store_info(sidecar->store)->uuid);
 	json_array_foreach(list, i, node) {
@@ -309,15 +308,11 @@ static int note(const char *path, struct errinfo *err)
 	return rc ? err_set(err, rc, "%s: %s", path, strerror(-rc)) : 0;
 }
 
-int promote_note_reset(const struct sidecar *sidecar, bool reset, struct errinfo *err)
+int promote_note_reset(const struct sidecar *sidecar, struct errinfo *err)
 {
 	char path[PATH_MAX];
 
 	reset_path(sidecar, path);
-	if (!reset) {
-		unlink(path);
-		return 0;
-	}
 	return note(path, err);
 }
 

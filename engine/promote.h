@@ -46,8 +46,8 @@ int promote_note(struct sidecar *sidecar, const struct promotion *promotions, un
 		 struct errinfo *err);
 
 /* A durable note that the guest on the new disks has to be reset before it may go
- * on: its memory is newer than they are.  Not RESET: it has not, and one of before is over. */
-int promote_note_reset(const struct sidecar *sidecar, bool reset, struct errinfo *err);
+ * on: its memory is newer than they are. */
+int promote_note_reset(const struct sidecar *sidecar, struct errinfo *err);
 void promote_drop_reset(const struct sidecar *sidecar);
 bool promote_needs_reset(const struct sidecar *sidecar);
 

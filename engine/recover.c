@@ -271,8 +271,12 @@ static void tidy_up(struct recovery *recovery)
 static int finish(struct recovery *recovery, bool reset, struct errinfo *err)
 {
 	struct sidecar *sidecar = recovery->sidecar;
-	int rc = promote_note_reset(sidecar, reset, err);
+	int rc = 0;
 
+	if (reset)
+		rc = promote_note_reset(sidecar, err);
+	else
+		promote_drop_reset(sidecar); /* one of before is over */
 	if (!rc)
 		rc = pivot(recovery, reset, err);
 	if (rc == -ENOTCONN && sidecar->monitor.closed)

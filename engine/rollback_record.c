@@ -268,12 +268,6 @@ static int clean_file(void *arg, const char *name)
 	return 0;
 }
 
-static int query_nodes(struct sidecar *sidecar, json_t **nodes)
-{
-	return monitor_call(&sidecar->monitor, "query-named-block-nodes",
-			    json_pack("{s:b}", "flat", 1), nodes, NULL);
-}
-
 void rollback_clean(struct sidecar *sidecar)
 {
 	struct cleaning cleaning = {.sidecar = sidecar};
@@ -286,12 +280,12 @@ void rollback_clean(struct sidecar *sidecar)
 		log_warn("%s", err.text);
 		return;
 	}
-	rc = query_nodes(sidecar, &nodes);
+	rc = guest_query_nodes(&sidecar->monitor, &nodes, NULL);
 	if (!rc) {
 		drop_nodes(sidecar, nodes, record);
 		json_decref(nodes);
 		nodes = NULL;
-		rc = query_nodes(sidecar, &nodes);
+		rc = guest_query_nodes(&sidecar->monitor, &nodes, NULL);
 	}
 	if (!rc) {
 		promoted_dir(sidecar, dir);

@@ -44,8 +44,7 @@ void unhang_look(struct sidecar *sidecar)
 	json_t *nodes = NULL;
 
 	if (!qmp_has_oob(sidecar->monitor.qmp) ||
-	    monitor_call(&sidecar->monitor, "query-named-block-nodes",
-			 json_pack("{s:b}", "flat", 1), &nodes, NULL))
+	    guest_query_nodes(&sidecar->monitor, &nodes, NULL))
 		return;
 	for (unsigned i = 0; i < sidecar->guest.disk_count; i++)
 		note_below(sidecar, nodes, i);
