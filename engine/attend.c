@@ -9,16 +9,6 @@
 #include "respond.h"
 #include "sidecar.h"
 
-/* An operator let the held guest go on: so do we.  When it stood still again at
- * once, that is a new fault, and there may be more to recover from now. */
-static void release(struct sidecar *sidecar)
-{
-	if (store_info(sidecar->store)->promoted)
-		sidecar_set_state(sidecar, SIDECAR_RECOVERED);
-	else
-		sidecar_degrade(sidecar, "the guest was held and goes on");
-}
-
 static int put_off(struct sidecar *sidecar, const struct errinfo *err)
 {
 	if (sidecar->state == SIDECAR_PROTECTED)
@@ -48,8 +38,10 @@ int attend(struct sidecar *sidecar, struct errinfo *err)
 	rc = sidecar_look(sidecar, err);
 	if (rc == -ETIMEDOUT) /* it hangs: asked again until it answers or is gone */
 		return put_off(sidecar, err);
+	/* An operator let the held guest go on: so do we.  When it stood still again at once, that
+	 * is a new fault, and there may be more to recover from now. */
 	if (!rc && sidecar->state == SIDECAR_HELD && sidecar->resumes != sidecar->held_resumes)
-		release(sidecar);
+		sidecar_let_go(sidecar);
 	if (rc)
 		return rc;
 	if (sidecar->monitor.unanswered && (sidecar->fault.kind != FAULT_NONE || sense_next(sidecar)))
@@ -59,12 +51,8 @@ int attend(struct sidecar *sidecar, struct errinfo *err)
 	err_clear(err); /* what stands in the way the recovery will say */
 	if (sidecar->fault.kind == FAULT_NONE || !sidecar->stopped)
 		return respond_run(sidecar, err);
-	if (sidecar->state == SIDECAR_HELD && sidecar->full.cleared) {
-		recover_run(sidecar, err);
-		return sidecar->monitor.closed ? -ENOTCONN : 0;
-	}
 	/* An operator's turn, or there is nothing yet to recover from. */
-	if (!recover_can(sidecar))
+	if (!(sidecar->state == SIDECAR_HELD && sidecar->full.cleared) && !recover_can(sidecar))
 		return 0;
 	recover_run(sidecar, err);
 	return sidecar->monitor.closed ? -ENOTCONN : 0;

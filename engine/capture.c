@@ -10,12 +10,10 @@
 
 static int may_capture(const struct sidecar *sidecar, struct errinfo *err)
 {
-	if (!sidecar->steady)
-		return err_set(err, -EAGAIN, "the guest is not protected yet: %.400s",
-			       sidecar->degraded_why);
-	if (sidecar->uncovered)
-		return err_set(err, -EAGAIN, "the replica is being compared with the disks; try "
-			       "again when the state is protected");
+	int rc = sidecar_covered(sidecar, err);
+
+	if (rc)
+		return rc;
 	if (sidecar->state == SIDECAR_PROTECTED || sidecar->state == SIDECAR_DEGRADED)
 		return 0;
 	return err_set(err, -EROFS, "there are no new generations while the sidecar is in state "

@@ -27,10 +27,8 @@ static void go_back(struct recovery *recovery)
 {
 	struct sidecar *sidecar = recovery->sidecar;
 
-	if (store_info(sidecar->store)->promoted)
-		sidecar_set_state(sidecar, SIDECAR_RECOVERED);
-	else if (recovery->before == SIDECAR_HELD)
-		sidecar_degrade(sidecar, "the guest was held and goes on");
+	if (store_info(sidecar->store)->promoted || recovery->before == SIDECAR_HELD)
+		sidecar_let_go(sidecar);
 	else
 		sidecar_set_state(sidecar, recovery->before);
 }

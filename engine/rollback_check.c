@@ -14,12 +14,10 @@
 
 int rollback_check_state(const struct sidecar *sidecar, struct errinfo *err)
 {
-	if (!sidecar->steady)
-		return err_set(err, -EAGAIN, "the guest is not protected yet: %.400s",
-			       sidecar->degraded_why);
-	if (sidecar->uncovered)
-		return err_set(err, -EAGAIN, "the replica is being compared with the disks; try "
-			       "again when the state is protected");
+	int rc = sidecar_covered(sidecar, err);
+
+	if (rc)
+		return rc;
 	if (sidecar->state != SIDECAR_PROTECTED && sidecar->state != SIDECAR_DEGRADED)
 		return err_set(err, -EROFS, "the state is %s; a roll back needs a guest that is "
 			       "protected", sidecar_state_name(sidecar->state));

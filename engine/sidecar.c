@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sidecar.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,4 +40,23 @@ void sidecar_degrade(struct sidecar *sidecar, const char *why)
 	log_warn("protection of %s is behind: %s; the guest is not touched", sidecar->guest.name,
 		 why);
 	report_event(&sidecar->report, "degraded", json_pack("{s:s}", "reason", why));
+}
+
+int sidecar_covered(const struct sidecar *sidecar, struct errinfo *err)
+{
+	if (!sidecar->steady)
+		return err_set(err, -EAGAIN, "the guest is not protected yet: %.400s",
+			       sidecar->degraded_why);
+	if (sidecar->uncovered)
+		return err_set(err, -EAGAIN, "the replica is being compared with the disks; try "
+			       "again when the state is protected");
+	return 0;
+}
+
+void sidecar_let_go(struct sidecar *sidecar)
+{
+	if (store_info(sidecar->store)->promoted)
+		sidecar_set_state(sidecar, SIDECAR_RECOVERED);
+	else
+		sidecar_degrade(sidecar, "the guest was held and goes on");
 }

@@ -164,6 +164,10 @@ const char *sidecar_state_name(enum sidecar_state state);
 void sidecar_set_state(struct sidecar *sidecar, enum sidecar_state state);
 /* Protection stands still or is behind: say so, once for each reason. */
 void sidecar_degrade(struct sidecar *sidecar, const char *why);
+/* Of a guest that was held and that somebody let go on. */
+void sidecar_let_go(struct sidecar *sidecar);
+/* The bitmaps reach back to the last generation; -EAGAIN: not yet, in words. */
+int sidecar_covered(const struct sidecar *sidecar, struct errinfo *err);
 
 /* attach.c */
 int sidecar_attach(struct sidecar *sidecar, struct errinfo *err);
