@@ -66,8 +66,8 @@ struct store_info {
 struct store;
 
 /* Make a new store in DIR (created 0700 when missing; must be empty or hold no
- * store, nor points or promoted images of one: -EEXIST).  Refuses, with the missing bytes in the text, when the file system has
- * less room than NEED_BYTES. */
+ * store, nor points or promoted images of one: -EEXIST).  Refuses, with the missing
+ * bytes in the text, when the file system has less room than NEED_BYTES. */
 int store_create(const char *dir, const struct store_spec *spec, uint64_t need_bytes,
 		 struct errinfo *err);
 

@@ -28,7 +28,8 @@ long long command_number(struct argp_state *state, const char *text, long long m
 
 	errno = 0;
 	value = strtoll(text, &end, 10);
-	if (text[0] < '0' || text[0] > '9' || errno || end == text || *end || value < min || value > max)
+	/* A digit first: strtoll() takes blanks and signs. */
+	if (text[0] < '0' || text[0] > '9' || errno || *end || value < min || value > max)
 		argp_error(state, "%s is %lld to %lld, not \"%s\"", what, min, max, text);
 	return value;
 }

@@ -58,8 +58,8 @@ static bool number(struct parser *parser, const char *key, const char *value, do
 	errno = 0;
 	n = strtod(value, &end);
 	/* Not what else strtod() takes: 0x10, 1e3, " 5", nan. */
-	if (strspn(value, "0123456789.") != strlen(value) || end == value || *end || errno || !isfinite(n) || n < min || n > max ||
-	    (whole && n != floor(n))) {
+	if (strspn(value, "0123456789.") != strlen(value) || end == value || *end || errno ||
+	    !isfinite(n) || n < min || n > max || (whole && n != floor(n))) {
 		wrong(parser, parser->line, "%s is a%s number from %.15g to %.15g, not \"%.40s\"", key,
 		      whole ? " whole" : "", min, max, value);
 		return false;

@@ -194,7 +194,8 @@ static void detect_errors(const struct detect_facts *facts, const struct detect_
 	detect_add(verdict, kind, cause, (int)index,
 	    "%s failed: %s; %u read and %u write errors, probes after it: %u good, %u failed, %u "
 	    "without answer%s", errors.last->write ? "write" : "read",
-	    errno_text(errors.last->error), errors.reads, errors.writes, probes.good, probes.failed, probes.timeouts,
+	    errno_text(errors.last->error), errors.reads, errors.writes, probes.good, probes.failed,
+	    probes.timeouts,
 	    disk->disconnected ? "; its server is not connected" : "");
 }
 

@@ -19,7 +19,8 @@
 const char *launch_lacks(const struct definition *definition, bool our_images);
 /* A process of its own session, a child of nobody here, as the definition's user, with
  * nothing open but its three standard descriptors: stdin is /dev/null, output goes to
- * the definition's files, as far as its user may write there, else it is appended to LOG.  *PIDFD is the caller's to close. */
+ * the definition's files, as far as its user may write there, else it is appended to LOG.
+ * *PIDFD is the caller's to close. */
 int launch_detached(const struct definition *definition, const char *log, pid_t *pid, int *pidfd,
 		    struct errinfo *err);
 

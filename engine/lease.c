@@ -16,6 +16,7 @@
 #include "file.h"
 #include "jsontext.h"
 #include "report.h"
+#include "text.h"
 
 #define FORMAT 1
 #define MACHINE_ID "/etc/machine-id"
@@ -25,8 +26,7 @@ static bool copy_text(const json_t *object, const char *key, char *text, size_t 
 {
 	const json_t *value = json_object_get(object, key);
 
-	return json_is_string(value) && snprintf(text, size, "%s", json_string_value(value)) <
-						(int)size;
+	return json_is_string(value) && text_copy(text, size, json_string_value(value));
 }
 
 static bool copy_number(const json_t *object, const char *key, json_int_t min, json_int_t max,

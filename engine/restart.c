@@ -85,8 +85,9 @@ const char *restart_not_recorded(const struct sidecar *sidecar)
 
 const char *restart_hook_lacks(const struct config *config)
 {
-	return config->restart == RESTART_HOOK && launch_hook_check(config->restart_hook) ? "the command of --restart cannot be run"
-						       : NULL;
+	if (config->restart == RESTART_HOOK && launch_hook_check(config->restart_hook))
+		return "the command of --restart cannot be run";
+	return NULL;
 }
 
 /* Its newest data is there, and what is below would go on without it. */
