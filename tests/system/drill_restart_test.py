@@ -289,28 +289,36 @@ class Hang(RestartCase):
             vm.wait_more(50)
             self.assertEqual(vm.status(), "running")
 
+    def dump_of(self, vm):
+        """A dump of its owner's, not begun, and the slow reader's end of where it goes."""
+        os.mkfifo(vm.work / "dump")
+        return (threading.Thread(target=vm.qmp, args=("dump-guest-memory",),
+                                 kwargs={"paging": False, "protocol": f"file:{vm.work}/dump",
+                                         "timeout": 120}),
+                os.open(vm.work / "dump", os.O_RDONLY | os.O_NONBLOCK))
+
+    def dump_ends(self, vm, sidecar, dump, slow):
+        """It is read to its end; then all is as if nothing had been."""
+        os.set_blocking(slow, True)
+        while os.read(slow, 1 << 20):
+            pass
+        os.close(slow)
+        dump.join()
+        vm.wait_more(50)
+        sidecar.wait_generations(2, timeout=60)
+        self.assertEqual((vm.status(), sidecar.find("recovered")), ("running", []))
+
     def test_an_owner_whose_dump_takes_its_time(self):
         """QEMU stops the guest and answers nothing until all of it is written."""
         with self.guest(disks=1) as vm:
             sidecar = self.protect(vm, restart="recorded")
-            os.mkfifo(vm.work / "dump")
-            slow = os.open(vm.work / "dump", os.O_RDONLY | os.O_NONBLOCK)
-            dump = threading.Thread(target=vm.qmp, args=("dump-guest-memory",),
-                                    kwargs={"paging": False, "protocol": f"file:{vm.work}/dump",
-                                            "timeout": 120})
+            dump, slow = self.dump_of(vm)
             dump.start()
             fault = sidecar.wait("fault", kind="qemu-hang", timeout=40)
             self.assertEqual((fault["cause"], fault["warning"]), ("unknown", True))
             time.sleep(36)  # what QEMU does not answer within 30 s is given up
             self.assertIsNone(vm.process.poll())
-            os.set_blocking(slow, True)
-            while os.read(slow, 1 << 20):
-                pass
-            os.close(slow)
-            dump.join()
-            vm.wait_more(50)
-            sidecar.wait_generations(2, timeout=60)
-            self.assertEqual((vm.status(), sidecar.find("recovered")), ("running", []))
+            self.dump_ends(vm, sidecar, dump, slow)
             self.struck(vm, sidecar)
 
     def test_an_owner_whose_dump_begins_in_a_pause_of_ours(self):
@@ -318,14 +326,10 @@ class Hang(RestartCase):
         the one that listens, this one: it writes on what QEMU writes."""
         with self.guest(disks=2) as vm, Proxy(vm.qmp_path, vm.work / "proxy.sock") as proxy, \
                 open(os.devnull, "wb", 0) as null:
-            os.mkfifo(vm.work / "dump")
-            slow = os.open(vm.work / "dump", os.O_RDONLY | os.O_NONBLOCK)
+            dump, slow = self.dump_of(vm)
             direct, vm.qmp_path = vm.qmp_path, vm.work / "proxy.sock"
             sidecar = self.protect(vm, restart="recorded")
             vm.qmp_path = direct
-            dump = threading.Thread(target=vm.qmp, args=("dump-guest-memory",),
-                                    kwargs={"paging": False, "protocol": f"file:{vm.work}/dump",
-                                            "timeout": 120})
 
             def begin():
                 until(lambda: vm.status(0.01) == "paused", "the sidecar's pause")
@@ -342,14 +346,7 @@ class Hang(RestartCase):
             self.assertEqual((fault["kind"], fault["cause"], fault["warning"]),
                              ("qemu-hang", "unknown", True))
             self.assertTrue(dump.is_alive())
-            os.set_blocking(slow, True)
-            while os.read(slow, 1 << 20):
-                pass
-            os.close(slow)
-            dump.join()
-            vm.wait_more(50)
-            sidecar.wait_generations(2, timeout=60)
-            self.assertEqual((vm.status(), sidecar.find("recovered")), ("running", []))
+            self.dump_ends(vm, sidecar, dump, slow)
 
     def test_a_hung_qemu_is_let_alone_unless_asked_for(self):
         with self.guest(disks=1) as vm:

@@ -164,17 +164,22 @@ class Reprotect(Spare):
         config.write_text(f"[optimal]\nrate-mib-s = {mib_s}\n")
         return config
 
+    def moves(self, vm):
+        """The first disk's move to the spare has begun, and takes its time: (spare, sidecar)."""
+        spare = self.spare_of(vm)
+        sidecar = self.protect(vm, spare=spare, objective="optimal", config=self.slow(vm))
+        vm.order("burst 12")
+        vm.fail(0, "write")
+        sidecar.wait("recovery", strategy="mirror")
+        return spare, sidecar
+
     def test_a_move_that_the_owner_completes_himself(self):
         """All that is known of it then is that the job has ended: its image is the guest's disk."""
         def job(status):
             return next((job["id"] for job in vm.qmp("query-jobs") if job["status"] == status), None)
 
         with loaded(disks=2) as vm:
-            spare = self.spare_of(vm)
-            sidecar = self.protect(vm, spare=spare, objective="optimal", config=self.slow(vm))
-            vm.order("burst 12")
-            vm.fail(0, "write")
-            sidecar.wait("recovery", strategy="mirror")
+            spare, sidecar = self.moves(vm)
             until(lambda: job("running"), "the job is there")
             sidecar.halt()
             since = len(sidecar.events)
@@ -191,22 +196,14 @@ class Reprotect(Spare):
 
     def test_qemu_killed_in_the_move_leaves_no_half_image(self):
         with loaded(disks=2) as vm:
-            spare = self.spare_of(vm)
-            sidecar = self.protect(vm, spare=spare, objective="optimal", config=self.slow(vm))
-            vm.order("burst 12")
-            vm.fail(0, "write")
-            sidecar.wait("recovery", strategy="mirror")
+            spare, sidecar = self.moves(vm)
             vm.process.kill()
             sidecar.process.wait(10)
             self.assertEqual(list(spare.iterdir()), [])
 
     def test_a_sidecar_that_is_ended_in_the_move_takes_it_back(self):
         with loaded(disks=2) as vm:
-            spare = self.spare_of(vm)
-            sidecar = self.protect(vm, spare=spare, objective="optimal", config=self.slow(vm))
-            vm.order("burst 12")
-            vm.fail(0, "write")
-            sidecar.wait("recovery", strategy="mirror")
+            spare, sidecar = self.moves(vm)
             self.assertEqual(sidecar.stop(), 0)
             self.assertEqual((list(spare.iterdir()), vm.qmp("query-jobs")), ([], []))
             vm.wait_more(50)
